@@ -1,0 +1,93 @@
+//! The Debian and PyPI packages that tests and benchmarks need, installed where they are missing and named
+//! aloud. Where they cannot be installed, the tests that need them skip and say so.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::shell;
+
+/// Debian packages: what each is for, and a file or program that shows it is here.
+const DEBIAN: [(&str, &str, &str); 3] = [
+    (
+        "dataset-fashion-mnist",
+        "real images for the IDX reader",
+        "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz",
+    ),
+    ("prometheus", "promtool, which checks the metrics page", "/usr/bin/promtool"),
+    ("wrk", "the load for the serving benchmark", "/usr/bin/wrk"),
+];
+
+/// PyPI packages of the test environment.
+const PYPI: [&str; 2] = ["onnxruntime==1.31.*", "numpy"];
+
+/// The folder of the Python environment that holds the PyPI packages.
+pub(crate) fn python_environment() -> PathBuf {
+    shell::root().join("target/python")
+}
+
+/// Installs what is missing.
+///
+/// # Errors
+/// Never for a package that cannot be had: that is said, and the tests that need it skip.
+pub(crate) fn run() -> Result<()> {
+    let missing: Vec<_> =
+        DEBIAN.iter().filter(|(_, _, proof)| !std::path::Path::new(proof).exists()).collect();
+    for (package, purpose, _) in &DEBIAN {
+        let state =
+            if missing.iter().any(|(name, _, _)| name == package) { "to be installed" } else { "here" };
+        println!("Debian package {package} ({purpose}): {state}");
+    }
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|(name, _, _)| *name).collect();
+        install_debian(&names);
+    }
+    install_pypi();
+    Ok(())
+}
+
+fn install_debian(names: &[&str]) {
+    let prefix: &[&str] =
+        if shell::works("sh", &["-c", "test \"$(id -u)\" = 0"]) { &[] } else { &["sudo", "-n"] };
+    let apt = |rest: &[&str]| {
+        let words: Vec<&str> =
+            prefix.iter().copied().chain(["apt-get", "-qq"]).chain(rest.iter().copied()).collect();
+        shell::run(words[0], &words[1..])
+    };
+    let install: Vec<&str> =
+        ["install", "-y", "--no-install-recommends"].into_iter().chain(names.iter().copied()).collect();
+    let done = apt(&["update"]).and_then(|()| apt(&install));
+    if let Err(error) = done {
+        println!("NOT INSTALLED: {}: {error:#}", names.join(", "));
+        println!("hint: install them by hand; the tests that need them skip until then");
+    }
+}
+
+fn install_pypi() {
+    let environment = python_environment();
+    let python = environment.join("bin/python");
+    println!("PyPI packages {} (ONNX Runtime, against which exported networks are checked)", PYPI.join(", "));
+    if shell::works(&python.to_string_lossy(), &["-c", "import onnxruntime, numpy"]) {
+        return;
+    }
+    let made = shell::run("python3", &["-m", "venv", &environment.to_string_lossy()]).and_then(|()| {
+        let pip: Vec<&str> = ["-m", "pip", "install", "--quiet"].into_iter().chain(PYPI).collect();
+        shell::run(&python.to_string_lossy(), &pip)
+    });
+    if let Err(error) = made {
+        println!("NOT INSTALLED: {}: {error:#}", PYPI.join(", "));
+        println!("hint: install Python 3 with venv and pip; the tests that need them skip until then");
+    }
+}
+
+/// The ONNX Runtime library inside the Python environment, where it is.
+pub(crate) fn onnxruntime_library() -> Option<PathBuf> {
+    let libraries = python_environment().join("lib");
+    let pythons = std::fs::read_dir(libraries).ok()?.flatten();
+    let folders = pythons.map(|entry| entry.path().join("site-packages/onnxruntime/capi"));
+    let files =
+        folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flat_map(|entries| entries.flatten());
+    files.map(|entry| entry.path()).find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+    })
+}
