@@ -1,0 +1,67 @@
+//! The model that learns nothing: it always answers with the most frequent class (its probabilities are the
+//! classes' shares) or the mean of the training answers. A score is only worth its distance to this one's.
+
+use super::Sample;
+
+/// What the training answers say without looking at an input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Baseline {
+    /// The share of each class.
+    Shares(Vec<f32>),
+    /// The mean of each output.
+    Means(Vec<f32>),
+}
+
+impl Baseline {
+    /// From the class of each training row.
+    pub fn of_classes(truth: &[u32], classes: usize) -> Self {
+        let mut counts = vec![0u64; classes];
+        for class in truth {
+            counts[*class as usize] += 1;
+        }
+        let rows = truth.len().max(1) as f32;
+        Self::Shares(counts.into_iter().map(|count| count as f32 / rows).collect())
+    }
+
+    /// From the values of the training rows, rows × outputs.
+    pub fn of_values(truth: &[f32], outputs: usize) -> Self {
+        let rows = (truth.len() / outputs.max(1)).max(1) as f64;
+        let mut sums = vec![0.0f64; outputs];
+        for (i, value) in truth.iter().enumerate() {
+            sums[i % outputs] += f64::from(*value);
+        }
+        Self::Means(sums.into_iter().map(|sum| (sum / rows) as f32).collect())
+    }
+
+    /// The rows of a sample, answered by this model.
+    pub fn answer(&self, sample: &Sample) -> Sample {
+        let mut answered = sample.clone();
+        match (&mut answered, self) {
+            (Sample::Classes { probabilities: answers, .. }, Self::Shares(row))
+            | (Sample::Values { predicted: answers, .. }, Self::Means(row)) => {
+                for (i, answer) in answers.iter_mut().enumerate() {
+                    *answer = row[i % row.len()];
+                }
+            }
+            _ => unreachable!("a baseline is made from the same task's answers"),
+        }
+        answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_answers_with_what_is_most_frequent_or_the_mean() {
+        let sample = Sample::Classes { truth: vec![0, 1], probabilities: vec![0.0; 4], classes: 2 };
+        let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample);
+        assert_eq!(answered.predicted_classes(), [1, 1]);
+        let sample = Sample::Values { truth: vec![5.0], predicted: vec![0.0], outputs: 1 };
+        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample) else {
+            panic!("numbers stay numbers");
+        };
+        assert_eq!(predicted, [2.0]);
+    }
+}

@@ -1,0 +1,153 @@
+//! What every metric must do, and scikit-learn 1.9's values for the same rows.
+
+use super::*;
+
+fn three_classes() -> Sample {
+    Sample::Classes {
+        truth: vec![0, 1, 2, 2, 1, 0, 1, 2, 0, 1],
+        probabilities: vec![
+            0.7, 0.2, 0.1, 0.1, 0.6, 0.3, 0.2, 0.2, 0.6, 0.5, 0.25, 0.25, 0.3, 0.4, 0.3, 0.25, 0.5, 0.25,
+            0.1, 0.8, 0.1, 0.1, 0.1, 0.8, 0.6, 0.3, 0.1, 0.2, 0.3, 0.5,
+        ],
+        classes: 3,
+    }
+}
+
+fn two_classes() -> Sample {
+    let positive = [0.1f32, 0.4, 0.35, 0.8, 0.4, 0.6, 0.9, 0.4];
+    Sample::Classes {
+        truth: vec![0, 0, 1, 1, 1, 0, 1, 0],
+        probabilities: positive.iter().flat_map(|p| [1.0 - p, *p]).collect(),
+        classes: 2,
+    }
+}
+
+fn numbers() -> Sample {
+    Sample::Values {
+        truth: vec![3.0, -0.5, 2.0, 7.0, 4.0],
+        predicted: vec![2.5, 0.0, 2.0, 8.0, 3.5],
+        outputs: 1,
+    }
+}
+
+fn two_outputs() -> Sample {
+    Sample::Values {
+        truth: vec![1.0, 2.0, 3.0, 4.0, 5.0, 7.0],
+        predicted: vec![1.0, 3.0, 2.0, 4.0, 5.0, 6.0],
+        outputs: 2,
+    }
+}
+
+fn check(sample: &Sample, want: &[(&str, f64)]) {
+    for (name, want) in want {
+        let metric = by_name(name).expect("is listed");
+        assert!(metric.fits(sample.task()), "{name}");
+        let got = metric.score(sample).expect("is defined");
+        assert!((got - want).abs() < 1e-6, "{name}: {got}, not {want}");
+        let (low, high) = metric.interval(sample, got).expect("has an interval");
+        assert!(low <= got && got <= high && low < high, "{name}: {low} {got} {high}");
+    }
+}
+
+#[test]
+fn classes_score_as_in_scikit_learn() {
+    check(
+        &three_classes(),
+        &[
+            ("accuracy", 0.7),
+            ("precision_macro", 0.694_444_444),
+            ("recall_macro", 0.694_444_444),
+            ("f1_macro", 0.694_444_444),
+            ("precision_weighted", 0.7),
+            ("recall_weighted", 0.7),
+            ("f1_weighted", 0.7),
+            ("roc_auc", 0.877_976_190),
+            ("log_loss", 0.722_829_103),
+        ],
+    );
+    check(
+        &two_classes(),
+        &[
+            ("accuracy", 0.625),
+            ("precision", 0.666_666_667),
+            ("recall", 0.5),
+            ("f1", 0.571_428_571),
+            ("f1_macro", 0.619_047_619),
+            ("roc_auc", 0.6875),
+            ("log_loss", 0.542_239_927),
+        ],
+    );
+}
+
+#[test]
+fn numbers_score_as_in_scikit_learn() {
+    check(
+        &numbers(),
+        &[("rmse", 0.591_607_978), ("mae", 0.5), ("r2", 0.942_052_980), ("mape", 0.286_904_762)],
+    );
+    check(
+        &two_outputs(),
+        &[("rmse", 0.696_923_425), ("mae", 0.5), ("r2", 0.858_552_632), ("mape", 0.162_698_413)],
+    );
+}
+
+#[test]
+fn a_class_that_does_not_occur_is_left_out_of_the_mean() {
+    let truth = vec![0, 0, 1];
+    let called = |predicted: [usize; 3]| {
+        let probabilities =
+            predicted.iter().flat_map(|p| (0..3).map(move |c| if c == *p { 1.0 } else { 0.0 })).collect();
+        Sample::Classes { truth: truth.clone(), probabilities, classes: 3 }
+    };
+    let score =
+        |name: &str, sample: &Sample| by_name(name).expect("is listed").score(sample).expect("defined");
+    assert!((score("f1_macro", &called([0, 1, 1])) - 0.666_666_667).abs() < 1e-6);
+    assert!((score("precision_macro", &called([0, 2, 1])) - 0.666_666_667).abs() < 1e-6);
+    assert!((score("recall_macro", &called([0, 2, 1])) - 0.5).abs() < 1e-6);
+}
+
+#[test]
+fn no_metric_breaks_on_poor_samples() {
+    let samples = [
+        Sample::Classes { truth: vec![], probabilities: vec![], classes: 3 },
+        Sample::Classes { truth: vec![1], probabilities: vec![0.5, 0.5], classes: 2 },
+        Sample::Classes { truth: vec![0, 0], probabilities: vec![1.0, 0.0, 1.0, 0.0], classes: 2 },
+        Sample::Classes { truth: vec![1], probabilities: vec![f32::NAN, f32::NAN], classes: 2 },
+        Sample::Values { truth: vec![], predicted: vec![], outputs: 1 },
+        Sample::Values { truth: vec![0.0], predicted: vec![1.0], outputs: 1 },
+        Sample::Values { truth: vec![2.0, 2.0], predicted: vec![2.0, 2.0], outputs: 1 },
+    ];
+    for sample in samples {
+        for metric in METRICS {
+            if let Some(score) = metric.score(&sample) {
+                assert!(
+                    metric.fits(sample.task()) || metric.name().starts_with("precision") || score.is_finite()
+                );
+                metric.interval(&sample, score);
+            }
+        }
+    }
+}
+
+#[test]
+fn undefined_scores_are_none() {
+    let one_class =
+        Sample::Classes { truth: vec![0, 0], probabilities: vec![1.0, 0.0, 1.0, 0.0], classes: 2 };
+    assert_eq!(by_name("roc_auc").expect("listed").score(&one_class), None);
+    let one_row = Sample::Values { truth: vec![0.0], predicted: vec![1.0], outputs: 1 };
+    assert_eq!(by_name("r2").expect("listed").score(&one_row), None);
+    assert_eq!(by_name("mape").expect("listed").score(&one_row), None);
+    let constant = Sample::Values { truth: vec![2.0, 2.0], predicted: vec![2.0, 2.5], outputs: 1 };
+    assert_eq!(by_name("r2").expect("listed").score(&constant), Some(0.0));
+}
+
+#[test]
+fn names_are_unique_and_every_task_has_metrics() {
+    for (i, metric) in METRICS.iter().enumerate() {
+        assert!(METRICS[..i].iter().all(|other| other.name() != metric.name()));
+        assert!(metric.summary().ends_with('.'));
+    }
+    for task in [TaskKind::Binary, TaskKind::Multiclass, TaskKind::Regression] {
+        assert!(fitting(task).count() >= 4);
+    }
+}

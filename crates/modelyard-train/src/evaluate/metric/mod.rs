@@ -1,0 +1,75 @@
+//! Metrics: each kind in a file of its own, all behind one trait and named in one list. Names are
+//! scikit-learn's where it has them.
+
+mod accuracy;
+mod f1;
+mod log_loss;
+mod mae;
+mod mape;
+mod precision;
+mod r2;
+mod recall;
+mod rmse;
+mod roc_auc;
+
+use super::interval::{self, Interval};
+use super::{Sample, TaskKind};
+
+/// Scores a model's answers.
+pub trait Metric: Sync {
+    /// The name in project files and scores.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for the reference page, with what happens where the score is undefined.
+    fn summary(&self) -> &'static str;
+
+    /// Whether this metric can score answers of this kind.
+    fn fits(&self, task: TaskKind) -> bool;
+
+    /// Whether a larger score is a better one.
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    /// The score; none where it is undefined on these rows.
+    fn score(&self, sample: &Sample) -> Option<f64>;
+
+    /// The 95 % interval of a score that [`Metric::score`] gave; by seeded bootstrap unless a metric knows better.
+    fn interval(&self, sample: &Sample, score: f64) -> Option<Interval> {
+        let interval = interval::bootstrap(sample, score, |resample| self.score(resample))?;
+        Some(interval::clamp(interval, f64::NEG_INFINITY, 1.0))
+    }
+}
+
+/// Every metric, in the order in which reports show them.
+pub const METRICS: [&dyn Metric; 16] = [
+    &accuracy::Accuracy,
+    &f1::MACRO,
+    &f1::WEIGHTED,
+    &f1::POSITIVE,
+    &precision::MACRO,
+    &precision::WEIGHTED,
+    &precision::POSITIVE,
+    &recall::MACRO,
+    &recall::WEIGHTED,
+    &recall::POSITIVE,
+    &roc_auc::RocAuc,
+    &log_loss::LogLoss,
+    &rmse::Rmse,
+    &mae::Mae,
+    &r2::R2,
+    &mape::Mape,
+];
+
+/// The metric of this name.
+pub fn by_name(name: &str) -> Option<&'static dyn Metric> {
+    METRICS.into_iter().find(|metric| metric.name() == name)
+}
+
+/// The metrics that can score answers of this kind.
+pub fn fitting(task: TaskKind) -> impl Iterator<Item = &'static dyn Metric> {
+    METRICS.into_iter().filter(move |metric| metric.fits(task))
+}
+
+#[cfg(test)]
+mod contract;

@@ -1,0 +1,43 @@
+//! RMSE: the root of the mean squared error.
+
+use super::{Interval, Metric, Sample, TaskKind};
+use crate::evaluate::interval;
+
+/// RMSE: the root of the mean squared error.
+pub(super) struct Rmse;
+
+impl Metric for Rmse {
+    fn name(&self) -> &'static str {
+        "rmse"
+    }
+
+    fn summary(&self) -> &'static str {
+        "The root of the mean squared error; the mean over several outputs (`root_mean_squared_error`)."
+    }
+
+    fn fits(&self, task: TaskKind) -> bool {
+        task == TaskKind::Regression
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+
+    fn score(&self, sample: &Sample) -> Option<f64> {
+        let Sample::Values { truth, predicted, outputs } = sample else {
+            return None;
+        };
+        let rows = sample.rows();
+        let mut squares = vec![0.0; *outputs];
+        for (i, (truth, predicted)) in truth.iter().zip(predicted).enumerate() {
+            squares[i % outputs] += (f64::from(*truth) - f64::from(*predicted)).powi(2);
+        }
+        let roots = squares.iter().map(|sum| (sum / rows as f64).sqrt());
+        (rows > 0).then(|| roots.sum::<f64>() / *outputs as f64)
+    }
+
+    fn interval(&self, sample: &Sample, score: f64) -> Option<Interval> {
+        let interval = interval::bootstrap(sample, score, |resample| self.score(resample))?;
+        Some(interval::clamp(interval, 0.0, f64::INFINITY))
+    }
+}

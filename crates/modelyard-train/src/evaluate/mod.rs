@@ -1,0 +1,14 @@
+//! From answers to scores: the metrics that fit the task, their intervals, and what a model that only knows
+//! the training answers would have scored.
+
+mod baseline;
+mod confusion;
+mod interval;
+pub mod metric;
+mod sample;
+
+pub use baseline::Baseline;
+pub use confusion::{Average, Confusion};
+pub(crate) use interval::SplitMix;
+pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
+pub use sample::{Sample, TaskKind};

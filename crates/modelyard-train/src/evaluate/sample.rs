@@ -1,0 +1,105 @@
+//! What a metric looks at: the true answers beside the predicted ones.
+
+/// What kind of answer is scored; it decides which metrics apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// Two classes; the second one is the positive one.
+    Binary,
+    /// Three classes or more.
+    Multiclass,
+    /// Numbers.
+    Regression,
+}
+
+impl TaskKind {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binary => "binary classification",
+            Self::Multiclass => "classification",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+/// True and predicted answers of the same rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    /// Classes.
+    Classes {
+        /// The true class of each row.
+        truth: Vec<u32>,
+        /// The predicted probabilities, rows × classes, row-major.
+        probabilities: Vec<f32>,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// Numbers.
+    Values {
+        /// The true values, rows × outputs, row-major, in the unit of the data.
+        truth: Vec<f32>,
+        /// The predicted values, likewise.
+        predicted: Vec<f32>,
+        /// How many outputs there are.
+        outputs: usize,
+    },
+}
+
+impl Sample {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Classes { truth, .. } => truth.len(),
+            Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
+        }
+    }
+
+    /// What kind of answer this is.
+    pub fn task(&self) -> TaskKind {
+        match self {
+            Self::Classes { classes: 0..=2, .. } => TaskKind::Binary,
+            Self::Classes { .. } => TaskKind::Multiclass,
+            Self::Values { .. } => TaskKind::Regression,
+        }
+    }
+
+    /// The likeliest class of each row; the first one where several are equally likely.
+    pub fn predicted_classes(&self) -> Vec<u32> {
+        match self {
+            Self::Classes { probabilities, classes, .. } => {
+                probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
+            }
+            Self::Values { .. } => Vec::new(),
+        }
+    }
+
+    /// These rows alone, in this order; rows may repeat.
+    pub fn pick(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes { truth, probabilities, classes } => Self::Classes {
+                truth: rows.iter().map(|&row| truth[row]).collect(),
+                probabilities: pick_rows(probabilities, *classes, rows),
+                classes: *classes,
+            },
+            Self::Values { truth, predicted, outputs } => Self::Values {
+                truth: pick_rows(truth, *outputs, rows),
+                predicted: pick_rows(predicted, *outputs, rows),
+                outputs: *outputs,
+            },
+        }
+    }
+}
+
+fn pick_rows(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+    rows.iter().flat_map(|&row| &values[row * width..(row + 1) * width]).copied().collect()
+}
+
+fn likeliest(probabilities: &[f32]) -> u32 {
+    let mut best = 0;
+    for (class, probability) in probabilities.iter().enumerate() {
+        if *probability > probabilities[best] {
+            best = class;
+        }
+    }
+    best as u32
+}

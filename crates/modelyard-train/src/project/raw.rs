@@ -1,0 +1,246 @@
+//! The project file as it is written. Every key is declared here, or in the crate that acts on it (data,
+//! layers, losses, optimizers); the doc comments become the reference page and the JSON Schema.
+
+use std::collections::BTreeMap;
+
+use modelyard_data::{InputSpec, OutputSpec, SourceSpec};
+use modelyard_model::{LayerSpec, LossSpec, OptimizerSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::named::NamedOr;
+
+/// A Modelyard project: data, a network, how to train it and what it must reach.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectFile {
+    /// What the project is called.
+    pub project: ProjectSection,
+    /// Where the rows come from, in which format, and how they are divided. Paths are relative to the project
+    /// file.
+    pub data: SourceSpec,
+    /// What the network sees: one entry per input.
+    #[schemars(length(min = 1))]
+    pub inputs: Vec<InputSpec>,
+    /// What the network is asked for: one category, or one or more numbers.
+    #[schemars(length(min = 1))]
+    pub outputs: Vec<OutputSpec>,
+    /// The network.
+    pub network: NetworkSection,
+    /// How it is trained.
+    #[serde(default)]
+    pub training: TrainingSection,
+    /// What its scores must reach before it may serve.
+    #[serde(default)]
+    pub gates: Vec<GateSpec>,
+    /// How it is served.
+    #[serde(default)]
+    pub serving: ServingSection,
+}
+
+/// `[project]`: what the project is called.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSection {
+    /// The name under which models are registered and served: lower-case letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// One or two sentences for the model card: what the model is for.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// `[network]`: the layers between the inputs and the outputs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSection {
+    /// The layers in order, as in Keras's `Sequential`; or one `[[network.layers]]` table each. The last one
+    /// gives what the outputs need: one unit per class (or a single one with `sigmoid` for two classes), or
+    /// one unit per number.
+    #[schemars(length(min = 1))]
+    pub layers: Vec<LayerSpec>,
+}
+
+/// `[training]`: how the network is trained.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingSection {
+    /// What is made small: a name, or a table with its settings. When absent: `cross_entropy` for a category
+    /// (`binary_cross_entropy` where the network has a single output), `mse` for numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<NamedOr<LossSpec>>,
+    /// How weights are updated: a name, or a table with its settings such as `learning_rate`.
+    pub optimizer: NamedOr<OptimizerSpec>,
+    /// How the learning rate changes over the run.
+    pub schedule: Schedule,
+    /// How often training passes over the training rows, at most.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub epochs: usize,
+    /// How many rows make one step. The last step of an epoch takes what is left.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub batch_size: usize,
+    /// Stops when the validation rows no longer get better. When absent, every epoch is run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// How much each class counts: `"balanced"` for the inverse of its frequency, or a table from class to weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// How much of each true class's probability is spread over all classes (cross entropy only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 0.999))]
+    pub label_smoothing: Option<f32>,
+    /// The largest norm of all gradients together; larger ones are scaled down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub clip_norm: Option<f32>,
+    /// The largest value of any single gradient; larger ones are cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub clip_value: Option<f32>,
+    /// The seed of the first weights, the order of the rows and dropout. The same seed and the same number of
+    /// threads give bit-identical weights.
+    pub seed: u64,
+    /// How many threads train; the number of physical cores when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<usize>,
+}
+
+impl Default for TrainingSection {
+    fn default() -> Self {
+        Self {
+            loss: None,
+            optimizer: NamedOr::Name("adam".to_owned()),
+            schedule: Schedule::Constant,
+            epochs: 20,
+            batch_size: 32,
+            early_stopping: None,
+            class_weights: None,
+            label_smoothing: None,
+            clip_norm: None,
+            clip_value: None,
+            seed: 0,
+            threads: None,
+        }
+    }
+}
+
+/// How the learning rate changes over the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It stays as the optimizer's `learning_rate` says.
+    Constant,
+    /// It falls along half a cosine, to nearly zero after the last epoch (Loshchilov and Hutter 2017).
+    Cosine,
+}
+
+/// `training.early_stopping`: when to stop, by a metric on the validation rows.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStopping {
+    /// How many epochs without improvement are allowed.
+    #[schemars(range(min = 1))]
+    pub patience: usize,
+    /// How much better counts as improvement.
+    #[schemars(range(min = 0.0))]
+    pub min_delta: f64,
+    /// What is watched: `loss`, or the name of a metric.
+    pub metric: String,
+    /// Whether the weights of the best epoch are kept rather than the last one's.
+    pub restore_best: bool,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { patience: 5, min_delta: 0.0, metric: "loss".to_owned(), restore_best: true }
+    }
+}
+
+/// How much each class counts in the loss.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClassWeights {
+    /// By a rule.
+    Rule(ClassWeightRule),
+    /// By hand; classes left out count 1.
+    Table(BTreeMap<String, f32>),
+}
+
+/// The rules for class weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeightRule {
+    /// rows / (classes × rows of the class), as in scikit-learn.
+    Balanced,
+}
+
+/// `[[gates]]`: a bound that a score must keep. A version that misses one is kept for inspection, and no alias is
+/// moved to it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GateSpec {
+    /// The metric.
+    pub metric: String,
+    /// The least score that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The largest score that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// The rows on which it is scored.
+    #[serde(default)]
+    pub split: Split,
+}
+
+/// The parts into which the rows are divided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The rows that were learned from.
+    Train,
+    /// The rows that decided when to stop.
+    Validation,
+    /// The rows kept away until the end.
+    #[default]
+    Test,
+}
+
+impl Split {
+    /// Every part.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// The part's name in files and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// `[serving]`: how the model is served. What is absent is left to the server's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServingSection {
+    /// The most rows that are computed together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub batch_size_max: Option<usize>,
+    /// How long a request may wait for others to share a batch with, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10_000))]
+    pub batch_delay_ms: Option<u64>,
+    /// The most rows that may wait; further requests are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub queue_rows_max: Option<usize>,
+    /// How long a request may take where it names no deadline itself, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub deadline_ms: Option<u64>,
+    /// How many sessions compute at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub workers: Option<usize>,
+}

@@ -1,0 +1,221 @@
+//! From what the user wrote to what training needs: names become the things they name, and whatever can be known
+//! to be wrong without seeing the data is told here.
+
+use std::collections::BTreeSet;
+
+use modelyard_data::OutputKind;
+use modelyard_model::{LossSpec, OptimizerSpec};
+use modelyard_types::ModelName;
+
+use super::diagnostic::Problem;
+use super::raw::{ClassWeights, EarlyStopping, GateSpec, ProjectFile, Schedule, TrainingSection};
+use super::validate::{Finding, Target};
+use crate::evaluate::TaskKind;
+use crate::evaluate::metric::{METRICS, Metric, by_name};
+use crate::gates::{Bound, Gate};
+
+/// How the network is trained; every name resolved.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// What is made small; none where the task decides.
+    pub loss: Option<LossSpec>,
+    /// How weights are updated.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Passes over the training rows, at most.
+    pub epochs: usize,
+    /// Rows a step.
+    pub batch_size: usize,
+    /// When to stop earlier.
+    pub early_stopping: Option<EarlyStopping>,
+    /// How much each class counts.
+    pub class_weights: Option<ClassWeights>,
+    /// Label smoothing, for cross entropy.
+    pub label_smoothing: Option<f32>,
+    /// The largest norm of all gradients together.
+    pub clip_norm: Option<f32>,
+    /// The largest single gradient.
+    pub clip_value: Option<f32>,
+    /// The seed of everything random in training.
+    pub seed: u64,
+    /// Threads; none for as many as there are physical cores.
+    pub threads: Option<usize>,
+}
+
+/// What early stopping watches.
+#[derive(Clone, Copy)]
+pub enum StoppingMetric {
+    /// The loss.
+    Loss,
+    /// A metric.
+    Metric(&'static dyn Metric),
+}
+
+impl EarlyStopping {
+    /// What is watched.
+    pub fn watched(&self) -> StoppingMetric {
+        by_name(&self.metric).map_or(StoppingMetric::Loss, StoppingMetric::Metric)
+    }
+}
+
+pub(super) struct Resolved {
+    pub(super) name: ModelName,
+    pub(super) training: Training,
+    pub(super) gates: Vec<Gate>,
+}
+
+impl Finding {
+    /// A complaint about a value.
+    pub(super) fn at(path: impl Into<String>, problem: Problem) -> Self {
+        Self { path: path.into(), target: Target::Value, problem }
+    }
+}
+
+/// Resolves a file, or tells everything that is wrong with it.
+pub(super) fn resolve(file: &ProjectFile) -> Result<Resolved, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let name = file
+        .project
+        .name
+        .parse::<ModelName>()
+        .map_err(|error| findings.push(Finding::at("project.name", Problem::new(error.to_string()))))
+        .ok();
+    columns(file, &mut findings);
+    outputs(file, &mut findings);
+    let categories = file.outputs.iter().any(|output| output.kind == OutputKind::Category);
+    let mut gates = Vec::new();
+    for (i, spec) in file.gates.iter().enumerate() {
+        gate(spec, &format!("gates[{i}]"), categories, &mut gates, &mut findings);
+    }
+    let training = training(&file.training, categories, &mut findings);
+    match (name, training) {
+        (Some(name), Some(training)) if findings.is_empty() => Ok(Resolved { name, training, gates }),
+        _ => Err(findings),
+    }
+}
+
+/// Names must differ, and no output may be among the inputs.
+fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
+    let mut names = BTreeSet::new();
+    let inputs = file.inputs.iter().map(|input| &input.name);
+    let outputs = file.outputs.iter().map(|output| &output.name);
+    let paths = (0..file.inputs.len())
+        .map(|i| format!("inputs[{i}].name"))
+        .chain((0..file.outputs.len()).map(|i| format!("outputs[{i}].name")));
+    for (name, path) in inputs.chain(outputs).zip(paths) {
+        if !names.insert(name) {
+            findings.push(Finding::at(path, Problem::new(format!("the name {name:?} is taken already"))));
+        }
+    }
+    for output in &file.outputs {
+        let answer = output.column.as_ref().unwrap_or(&output.name);
+        for (i, input) in file.inputs.iter().enumerate() {
+            if input.columns.is_none() && input.column.as_ref().unwrap_or(&input.name) == answer {
+                let problem =
+                    Problem::new(format!("the column {answer:?} is an output and cannot be an input too"))
+                        .hint("the network would only learn to copy the answer: remove this input");
+                findings.push(Finding { path: format!("inputs[{i}]"), target: Target::Key, problem });
+            }
+        }
+    }
+}
+
+/// One category, or any number of numbers.
+fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
+    let category = |kind| kind == OutputKind::Category;
+    if file.outputs.len() > 1
+        && let Some(i) = file.outputs.iter().position(|output| category(output.kind))
+    {
+        let problem = Problem::new("a category must be the only output")
+            .expected("one output of kind \"category\", or one or more of kind \"number\"")
+            .hint("train one project per category");
+        findings.push(Finding::at(format!("outputs[{i}].kind"), problem));
+    }
+}
+
+fn gate(spec: &GateSpec, path: &str, categories: bool, gates: &mut Vec<Gate>, findings: &mut Vec<Finding>) {
+    let metric_path = format!("{path}.metric");
+    let Some(metric) = by_name(&spec.metric) else {
+        return findings.push(Finding::at(metric_path, unknown_metric(&spec.metric, &[])));
+    };
+    if let Some(problem) = misfit(metric, categories) {
+        findings.push(Finding::at(metric_path, problem));
+    }
+    let bounds = [spec.at_least.map(Bound::AtLeast), spec.at_most.map(Bound::AtMost)];
+    if bounds == [None, None] {
+        let better = if metric.higher_is_better() { "at_least" } else { "at_most" };
+        let problem = Problem::new(format!("this gate on `{}` has no bound", spec.metric))
+            .expected("`at_least`, `at_most`, or both")
+            .hint(format!("for `{}`, add `{better} = …`", spec.metric));
+        findings.push(Finding { path: path.to_owned(), target: Target::Key, problem });
+    }
+    gates.extend(bounds.into_iter().flatten().map(|bound| Gate { metric, split: spec.split, bound }));
+}
+
+fn unknown_metric(name: &str, more: &[&str]) -> Problem {
+    let names: Vec<&str> = more.iter().copied().chain(METRICS.iter().map(|metric| metric.name())).collect();
+    Problem::new(format!("there is no metric {name:?}")).expected(names.join(", ")).nearest(name, names)
+}
+
+/// Why a metric cannot score this kind of output.
+fn misfit(metric: &dyn Metric, categories: bool) -> Option<Problem> {
+    let tasks: &[TaskKind] =
+        if categories { &[TaskKind::Binary, TaskKind::Multiclass] } else { &[TaskKind::Regression] };
+    if tasks.iter().any(|task| metric.fits(*task)) {
+        return None;
+    }
+    let what = if categories { "a category" } else { "numbers" };
+    let fitting: Vec<&str> = METRICS
+        .iter()
+        .filter(|metric| tasks.iter().any(|task| metric.fits(*task)))
+        .map(|metric| metric.name())
+        .collect();
+    Some(Problem::new(format!("`{}` cannot score {what}", metric.name())).expected(fitting.join(", ")))
+}
+
+fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Finding>) -> Option<Training> {
+    let wrong = |path: &str, error: serde_json::Error| Finding::at(path, Problem::new(error.to_string()));
+    let loss = section.loss.as_ref().map(|loss| loss.resolve()).transpose();
+    let loss = loss.map_err(|error| findings.push(wrong("training.loss", error))).ok()?;
+    let optimizer = section.optimizer.resolve();
+    let optimizer = optimizer.map_err(|error| findings.push(wrong("training.optimizer", error))).ok()?;
+    if let Some(stopping) = &section.early_stopping {
+        match by_name(&stopping.metric) {
+            Some(metric) => findings.extend(
+                misfit(metric, categories)
+                    .map(|problem| Finding::at("training.early_stopping.metric", problem)),
+            ),
+            None if stopping.metric == "loss" => {}
+            None => findings.push(Finding::at(
+                "training.early_stopping.metric",
+                unknown_metric(&stopping.metric, &["loss"]),
+            )),
+        }
+    }
+    if !categories {
+        for (key, given) in [
+            ("class_weights", section.class_weights.is_some()),
+            ("label_smoothing", section.label_smoothing.is_some()),
+        ] {
+            if given {
+                let problem = Problem::new(format!("`{key}` needs an output of kind \"category\""));
+                findings.push(Finding { path: format!("training.{key}"), target: Target::Key, problem });
+            }
+        }
+    }
+    Some(Training {
+        loss,
+        optimizer,
+        schedule: section.schedule,
+        epochs: section.epochs,
+        batch_size: section.batch_size,
+        early_stopping: section.early_stopping.clone(),
+        class_weights: section.class_weights.clone(),
+        label_smoothing: section.label_smoothing,
+        clip_norm: section.clip_norm,
+        clip_value: section.clip_value,
+        seed: section.seed,
+        threads: section.threads,
+    })
+}
