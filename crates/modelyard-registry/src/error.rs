@@ -1,0 +1,141 @@
+//! What can go wrong in the registry, in the words of whoever asked for it.
+
+use modelyard_storage::StorageError;
+use modelyard_types::{Alias, ErrorKind, ModelName, Version};
+
+use crate::document::DocumentError;
+use crate::version::FileFault;
+
+/// The registry could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// A model that nobody has published.
+    #[error("no model named {name:?} is registered", name = name.as_str())]
+    NoSuchModel {
+        /// The name asked for.
+        name: ModelName,
+        /// The nearest name that is there.
+        nearest: Option<String>,
+    },
+    /// A version that the model does not have.
+    #[error("{name} has no version {version}")]
+    NoSuchVersion {
+        /// The model.
+        name: ModelName,
+        /// The version asked for.
+        version: Version,
+        /// The newest one it has.
+        latest: Version,
+    },
+    /// An alias that the model does not have.
+    #[error("{name} has no alias {alias:?}", alias = alias.as_str())]
+    NoSuchAlias {
+        /// The model.
+        name: ModelName,
+        /// The alias asked for.
+        alias: Alias,
+        /// The aliases it has.
+        known: Vec<String>,
+    },
+    /// A version that missed a gate of its project.
+    #[error("version {version} of {name} missed a gate, so {alias} was not moved to it")]
+    GatesMissed {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+        /// The alias that stays where it is.
+        alias: Alias,
+    },
+    /// An alias that has only ever pointed at one version, or was rolled back to its first.
+    #[error("{alias} of {name} points at version {version} and pointed at nothing before it")]
+    NothingBefore {
+        /// The model.
+        name: ModelName,
+        /// The alias.
+        alias: Alias,
+        /// Where it points.
+        version: Version,
+    },
+    /// Files that cannot make a version.
+    #[error("this cannot be published: {why}")]
+    BadFiles {
+        /// The reason.
+        why: String,
+    },
+    /// A parent that the model does not have.
+    #[error("{name} has no version {parent} to be the parent of a new one")]
+    NoSuchParent {
+        /// The model.
+        name: ModelName,
+        /// The parent named.
+        parent: Version,
+    },
+    /// A stored file is not what was published.
+    #[error("{file} of {name} version {version} is damaged: {fault}")]
+    Corrupt {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+        /// The file's name.
+        file: String,
+        /// How it differs.
+        fault: FileFault,
+    },
+    /// A row of the database that contradicts itself.
+    #[error("the record of {what} is damaged: {why}")]
+    BrokenRow {
+        /// What the row is about.
+        what: String,
+        /// How it contradicts itself.
+        why: String,
+    },
+    /// A document of a version could not be read or written.
+    #[error("a document could not be used")]
+    Document(#[from] DocumentError),
+    /// The store underneath failed.
+    #[error("the store could not be used")]
+    Storage(#[from] StorageError),
+}
+
+impl RegistryError {
+    /// The protocol-independent kind.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSuchModel { .. } | Self::NoSuchVersion { .. } | Self::NoSuchAlias { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::GatesMissed { .. } | Self::NothingBefore { .. } => ErrorKind::FailedPrecondition,
+            Self::BadFiles { .. } | Self::NoSuchParent { .. } => ErrorKind::InvalidArgument,
+            Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
+            Self::Document(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+        }
+    }
+
+    /// A way out, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSuchModel { nearest, .. } => match nearest {
+                Some(nearest) => Some(format!("did you mean {nearest:?}?")),
+                None => Some("`modelyard models list` shows what is registered".to_owned()),
+            },
+            Self::NoSuchVersion { latest, .. } => Some(format!("the newest version is {latest}")),
+            Self::NoSuchAlias { known, .. } if known.is_empty() => {
+                Some("it has no alias yet; `modelyard models promote` makes one".to_owned())
+            }
+            Self::NoSuchAlias { known, .. } => Some(format!("its aliases are {}", known.join(", "))),
+            Self::GatesMissed { name, version, .. } => Some(format!(
+                "`modelyard models show {name} {version}` shows the scores and gates; \
+                 `modelyard models promote --force` moves the alias all the same"
+            )),
+            Self::Corrupt { .. } => {
+                Some("publish the same files again to repair it, or roll back to another version".to_owned())
+            }
+            Self::Storage(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

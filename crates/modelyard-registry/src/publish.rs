@@ -1,0 +1,184 @@
+//! Publishing: files first, each flushed to the disk in a folder of this attempt's own; then one commit
+//! that makes them a version. Killed before the commit, the folder is a leftover and nobody sees it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use modelyard_storage::StorageError;
+use modelyard_types::{Caller, ErrorKind, ModelName, Version};
+
+use crate::content::{MANIFEST, Manifest};
+use crate::registry::Registry;
+use crate::tables::Rows;
+use crate::{ModelVersion, Origin, RegistryError};
+
+/// What is to become a version.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// The model, which is made where it is new.
+    pub name: ModelName,
+    /// The files, by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Where they came from.
+    pub origin: Origin,
+    /// Whether every gate was passed; a version that missed one is registered but not promoted unasked.
+    pub gates_passed: bool,
+    /// A few numbers for listings.
+    pub summary: serde_json::Value,
+    /// The version that training started from.
+    pub parent: Option<Version>,
+    /// Who publishes.
+    pub by: Caller,
+}
+
+impl Registry {
+    /// Makes files a version with the next number. The same content as a version that the model has
+    /// already is recognised: that version is returned (its files repaired where they were damaged), and
+    /// no new number is used. Several processes may publish at once.
+    ///
+    /// # Errors
+    /// [`RegistryError::BadFiles`], [`RegistryError::NoSuchParent`], or the store's error (such as a full
+    /// disk); nothing is registered then.
+    pub async fn publish(&self, new: NewVersion) -> Result<ModelVersion, RegistryError> {
+        let (mut new, manifest) = hashed(new).await?;
+        // Shared with other publishers; whoever collects leftovers waits until all are done.
+        let publishing = self.store().publishing.shared().await?;
+        if let Some(same) = self.intact_with(&new.name, &manifest.digest()).await? {
+            return Ok(same);
+        }
+        self.check_parent(&new).await?;
+        let folder = self.claim_folder(&new.name, &manifest).await?;
+        let files = std::mem::take(&mut new.files);
+        if let Err(error) = self.write_files(&folder, files).await {
+            self.discard(&folder).await;
+            return Err(error);
+        }
+        let published = self.commit(new, manifest, &folder).await;
+        if matches!(&published, Err(error) if error.kind() == ErrorKind::ResourceExhausted) {
+            self.discard(&folder).await;
+        }
+        drop(publishing);
+        published
+    }
+
+    async fn write_files(&self, folder: &str, files: BTreeMap<String, Vec<u8>>) -> Result<(), RegistryError> {
+        for (name, bytes) in files {
+            self.store().artifacts.create(&format!("{folder}/{name}"), Bytes::from(bytes)).await?;
+        }
+        Ok(())
+    }
+
+    /// After an error that leaves in doubt whether the commit reached the disk, the folder must stay: the
+    /// next collection knows.
+    async fn commit(
+        &self,
+        new: NewVersion,
+        manifest: Manifest,
+        folder: &str,
+    ) -> Result<ModelVersion, RegistryError> {
+        let digest = manifest.digest();
+        let mut rows = self.write().await?;
+        if let Some(same) = rows.version_of_digest(&new.name, &digest).await? {
+            return self.keep_or_repair(rows, &new.name, same, folder).await;
+        }
+        let version = ModelVersion {
+            version: rows.latest(&new.name).await?.map_or(Version::FIRST, Version::next),
+            name: new.name,
+            digest,
+            created_unix_ms: self.now_unix_ms(),
+            by: new.by.0,
+            origin: new.origin,
+            gates_passed: new.gates_passed,
+            parent: new.parent,
+            summary: new.summary,
+            files: manifest.into_files(),
+            aliases: Vec::new(),
+        };
+        rows.add_version(&version, folder).await?;
+        rows.commit().await?;
+        Ok(version)
+    }
+
+    /// The model has this content already: another process was faster, and our copy goes; or its files were
+    /// damaged, and ours take their place.
+    async fn keep_or_repair(
+        &self,
+        mut rows: Rows,
+        name: &ModelName,
+        same: Version,
+        folder: &str,
+    ) -> Result<ModelVersion, RegistryError> {
+        let found = rows.version(name, same).await?;
+        let found = found.ok_or_else(|| RegistryError::BrokenRow {
+            what: format!("{name} version {same}"),
+            why: "it was there a moment ago".to_owned(),
+        })?;
+        let (_, faults) = self.read_files(&found).await?;
+        if faults.is_empty() {
+            drop(rows);
+            self.discard(folder).await;
+        } else {
+            rows.set_folder(name, same, folder).await?;
+            rows.commit().await?;
+        }
+        Ok(found)
+    }
+
+    /// Removes our own unpublished folder. What cannot be removed now is collected later, and the caller
+    /// has a first error to tell.
+    async fn discard(&self, folder: &str) {
+        let _ = self.store().artifacts.delete_folder(folder).await;
+    }
+
+    /// The version with this content, if there is one and its files are as they were published.
+    async fn intact_with(
+        &self,
+        name: &ModelName,
+        digest: &str,
+    ) -> Result<Option<ModelVersion>, RegistryError> {
+        let mut rows = self.read().await?;
+        let Some(version) = rows.version_of_digest(name, digest).await? else {
+            return Ok(None);
+        };
+        let found = rows.version(name, version).await?;
+        drop(rows);
+        let Some(found) = found else { return Ok(None) };
+        let (_, faults) = self.read_files(&found).await?;
+        Ok(faults.is_empty().then_some(found))
+    }
+
+    async fn check_parent(&self, new: &NewVersion) -> Result<(), RegistryError> {
+        let Some(parent) = new.parent else { return Ok(()) };
+        match self.read().await?.version(&new.name, parent).await? {
+            Some(_) => Ok(()),
+            None => Err(RegistryError::NoSuchParent { name: new.name.clone(), parent }),
+        }
+    }
+
+    /// Claims a folder that nobody else writes into: whoever creates the manifest in it owns it. An older
+    /// attempt at the same content leaves the next number free.
+    async fn claim_folder(&self, name: &ModelName, manifest: &Manifest) -> Result<String, RegistryError> {
+        let digest = manifest.digest();
+        let mut attempt = 1u64;
+        loop {
+            let folder = match attempt {
+                1 => format!("{name}/{digest}"),
+                _ => format!("{name}/{digest}-{attempt}"),
+            };
+            match self.store().artifacts.create(&format!("{folder}/{MANIFEST}"), manifest.to_bytes()).await {
+                Ok(()) => return Ok(folder),
+                Err(StorageError::Exists { .. }) => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Hashes the files away from the async threads.
+async fn hashed(new: NewVersion) -> Result<(NewVersion, Manifest), RegistryError> {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let manifest = Manifest::of(&new.files)?;
+        Ok((new, manifest))
+    });
+    hashing.await.expect("hashing does not panic")
+}
