@@ -108,12 +108,12 @@ impl Registry {
         same: Version,
         folder: &str,
     ) -> Result<ModelVersion, RegistryError> {
-        let found = rows.version(name, same).await?;
-        let found = found.ok_or_else(|| RegistryError::BrokenRow {
-            what: format!("{name} version {same}"),
-            why: "it was there a moment ago".to_owned(),
-        })?;
-        let (_, faults) = self.read_files(&found).await?;
+        let (found, theirs) = (rows.version(name, same).await?, rows.folder(name, same).await?);
+        let (Some(found), Some(theirs)) = (found, theirs) else {
+            let (what, why) = (format!("{name} version {same}"), "it was there a moment ago".to_owned());
+            return Err(RegistryError::BrokenRow { what, why });
+        };
+        let (_, faults) = self.read_files(&found, &theirs).await?;
         if faults.is_empty() {
             drop(rows);
             self.discard(folder).await;
@@ -143,13 +143,14 @@ impl Registry {
         let found = rows.version(name, version).await?;
         drop(rows);
         let Some(found) = found else { return Ok(None) };
-        let (_, faults) = self.read_files(&found).await?;
+        let (_, faults) = self.read_files(&found, &self.folder(&found).await?).await?;
         Ok(faults.is_empty().then_some(found))
     }
 
     async fn check_parent(&self, new: &NewVersion) -> Result<(), RegistryError> {
         let Some(parent) = new.parent else { return Ok(()) };
-        match self.read().await?.version(&new.name, parent).await? {
+        let found = self.read().await?.version(&new.name, parent).await?;
+        match found {
             Some(_) => Ok(()),
             None => Err(RegistryError::NoSuchParent { name: new.name.clone(), parent }),
         }

@@ -87,7 +87,8 @@ impl Registry {
             VersionSelector::Alias(alias) => return self.resolve(name, alias).await,
             VersionSelector::Number(version) => *version,
         };
-        match self.read().await?.version(name, version).await? {
+        let found = self.read().await?.version(name, version).await?;
+        match found {
             Some(found) => Ok(found),
             None => Err(self.no_such_version(name, version).await?),
         }
@@ -98,7 +99,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Corrupt`] names the first file that is not what was published.
     pub async fn load(&self, version: &ModelVersion) -> Result<VersionFiles, RegistryError> {
-        let (files, faults) = self.read_files(version).await?;
+        let (files, faults) = self.read_files(version, &self.folder(version).await?).await?;
         match faults.into_iter().next() {
             None => Ok(VersionFiles::new(files)),
             Some((file, fault)) => {
@@ -140,8 +141,9 @@ impl Registry {
         selector: &VersionSelector,
     ) -> Result<VerifyReport, RegistryError> {
         let version = self.find(name, selector).await?;
-        let (files, mut faults) = self.read_files(&version).await?;
-        for artifact in self.store.artifacts.list(&self.folder(&version).await?).await? {
+        let folder = self.folder(&version).await?;
+        let (files, mut faults) = self.read_files(&version, &folder).await?;
+        for artifact in self.store.artifacts.list(&folder).await? {
             if artifact.name != MANIFEST && !version.has_file(&artifact.name) {
                 faults.push((artifact.name, FileFault::Unexpected));
             }
@@ -164,6 +166,7 @@ impl Registry {
         &self.store
     }
 
+    /// One transaction at a time: whoever holds one and waits for another can starve the pool.
     pub(crate) async fn read(&self) -> Result<Rows, RegistryError> {
         Rows::read(&self.store.tables).await
     }
@@ -177,18 +180,21 @@ impl Registry {
         u64::try_from(since.as_millis()).expect("half a billion years from now")
     }
 
-    /// The good files of a version, and what is wrong with the others.
-    pub(crate) async fn read_files(&self, version: &ModelVersion) -> Result<Checked, RegistryError> {
+    /// The good files of a version in its folder, and what is wrong with the others.
+    pub(crate) async fn read_files(
+        &self,
+        version: &ModelVersion,
+        folder: &str,
+    ) -> Result<Checked, RegistryError> {
         let listed = Manifest::from_entries(version.files.clone());
         if listed.digest() != version.digest {
             let what = format!("{} version {}", version.name, version.version);
             let why = "the list of its files does not give its digest".to_owned();
             return Err(RegistryError::BrokenRow { what, why });
         }
-        let folder = self.folder(version).await?;
         let (mut files, mut faults) = (BTreeMap::new(), Vec::new());
         for entry in &version.files {
-            match self.read_file(&folder, entry).await? {
+            match self.read_file(folder, entry).await? {
                 Ok(bytes) => drop(files.insert(entry.name.clone(), bytes)),
                 Err(fault) => faults.push((entry.name.clone(), fault)),
             }
@@ -215,15 +221,18 @@ impl Registry {
         Ok(checked.await.expect("hashing does not panic"))
     }
 
-    async fn folder(&self, version: &ModelVersion) -> Result<String, RegistryError> {
-        match self.read().await?.folder(&version.name, version.version).await? {
+    /// The folder that holds a version's files.
+    pub(crate) async fn folder(&self, version: &ModelVersion) -> Result<String, RegistryError> {
+        let folder = self.read().await?.folder(&version.name, version.version).await?;
+        match folder {
             Some(folder) => Ok(folder),
             None => Err(self.no_such_version(&version.name, version.version).await?),
         }
     }
 
     pub(crate) async fn must_know(&self, name: &ModelName) -> Result<(), RegistryError> {
-        match self.read().await?.latest(name).await? {
+        let latest = self.read().await?.latest(name).await?;
+        match latest {
             Some(_) => Ok(()),
             None => Err(self.no_such_model(name).await?),
         }

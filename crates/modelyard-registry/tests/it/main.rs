@@ -1,0 +1,11 @@
+//! The registry through its public doors, on real folders, with real processes that are really killed.
+
+mod aliases;
+mod compared;
+mod damage;
+mod disk_full;
+mod formats;
+mod killed;
+mod published;
+mod support;
+mod together;
