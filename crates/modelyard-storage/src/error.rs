@@ -139,7 +139,7 @@ impl StorageError {
         match sqlite_code(&source) {
             Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy { path, source },
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Damaged { path, source },
-            Some(SQLITE_FULL) => Self::DiskFull { path, source: source.into() },
+            Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE) => Self::DiskFull { path, source: source.into() },
             Some(SQLITE_READONLY | SQLITE_PERM) => {
                 Self::NotWritable { path, source: io::Error::new(io::ErrorKind::PermissionDenied, source) }
             }
@@ -187,11 +187,14 @@ const SQLITE_READONLY: u32 = 8;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_NOTADB: u32 = 26;
+/// The file that connections share could not grow.
+const SQLITE_IOERR_SHMSIZE: u32 = 4874;
 
-/// The primary result code (<https://sqlite.org/rescode.html>): the low byte of the extended one.
+/// The primary result code (<https://sqlite.org/rescode.html>), which is the low byte of the extended one;
+/// the extended one where only it tells that the disk is full.
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
-    Some(code & 0xff)
+    Some(if code == SQLITE_IOERR_SHMSIZE { code } else { code & 0xff })
 }
 
 fn is_full(kind: io::ErrorKind) -> bool {

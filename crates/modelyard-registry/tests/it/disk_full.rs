@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use modelyard_registry::RegistryError;
+use modelyard_registry::{Registry, RegistryError};
 use modelyard_types::ErrorKind;
 
-use crate::support::{assert_whole, digits, folders, name, new, open, promotion};
+use crate::support::{assert_whole, clock, digits, folders, name, new, open, promotion};
 use crate::together::{child, told};
 
 #[tokio::test]
@@ -33,27 +33,38 @@ async fn child_fills_the_disk() {
 }
 
 /// Without a byte left, not even a row can be written; what was there stays readable.
-async fn fill_up(store: &Path, registry: &modelyard_registry::Registry) {
-    use std::io::Write;
-    let mut filler = std::fs::File::create(store.join("filler")).expect("created");
-    let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
-    while let Ok(()) = filler.write_all(&[0; 4096]) {
-        if filler.metadata().expect("ours").len() > 4_000_000 {
-            return; // Not a small file system but a limit on file sizes: the rest does not apply.
-        }
-    }
-    if !filler.write_all(&[0; 4096]).is_err_and(|error| full(&error)) {
-        return;
+async fn fill_up(store: &Path, registry: &Registry) {
+    if !take_all_space(&store.join("filler")) {
+        return; // Not a small file system but a limit on file sizes: the rest does not apply.
     }
     let mut errors = Vec::new();
     for turn in 0..40 {
         let outcome = registry.promote(promotion("live", 1 + turn % 2)).await;
         errors.extend(outcome.err().map(|error| error.kind()));
     }
+    assert!(!errors.is_empty(), "the disk was never full");
     assert!(errors.iter().all(|kind| *kind == ErrorKind::ResourceExhausted), "{errors:?}");
     let error = registry.publish(digits("no room")).await.expect_err("full");
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error:?}");
     assert_eq!(registry.versions(&name("digits")).await.expect("still readable").len(), 2);
+
+    registry.close().await;
+    assert!(take_all_space(&store.join("more")));
+    if let Err(error) = Registry::open(store, clock()).await {
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error:?}");
+    }
+}
+
+/// Returns whether it was the space that came to an end.
+fn take_all_space(file: &Path) -> bool {
+    use std::io::Write;
+    let mut filler = std::fs::File::create(file).expect("created");
+    loop {
+        match filler.write_all(&[0; 512]) {
+            Ok(()) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::StorageFull,
+        }
+    }
 }
 
 #[test]
