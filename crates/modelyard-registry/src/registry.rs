@@ -15,6 +15,54 @@ use crate::tables::{MIGRATIONS, Rows};
 use crate::version::{FileFault, ModelSummary, ModelVersion, VerifyReport, VersionFiles};
 
 /// A handle to one store's models; clones share it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::{Instant, SystemTime};
+///
+/// use modelyard_registry::{GateRule, NewVersion, Origin, Promotion, Registry};
+/// use modelyard_types::{Alias, Caller, Clock, VersionSelector};
+///
+/// struct Wall;
+/// impl Clock for Wall {
+///     fn now(&self) -> Instant {
+///         Instant::now()
+///     }
+///     fn wall(&self) -> SystemTime {
+///         SystemTime::now()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let registry = Registry::open(&folder.path().join(".modelyard"), Arc::new(Wall)).await?;
+/// let new = NewVersion {
+///     name: "digits".parse()?,
+///     files: [("model.onnx".to_owned(), vec![1, 2, 3])].into(),
+///     origin: Origin::Imported,
+///     gates_passed: true,
+///     summary: serde_json::json!({}),
+///     parent: None,
+///     by: Caller("anna".to_owned()),
+/// };
+/// let first = registry.publish(new).await?;
+/// let promotion = Promotion {
+///     name: first.name.clone(),
+///     alias: Alias::live(),
+///     version: first.version,
+///     gates: GateRule::MustPass,
+///     by: Caller("anna".to_owned()),
+///     why: "the first one".to_owned(),
+/// };
+/// registry.promote(promotion).await?;
+///
+/// let live = registry.find(&first.name, &VersionSelector::Alias(Alias::live())).await?;
+/// let files = registry.load(&live).await?;
+/// assert_eq!(files.get("model.onnx").map(|bytes| bytes.len()), Some(3));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Registry {
     store: Arc<Store>,
