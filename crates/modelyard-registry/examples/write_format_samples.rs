@@ -40,8 +40,8 @@ fn signature() -> SignatureDocument {
 }
 
 fn scores() -> Scores {
-    let accuracy = MetricValue { value: 0.97, interval_95: Some([0.93, 0.99]) };
-    let log_loss = MetricValue { value: 0.125, interval_95: None };
+    let accuracy = MetricValue { value: 0.97, interval_95: Some([0.93, 0.99]), baseline: Some(0.58) };
+    let log_loss = MetricValue { value: 0.125, interval_95: None, baseline: None };
     let class = |label: &str, rows| ClassScore {
         label: label.to_owned(),
         rows,

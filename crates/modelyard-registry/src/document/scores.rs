@@ -48,6 +48,9 @@ pub struct MetricValue {
     /// Lower and upper end of the 95 % confidence interval, where one was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_95: Option<[f64; 2]>,
+    /// What a model would score that always answers with the most frequent class, or the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
 }
 
 /// Scores of one class against all others.
@@ -214,6 +217,9 @@ impl Scores {
                 for end in found.interval_95.into_iter().flatten() {
                     numbers.push((format!("the interval of {metric} on {split}"), end));
                 }
+                if let Some(baseline) = found.baseline {
+                    numbers.push((format!("the baseline of {metric} on {split}"), baseline));
+                }
             }
             for class in &scored.classes {
                 for (score, value) in
@@ -247,7 +253,7 @@ mod tests {
     fn scores(value: f64) -> Scores {
         let metrics = BTreeMap::from([(
             "accuracy".to_owned(),
-            MetricValue { value, interval_95: Some([value - 0.01, value + 0.01]) },
+            MetricValue { value, interval_95: Some([value - 0.01, value + 0.01]), baseline: Some(0.5) },
         )]);
         let confusion = ConfusionMatrix {
             labels: vec!["no".to_owned(), "yes".to_owned()],

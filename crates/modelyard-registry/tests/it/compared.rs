@@ -8,8 +8,10 @@ use modelyard_registry::{FileChange, NewVersion};
 use crate::support::{name, new, number, store};
 
 fn trained(accuracy: f64, seed: u64, extra: Option<&str>) -> NewVersion {
-    let metrics =
-        BTreeMap::from([("accuracy".to_owned(), MetricValue { value: accuracy, interval_95: None })]);
+    let metrics = BTreeMap::from([(
+        "accuracy".to_owned(),
+        MetricValue { value: accuracy, interval_95: None, baseline: None },
+    )]);
     let split = SplitScores { rows: 360, metrics, ..SplitScores::default() };
     let scores = Scores {
         task: "classification".to_owned(),
