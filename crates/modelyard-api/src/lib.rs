@@ -1,1 +1,21 @@
-//! TODO
+//! The front ends: the only place that knows wire formats.
+//!
+//! [`serve`] answers HTTP on a listener: the Open Inference Protocol v2 with tensors, rows by name on
+//! `/v1/models/{model}:predict` and `/predict`, `/metrics` for Prometheus, and a page for people on `/`.
+//! Every front end decodes to the types of `modelyard-types` and encodes from them; nothing below knows how
+//! it was asked.
+
+mod body;
+mod config;
+mod elements;
+mod error;
+mod listen;
+pub mod open_inference;
+mod page;
+mod predict;
+mod router;
+mod write;
+
+pub use config::ApiConfig;
+pub use error::{ApiError, Failure};
+pub use listen::serve;

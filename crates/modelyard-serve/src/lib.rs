@@ -1,1 +1,22 @@
-//! TODO
+//! Answers requests with registered model versions: schedules, batches, runs and counts them.
+//!
+//! A request is checked against its version's signature, queued, joined with others of equal shape by a
+//! scheduler that is a pure state machine, run by a pool of sessions, and answered on a channel of its own.
+//! Nothing here knows a protocol: front ends decode to and encode from the types of `modelyard-types`.
+
+mod batch;
+mod config;
+mod cost;
+mod error;
+mod pool;
+mod probe;
+pub mod scheduler;
+mod server;
+mod telemetry;
+mod version;
+
+pub use config::ServeConfig;
+pub use error::ServeError;
+pub use modelyard_data::{Answer, FieldInfo, Kind, Prediction, Row, Value};
+pub use server::{InFlight, ModelStatus, Server};
+pub use version::{ServedVersion, check_answer};

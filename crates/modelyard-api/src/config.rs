@@ -1,0 +1,37 @@
+//! The limits of the HTTP front end, resolved.
+
+use std::time::Duration;
+
+/// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Most bytes of one request's body.
+    pub body_bytes_max: usize,
+    /// Most connections at once; more wait in the operating system's queue.
+    pub connections_max: usize,
+    /// How long a connection may take to send a request's head, idle time between requests included.
+    pub header_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+    /// After the signal to stop: how long connections are told to close with their next answer before idle
+    /// ones are closed. Ends early when no connection is open.
+    pub farewell: Duration,
+    /// After that: how long requests in flight may still take.
+    pub drain_max: Duration,
+    /// Threads that talk to connections, each with its own share of them.
+    pub threads: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            connections_max: 4096,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            farewell: Duration::from_millis(500),
+            drain_max: Duration::from_secs(30),
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The routes of predictions.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, Request};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_answer};
+use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
+use serde_json::json;
+
+use super::convert::{TensorRows, write_answer, write_tensor_row};
+use super::wire::{Envelope, NamedRows, decode};
+use crate::body;
+use crate::error::Failure;
+use crate::router::{Service, json_response, selector};
+
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
+const VERB: &str = ":predict";
+
+/// `/v1` and `/predict`.
+pub(crate) fn routes() -> Router<Service> {
+    Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/models/{target}", get(status).post(predict))
+        .route("/v1/models/{model}/versions/{target}", get(version_status).post(predict_version))
+        .route("/predict", post(predict_only))
+}
+
+async fn models(State(service): State<Service>) -> Json<serde_json::Value> {
+    let names: Vec<String> = service.server.models().iter().map(|status| status.name.to_string()).collect();
+    Json(json!({ "models": names }))
+}
+
+/// TensorFlow Serving's `model_version_status` and KServe's `name` and `ready` in one document.
+async fn status(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let status = service.server.model(&model)?;
+    let live = status.live.as_ref().map(|live| live.version().to_string());
+    Ok(Json(json!({
+        "name": model,
+        "ready": live.is_some() && !service.server.is_draining(),
+        "problem": status.problem,
+        "model_version_status": live.into_iter().map(available).collect::<Vec<_>>(),
+    })))
+}
+
+async fn version_status(
+    State(service): State<Service>,
+    Path((model, version)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let loaded = service.server.open(&model, Some(&selector(&version)?)).await?;
+    Ok(Json(json!({ "model_version_status": [available(loaded.version().to_string())] })))
+}
+
+fn available(version: String) -> serde_json::Value {
+    json!({ "version": version, "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } })
+}
+
+fn without_verb(target: &str) -> Result<&str, Failure> {
+    target.strip_suffix(VERB).ok_or_else(|| {
+        let target: String = target.chars().take(100).collect();
+        Failure::new(ErrorKind::NotFound, format!("there is nothing to post to at {target:?}"))
+            .with_hint(format!("add {VERB} to the model's name"))
+    })
+}
+
+async fn predict(
+    State(service): State<Service>,
+    Path(target): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Failure> {
+    answer(&service, without_verb(&target)?, None, request, Envelope::Instances).await
+}
+
+async fn predict_version(
+    State(service): State<Service>,
+    Path((model, target)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Failure> {
+    let selector = selector(without_verb(&target)?)?;
+    answer(&service, &model, Some(selector), request, Envelope::Instances).await
+}
+
+async fn predict_only(State(service): State<Service>, request: Request<Body>) -> Result<Response, Failure> {
+    let name = {
+        let models = service.server.models();
+        match models.as_slice() {
+            [only] => only.name.to_string(),
+            models => {
+                let message = format!("/predict needs exactly one served model, there are {}", models.len());
+                let failure = Failure::new(ErrorKind::FailedPrecondition, message);
+                return Err(failure.with_hint("ask /v1/models/<name>:predict; /v1/models lists the names"));
+            }
+        }
+    };
+    answer(&service, &name, None, request, Envelope::Input).await
+}
+
+async fn answer(
+    service: &Service,
+    model: &str,
+    selector: Option<VersionSelector>,
+    request: Request<Body>,
+    envelope: Envelope,
+) -> Result<Response, Failure> {
+    let server = &service.server;
+    let _busy = server.enter()?;
+    let deadline = server.deadline();
+    let version = server.open(model, selector.as_ref()).await?;
+    let raw_image = is_image(&request);
+    let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
+    let json = match version.fields() {
+        Some(fields) => {
+            let rows = match raw_image {
+                true => vec![image_row(fields, body.to_vec())?],
+                false => named_rows(&body, envelope, fields)?,
+            };
+            drop(body);
+            encode(&version.predict(rows, deadline).await?, envelope)
+        }
+        None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
+        None => tensor_answer(&version, &body, envelope, deadline).await?,
+    };
+    let mut response = json_response(json);
+    response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.version().get()));
+    Ok(response)
+}
+
+fn is_image(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|text| text.starts_with(b"image/"))
+}
+
+/// The row of which the body is the only image.
+fn image_row(fields: &[FieldInfo], image: Vec<u8>) -> Result<Row, Failure> {
+    match fields {
+        [field] if field.kind == Kind::Image => Ok(Row::from([(field.name.clone(), Value::Bytes(image))])),
+        _ => Err(Failure::invalid("an image as the whole body needs a model whose one input is an image")
+            .with_hint("send JSON, with images as {\"b64\": …}")),
+    }
+}
+
+fn named_rows(body: &[u8], envelope: Envelope, fields: &[FieldInfo]) -> Result<Vec<Row>, Failure> {
+    let mut rows = NamedRows::new(fields);
+    decode(body, envelope, &mut rows)?;
+    Ok(rows.rows)
+}
+
+fn encode(answers: &[Answer], envelope: Envelope) -> Vec<u8> {
+    let mut json = Vec::with_capacity(256);
+    wrap(&mut json, envelope, answers.len(), |json, row| {
+        write_answer(json, &answers[row]);
+        Ok(())
+    })
+    .expect("named answers always become JSON");
+    json
+}
+
+async fn tensor_answer(
+    version: &Arc<ServedVersion>,
+    body: &[u8],
+    envelope: Envelope,
+    deadline: Deadline,
+) -> Result<Vec<u8>, Failure> {
+    let mut rows = TensorRows::new(&version.signature().inputs);
+    decode(body, envelope, &mut rows)?;
+    let inputs = rows.finish()?;
+    let count = inputs.first().map_or(0, |input| input.tensor.rows());
+    let outputs = version.infer(inputs, &[], deadline).await?;
+    check_answer(&outputs)?;
+    check_row_count(&outputs, count)?;
+    let mut json = Vec::with_capacity(256);
+    wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;
+    Ok(json)
+}
+
+/// Rows can only be answered one by one where every output has one entry for each.
+fn check_row_count(outputs: &[NamedTensor], rows: usize) -> Result<(), Failure> {
+    match outputs.iter().find(|output| output.tensor.shape().first() != Some(&rows)) {
+        None => Ok(()),
+        Some(output) => {
+            let message = format!("output {:?} of this model has no row for each instance", output.name);
+            Err(Failure::new(ErrorKind::Unsupported, message)
+                .with_hint("ask /v2/models/<name>/infer, which answers whole tensors"))
+        }
+    }
+}
+
+/// Writes answers in the form of the request's envelope.
+fn wrap(
+    json: &mut Vec<u8>,
+    envelope: Envelope,
+    rows: usize,
+    write_row: impl Fn(&mut Vec<u8>, usize) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if envelope == Envelope::Input {
+        json.extend_from_slice(b"{\"prediction\":");
+        write_row(json, 0)?;
+        json.push(b'}');
+        return Ok(());
+    }
+    json.extend_from_slice(b"{\"predictions\":[");
+    for row in 0..rows {
+        if row > 0 {
+            json.push(b',');
+        }
+        write_row(json, row)?;
+    }
+    json.extend_from_slice(b"]}");
+    Ok(())
+}

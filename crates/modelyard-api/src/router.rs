@@ -1,0 +1,142 @@
+//! All routes behind one door: every answer carries the request's id, and every failure has one form.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use modelyard_serve::Server;
+use modelyard_types::{ErrorKind, VersionSelector};
+use tower_service::Service as _;
+
+use crate::config::ApiConfig;
+use crate::error::Failure;
+use crate::{open_inference, page, predict};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A longer id from outside is replaced: it stands in every log line.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// What every handler has at hand.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) server: Arc<Server>,
+    pub(crate) config: Arc<ApiConfig>,
+}
+
+/// The front door: routes, request ids, the form of failures.
+#[derive(Clone)]
+pub(crate) struct Door {
+    router: Router,
+    service: Service,
+    state: Arc<DoorState>,
+}
+
+struct DoorState {
+    /// Tells this process's ids from those of others.
+    id_prefix: u32,
+    id_next: AtomicU64,
+    /// Whether connections are told to close with their next answer.
+    closing: AtomicBool,
+}
+
+impl Door {
+    pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Self {
+        let service = Service { server, config: Arc::new(config.clone()) };
+        let router = Router::new()
+            .merge(open_inference::http::routes())
+            .merge(predict::http::routes())
+            .merge(page::routes())
+            .route("/metrics", get(metrics))
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(service.clone());
+        let state = DoorState {
+            id_prefix: RandomState::new().hash_one("request ids") as u32,
+            id_next: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+        };
+        Self { router, service, state: Arc::new(state) }
+    }
+
+    /// From now on every answer asks its connection to close.
+    pub(crate) fn start_closing(&self) {
+        self.state.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers one request. Never fails: failures are answers.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
+        let id = self.request_id(&request);
+        let mut router = self.router.clone();
+        let Ok(mut response) = router.call(request).await;
+        let failed = response.status().is_client_error() || response.status().is_server_error();
+        if failed && let Some(failure) = failure_of(&mut response) {
+            if failure.counts() {
+                self.service.server.count_failure(failure.kind());
+            }
+            let id = id.to_str().unwrap_or_default();
+            response = failure.render(response, id);
+        }
+        response.headers_mut().insert(REQUEST_ID, id);
+        if self.state.closing.load(Ordering::Relaxed) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The caller's own id, or a new one.
+    fn request_id(&self, request: &Request<Body>) -> HeaderValue {
+        let own = request.headers().get(REQUEST_ID);
+        let fits = |id: &&HeaderValue| id.to_str().is_ok() && (1..=REQUEST_ID_BYTES_MAX).contains(&id.len());
+        own.filter(fits).cloned().unwrap_or_else(|| {
+            let number = self.state.id_next.fetch_add(1, Ordering::Relaxed);
+            let id = format!("{:08x}-{number:x}", self.state.id_prefix);
+            HeaderValue::from_str(&id).expect("hexadecimal digits are visible ASCII")
+        })
+    }
+}
+
+/// The failure that a handler answered, or one made of an extractor's refusal.
+fn failure_of(response: &mut Response) -> Option<Failure> {
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        return Some(failure);
+    }
+    let json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    let status = response.status();
+    (!json).then(|| Failure::invalid("the request's path cannot be read").with_status(status))
+}
+
+async fn unknown_path(uri: Uri) -> Failure {
+    let path: String = uri.path().chars().take(200).collect();
+    Failure::new(ErrorKind::NotFound, format!("there is nothing at {path}"))
+        .with_hint("the page at / names the models and their routes")
+}
+
+async fn wrong_method(request: Request<Body>) -> Failure {
+    let (method, path) = (request.method(), request.uri().path());
+    let path: String = path.chars().take(200).collect();
+    Failure::invalid(format!("{method} is not answered at {path}")).with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+async fn metrics(State(service): State<Service>) -> Response {
+    let text = service.server.telemetry();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// A version in a path: a number or an alias.
+pub(crate) fn selector(text: &str) -> Result<VersionSelector, Failure> {
+    text.parse().map_err(|error: modelyard_types::NameError| Failure::invalid(error.to_string()))
+}
+
+/// A finished JSON document.
+pub(crate) fn json_response(json: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(json));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,52 @@
+//! The limits of serving, resolved: the binary reads them from flags and files, everything below takes them.
+
+use std::time::Duration;
+
+use crate::scheduler::Limits;
+
+/// How much is batched, queued, kept and waited for. [`ServeConfig::default`] suits small CPU machines.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Most rows that requests are joined to in one batch.
+    pub batch_size_max: usize,
+    /// How long a request waits for others to share its batch; zero takes those that wait already.
+    pub batch_delay: Duration,
+    /// Most rows of one request; more are refused as too large.
+    pub request_rows_max: usize,
+    /// Most rows that wait for one model version; more are refused as exhausted.
+    pub queue_rows_max: usize,
+    /// Sessions of one model version, which is how many of its batches are computed at once.
+    pub sessions_max: usize,
+    /// How long a request may take in all where it says nothing itself.
+    pub deadline_default: Duration,
+    /// Versions kept loaded because a request named their number; the least recently used one is dropped.
+    pub versions_on_demand_max: usize,
+    /// How often the registry is asked for moved aliases and new versions.
+    pub refresh_interval: Duration,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            batch_size_max: 64,
+            batch_delay: Duration::ZERO,
+            request_rows_max: 4096,
+            queue_rows_max: 8192,
+            sessions_max: std::thread::available_parallelism().map_or(2, usize::from),
+            deadline_default: Duration::from_secs(30),
+            versions_on_demand_max: 8,
+            refresh_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// The scheduler's limits for a model whose requests may be joined, or may not.
+    pub(crate) fn limits(&self, joined: bool) -> Limits {
+        Limits {
+            batch_rows_max: if joined { self.batch_size_max.max(1) } else { 1 },
+            batch_delay: if joined { self.batch_delay } else { Duration::ZERO },
+            queue_rows_max: self.queue_rows_max.max(1),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Every way in which serving a request or loading a version fails, each with its kind and a way out.
+
+use std::sync::Arc;
+
+use modelyard_data::DataError;
+use modelyard_registry::RegistryError;
+use modelyard_runtime::RuntimeError;
+use modelyard_types::{ErrorKind, ModelName, SignatureError, Version, VersionSelector};
+
+/// Why a request was not answered, or a version not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// No model of this name is served.
+    #[error("there is no model {name:?}{}", suggestion(.nearest))]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// The served name that is most like it.
+        nearest: Option<String>,
+    },
+    /// The model has no such version or alias.
+    #[error("model {model} has no version {selector}")]
+    UnknownVersion {
+        /// The model.
+        model: ModelName,
+        /// What was asked for.
+        selector: VersionSelector,
+    },
+    /// The model is registered, but no version of it may serve.
+    #[error("model {model} serves no version yet")]
+    NothingToServe {
+        /// The model.
+        model: ModelName,
+    },
+    /// The tensors are not what the model takes.
+    #[error("{0}")]
+    Input(SignatureError),
+    /// An output that the model does not give.
+    #[error("output {name:?} is not known; the model gives {}", .known.join(", "))]
+    UnknownOutput {
+        /// The name asked for.
+        name: String,
+        /// The names that would be right.
+        known: Vec<String>,
+    },
+    /// The same output asked for twice.
+    #[error("output {name:?} was asked for twice")]
+    DuplicateOutput {
+        /// The name.
+        name: String,
+    },
+    /// NaN or infinity among the values sent.
+    #[error("input {input:?} holds {value} at position {at}; only finite numbers are taken")]
+    NotFinite {
+        /// The input's name.
+        input: String,
+        /// The index of the value, row-major.
+        at: usize,
+        /// The value.
+        value: f64,
+    },
+    /// NaN or infinity among the values computed.
+    #[error("the model answered {value} in output {output:?}, which is not a number to give out")]
+    AnswerNotFinite {
+        /// The output's name.
+        output: String,
+        /// The value.
+        value: f64,
+    },
+    /// A request without a row.
+    #[error("the request has no rows")]
+    NoRows,
+    /// More rows than one request may have.
+    #[error("the request has {rows} rows, at most {limit} are taken at once")]
+    TooManyRows {
+        /// Rows sent.
+        rows: usize,
+        /// Rows allowed.
+        limit: usize,
+    },
+    /// The queue of the model is full.
+    #[error("the queue of model {model} is full")]
+    QueueFull {
+        /// The model.
+        model: ModelName,
+    },
+    /// No answer was there in time.
+    #[error("the deadline passed before model {model} could answer")]
+    DeadlineExceeded {
+        /// The model.
+        model: ModelName,
+    },
+    /// The server is going down.
+    #[error("the server is shutting down")]
+    Draining,
+    /// Rows by name were sent to a model that takes only tensors.
+    #[error("model {model} takes tensors, not rows by name: it has no pipeline")]
+    NoPipeline {
+        /// The model.
+        model: ModelName,
+    },
+    /// The rows do not fit the pipeline.
+    #[error("{0}")]
+    Rows(DataError),
+    /// The version that should serve could not be loaded, and there is none from before.
+    #[error("version {version} of model {model} should serve, but could not be loaded")]
+    NotLoaded {
+        /// The model.
+        model: ModelName,
+        /// The version that should serve.
+        version: Version,
+    },
+    /// The session failed on this batch.
+    #[error("model {model} failed on this request")]
+    Run {
+        /// The model.
+        model: ModelName,
+        /// What the runtime said, shared by the requests of the batch.
+        #[source]
+        source: Arc<RuntimeError>,
+    },
+    /// The session panicked on this batch, or its answer had not the shape that it declares.
+    #[error("model {model} broke down on this request: {what}")]
+    Broken {
+        /// The model.
+        model: ModelName,
+        /// How.
+        what: String,
+    },
+    /// A version could not be loaded: a stored file is missing or unreadable.
+    #[error("version {version} of model {model} cannot be loaded: {what}")]
+    BadVersion {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A version's stored pipeline or signature could not be read.
+    #[error("version {version} of model {model} cannot be loaded")]
+    Pipeline {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What the pipeline said.
+        #[source]
+        source: DataError,
+    },
+    /// No runtime could load the version's network.
+    #[error("version {version} of model {model} cannot be loaded")]
+    Load {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What the runtime said.
+        #[source]
+        source: RuntimeError,
+    },
+    /// The registry failed.
+    #[error("the registry could not be read")]
+    Registry(#[from] RegistryError),
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+impl ServeError {
+    /// The kind, from which every protocol takes its code.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => ErrorKind::NotFound,
+            Self::NothingToServe { .. } => ErrorKind::FailedPrecondition,
+            Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
+                ErrorKind::InvalidArgument
+            }
+            Self::NoPipeline { .. } | Self::DuplicateOutput { .. } => ErrorKind::InvalidArgument,
+            Self::TooManyRows { .. } => ErrorKind::TooLarge,
+            Self::QueueFull { .. } => ErrorKind::ResourceExhausted,
+            Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
+            Self::Draining | Self::NotLoaded { .. } => ErrorKind::Unavailable,
+            Self::Broken { .. } | Self::AnswerNotFinite { .. } => ErrorKind::Internal,
+            Self::BadVersion { .. } => ErrorKind::DataCorrupt,
+            Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
+            Self::Run { source, .. } => source.kind(),
+            Self::Load { source, .. } => source.kind(),
+            Self::Registry(source) => source.kind(),
+        }
+    }
+
+    /// What the caller can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NothingToServe { model } => Some(format!(
+                "none passed its gates; point the alias `live` at one: modelyard models promote {model} <version>"
+            )),
+            Self::TooManyRows { .. } => Some("split the request".to_owned()),
+            Self::QueueFull { .. } => Some("try again later, or raise the queue's limit".to_owned()),
+            Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
+            Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
+            Self::Run { source, .. } => source.hint(),
+            Self::Load { source, .. } => source.hint(),
+            Self::Registry(source) => source.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The sessions of one loaded version and the threads that run them, fed by the scheduler.
+//!
+//! The queue is one lock, held for a few hundred nanoseconds at a time. Handing a request to another thread
+//! and back costs more processor time than a small network needs, so a caller runs the next batch itself
+//! when a session is free and the batch is known to be short; everything else goes to the worker threads,
+//! which start when first needed. A session that panics takes only its batch with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use modelyard_runtime::{LoadedModel, RuntimeError, Session};
+use modelyard_types::{Clock, ModelName, NamedTensor};
+use tokio::sync::oneshot;
+
+use crate::batch::{self, RowShape};
+use crate::config::ServeConfig;
+use crate::cost::RowCost;
+use crate::error::ServeError;
+use crate::probe::{Probe, probe};
+use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
+use crate::telemetry::VersionTelemetry;
+
+type Outputs = Result<Vec<NamedTensor>, ServeError>;
+
+struct Job {
+    inputs: Vec<NamedTensor>,
+    reply: oneshot::Sender<Outputs>,
+}
+
+/// A request as the pool takes it: checked, and its inputs in the signature's order.
+pub(crate) struct Work {
+    /// The inputs.
+    pub(crate) inputs: Vec<NamedTensor>,
+    /// Their rows.
+    pub(crate) rows: usize,
+    /// Their free sizes.
+    pub(crate) shape: RowShape,
+    /// When the answer is of no use any more.
+    pub(crate) deadline: Instant,
+}
+
+struct State {
+    scheduler: Scheduler<RowShape, Job>,
+    sessions: Vec<Box<dyn Session>>,
+    /// Sessions that exist or are being made.
+    sessions_made: usize,
+    threads: usize,
+    threads_idle: usize,
+    closed: bool,
+}
+
+struct Core {
+    model: ModelName,
+    network: Arc<dyn LoadedModel>,
+    sessions_max: usize,
+    clock: Arc<dyn Clock>,
+    telemetry: VersionTelemetry,
+    row_cost: RowCost,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+/// The sessions of one loaded version. Dropping it ends its threads.
+pub(crate) struct Pool {
+    core: Arc<Core>,
+}
+
+impl Pool {
+    /// Makes the first session and warms it up.
+    ///
+    /// # Errors
+    /// Where the runtime cannot make a session.
+    pub(crate) fn start(
+        model: &ModelName,
+        network: Arc<dyn LoadedModel>,
+        config: &ServeConfig,
+        clock: Arc<dyn Clock>,
+        telemetry: VersionTelemetry,
+    ) -> Result<Self, RuntimeError> {
+        let mut session = network.session()?;
+        let signature = network.signature();
+        let probed = catch_unwind(AssertUnwindSafe(|| probe(session.as_mut(), signature, clock.as_ref())));
+        let (Probe { joined, row_cost }, sessions) = match probed {
+            Ok(probed) => (probed, vec![session]),
+            Err(_) => (Probe { joined: false, row_cost: None }, Vec::new()),
+        };
+        tracing::debug!(%model, runtime = network.runtime(), joined, ?row_cost, "probed a network");
+        let state = State {
+            scheduler: Scheduler::new(config.limits(joined)),
+            sessions_made: sessions.len(),
+            sessions,
+            threads: 0,
+            threads_idle: 0,
+            closed: false,
+        };
+        let core = Core {
+            model: model.clone(),
+            network,
+            sessions_max: config.sessions_max.max(1),
+            clock,
+            telemetry,
+            row_cost: RowCost::new(row_cost),
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        };
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// The series of this version.
+    pub(crate) fn telemetry(&self) -> &VersionTelemetry {
+        &self.core.telemetry
+    }
+
+    /// Queues the request and waits for its answer, until its deadline. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// A full queue, a passed deadline, or what the session said.
+    pub(crate) async fn run(&self, work: Work) -> Outputs {
+        let core = &self.core;
+        let deadline = work.deadline;
+        let (reply, mut answer) = oneshot::channel();
+        let now = core.clock.now();
+        let job = Job { inputs: work.inputs, reply };
+        let entry = Entry { shape: work.shape, rows: work.rows, deadline, work: job };
+        let mut state = core.lock();
+        let ticket = match state.scheduler.enqueue(now, entry) {
+            Ok(ticket) => ticket,
+            Err((Refusal::QueueFull, _)) => return Err(ServeError::QueueFull { model: core.model.clone() }),
+            Err((Refusal::Expired, _)) => return Err(core.late()),
+        };
+        if let Some((session, batch)) = core.take_short(&mut state, now) {
+            drop(state);
+            core.finish(session, batch);
+            if let Ok(outputs) = answer.try_recv() {
+                return outputs;
+            }
+        } else {
+            core.call_thread(&mut state);
+            drop(state);
+        }
+        let guard = CancelOnDrop { core, ticket };
+        let outcome = tokio::time::timeout_at(deadline.into(), answer).await;
+        match outcome {
+            Ok(Ok(outputs)) => {
+                std::mem::forget(guard);
+                outputs
+            }
+            // The sender is dropped without a word only where the scheduler found the request expired.
+            Ok(Err(_)) | Err(_) => Err(core.late()),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.core.lock().closed = true;
+        self.core.wake.notify_all();
+    }
+}
+
+struct CancelOnDrop<'a> {
+    core: &'a Core,
+    ticket: Ticket,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        drop(self.core.lock().scheduler.cancel(self.ticket));
+    }
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole after every statement that can panic, so a poisoned lock is as good as new.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn late(&self) -> ServeError {
+        ServeError::DeadlineExceeded { model: self.model.clone() }
+    }
+
+    /// A session and a batch for the caller's own thread, where the queue's rows are known to be short work.
+    fn take_short(&self, state: &mut State, now: Instant) -> Option<(Box<dyn Session>, Batch<Job>)> {
+        if !self.row_cost.is_short(state.scheduler.queued_rows()) {
+            return None;
+        }
+        let session = state.sessions.pop()?;
+        match state.scheduler.next_batch(now) {
+            Next::Batch(batch) => Some((session, batch)),
+            Next::WaitUntil(_) | Next::Idle => {
+                state.sessions.push(session);
+                None
+            }
+        }
+    }
+
+    /// Runs a batch, gives the session back, and sees to it that what queued up meanwhile is run too.
+    fn finish(self: &Arc<Self>, session: Box<dyn Session>, batch: Batch<Job>) {
+        let session = self.execute(session, batch);
+        let mut state = self.lock();
+        match session {
+            Some(session) => state.sessions.push(session),
+            None => state.sessions_made -= 1,
+        }
+        if state.scheduler.queued_rows() > 0 {
+            self.call_thread(&mut state);
+        }
+    }
+
+    /// Wakes an idle worker thread, or starts one.
+    fn call_thread(self: &Arc<Self>, state: &mut State) {
+        if state.threads_idle > 0 {
+            self.wake.notify_one();
+            return;
+        }
+        if state.threads >= self.sessions_max {
+            return;
+        }
+        let core = Arc::clone(self);
+        let name = format!("model {}", self.model);
+        match std::thread::Builder::new().name(name).spawn(move || core.work()) {
+            Ok(_) => state.threads += 1,
+            Err(error) => tracing::error!(model = %self.model, %error, "cannot start a worker thread"),
+        }
+    }
+
+    /// A worker thread's life.
+    fn work(self: Arc<Self>) {
+        while let Some((session, batch)) = self.await_batch() {
+            let session = match session {
+                Some(session) => session,
+                None => match self.new_session() {
+                    Ok(session) => session,
+                    Err(error) => {
+                        self.lock().sessions_made -= 1;
+                        self.fail(batch, &error);
+                        continue;
+                    }
+                },
+            };
+            self.finish(session, batch);
+        }
+        self.lock().threads -= 1;
+    }
+
+    /// Blocks until there is a batch and a session (or leave to make one); none when the pool is closed.
+    fn await_batch(&self) -> Option<(Option<Box<dyn Session>>, Batch<Job>)> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let now = self.clock.now();
+            drop(state.scheduler.take_expired(now));
+            let mut wait = None;
+            if !state.sessions.is_empty() || state.sessions_made < self.sessions_max {
+                match state.scheduler.next_batch(now) {
+                    Next::Batch(batch) => {
+                        let session = state.sessions.pop();
+                        if session.is_none() {
+                            state.sessions_made += 1;
+                        }
+                        return Some((session, batch));
+                    }
+                    Next::WaitUntil(at) => wait = Some(at.saturating_duration_since(now)),
+                    Next::Idle => {}
+                }
+            }
+            state.threads_idle += 1;
+            state = match wait {
+                Some(wait) => {
+                    self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.threads_idle -= 1;
+        }
+    }
+
+    fn new_session(&self) -> Result<Box<dyn Session>, Failure> {
+        match catch_unwind(AssertUnwindSafe(|| self.network.session())) {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => Err(Failure::Said(Arc::new(error))),
+            Err(_) => Err(Failure::Broke("making a session panicked".to_owned())),
+        }
+    }
+
+    /// Runs a batch and answers its members. The session is lost where it panicked.
+    fn execute(&self, mut session: Box<dyn Session>, mut batch: Batch<Job>) -> Option<Box<dyn Session>> {
+        let joined;
+        let inputs: &[NamedTensor] = match batch.members.as_slice() {
+            [only] => &only.work.inputs,
+            members => {
+                let inputs: Vec<&[NamedTensor]> = members.iter().map(|m| m.work.inputs.as_slice()).collect();
+                joined = batch::join(&inputs);
+                &joined
+            }
+        };
+        let start = self.clock.now();
+        let ran = catch_unwind(AssertUnwindSafe(|| session.run(inputs)));
+        self.observe(&batch, self.clock.now().saturating_duration_since(start));
+        let (session, outputs) = match ran {
+            Ok(Err(RuntimeError::Panicked { .. })) | Err(_) => {
+                (None, Err(Failure::Broke("its session panicked and was replaced".to_owned())))
+            }
+            Ok(outputs) => (Some(session), outputs.map_err(|error| Failure::Said(Arc::new(error)))),
+        };
+        match outputs {
+            Ok(outputs) if batch.members.len() == 1 => {
+                let member = batch.members.pop().expect("the length was looked at");
+                // A caller that went away needs no answer.
+                drop(member.work.reply.send(Ok(outputs)));
+            }
+            Ok(outputs) => self.answer(batch, &outputs),
+            Err(failure) => self.fail(batch, &failure),
+        }
+        session
+    }
+
+    fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor]) {
+        let rows: Vec<usize> = batch.members.iter().map(|member| member.rows).collect();
+        match batch::split(outputs, &rows) {
+            Ok(parts) => {
+                for (member, part) in batch.members.into_iter().zip(parts) {
+                    drop(member.work.reply.send(Ok(part)));
+                }
+            }
+            Err(what) => self.fail(batch, &Failure::Broke(what)),
+        }
+    }
+
+    fn fail(&self, batch: Batch<Job>, failure: &Failure) {
+        tracing::error!(model = %self.model, rows = batch.rows, error = ?failure, "a batch failed");
+        for member in batch.members {
+            let model = self.model.clone();
+            let error = match failure {
+                Failure::Said(source) => ServeError::Run { model, source: Arc::clone(source) },
+                Failure::Broke(what) => ServeError::Broken { model, what: what.clone() },
+            };
+            drop(member.work.reply.send(Err(error)));
+        }
+    }
+
+    fn observe(&self, batch: &Batch<Job>, took: Duration) {
+        for member in &batch.members {
+            self.telemetry.queued(member.waited);
+        }
+        self.telemetry.computed(batch.rows, took);
+        self.row_cost.observe(batch.rows, took);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Failure {
+    Said(Arc<RuntimeError>),
+    Broke(String),
+}

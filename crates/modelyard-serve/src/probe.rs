@@ -1,0 +1,108 @@
+//! The first runs of a freshly loaded model: they warm it up, time it, and find out whether joining
+//! requests is safe. A foreign network may mix its rows (or call something else its first dimension), and
+//! joined requests would then get wrong answers; so what is joined here must answer as its parts do.
+
+use std::time::Duration;
+
+use modelyard_runtime::{RuntimeError, Session};
+use modelyard_types::{Clock, DataType, Dim, NamedTensor, Signature, Tensor, TensorData};
+
+use crate::batch;
+
+/// What a free dimension behind the rows is set to.
+const FREE_SIZE: usize = 8;
+/// Largest relative difference between a row computed alone and in company.
+const TOLERANCE: f64 = 1e-3;
+/// Most values in one probe's input: larger ones are not worth their time.
+const VALUES_MAX: usize = 1 << 24;
+
+/// What the probe found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Probe {
+    /// Whether requests may be joined.
+    pub(crate) joined: bool,
+    /// What one row took, alone, once warm. None where no run succeeded.
+    pub(crate) row_cost: Option<Duration>,
+}
+
+/// Runs the session on made-up rows.
+///
+/// A network that refuses them is not at fault (they mean nothing to it): its requests then run alone.
+pub(crate) fn probe(session: &mut dyn Session, signature: &Signature, clock: &dyn Clock) -> Probe {
+    let unknown = Probe { joined: false, row_cost: None };
+    let parts = [made_up(signature, 0), made_up(signature, 1)];
+    let [Some(first), Some(second)] = &parts else { return unknown };
+    let Ok(alone) = session.run(first) else { return unknown };
+    let start = clock.now();
+    let Ok(warm) = session.run(second) else { return unknown };
+    let row_cost = Some(clock.now().saturating_duration_since(start));
+    let joined = batch::rows_first(signature)
+        && matches!(joined_answer(session, first, second), Ok(Some(parts))
+            if parts.len() == 2 && alike(&parts[0], &alone) && alike(&parts[1], &warm));
+    Probe { joined, row_cost }
+}
+
+fn joined_answer(
+    session: &mut dyn Session,
+    first: &[NamedTensor],
+    second: &[NamedTensor],
+) -> Result<Option<Vec<Vec<NamedTensor>>>, RuntimeError> {
+    let outputs = session.run(&batch::join(&[first, second]))?;
+    Ok(batch::split(&outputs, &[1, 1]).ok())
+}
+
+/// One row for every input; none where the signature asks for absurdly many values.
+fn made_up(signature: &Signature, seed: usize) -> Option<Vec<NamedTensor>> {
+    let make = |spec: &modelyard_types::TensorSpec| {
+        let size = |(at, dim): (usize, &Dim)| match dim {
+            Dim::Fixed(size) => *size,
+            Dim::Any if at == 0 => 1,
+            Dim::Any => FREE_SIZE,
+        };
+        let shape: Vec<usize> = spec.shape.iter().enumerate().map(size).collect();
+        let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+        if count > VALUES_MAX {
+            return None;
+        }
+        let tensor = Tensor::new(shape, values(spec.data_type, count, seed)).ok()?;
+        Some(NamedTensor { name: spec.name.clone(), tensor })
+    };
+    signature.inputs.iter().map(make).collect()
+}
+
+/// Values that differ by seed and position: small whole ones where a network may take them for indices.
+fn values(data_type: DataType, count: usize, seed: usize) -> TensorData {
+    let bits = (0..count).map(|at| (at + seed) % 2);
+    let waves = (0..count).map(|at| ((at * 7 + seed * 13) as f64 * 0.37).sin());
+    match data_type {
+        DataType::Bool => TensorData::Bool(bits.map(|bit| bit == 1).collect()),
+        DataType::U8 => TensorData::U8(bits.map(|bit| bit as u8).collect()),
+        DataType::U16 => TensorData::U16(bits.map(|bit| bit as u16).collect()),
+        DataType::U32 => TensorData::U32(bits.map(|bit| bit as u32).collect()),
+        DataType::U64 => TensorData::U64(bits.map(|bit| bit as u64).collect()),
+        DataType::I8 => TensorData::I8(bits.map(|bit| bit as i8).collect()),
+        DataType::I16 => TensorData::I16(bits.map(|bit| bit as i16).collect()),
+        DataType::I32 => TensorData::I32(bits.map(|bit| bit as i32).collect()),
+        DataType::I64 => TensorData::I64(bits.map(|bit| bit as i64).collect()),
+        // 0x3C00 is 1.0 in half precision.
+        DataType::F16 => TensorData::F16(bits.map(|bit| bit as u16 * 0x3C00).collect()),
+        DataType::F32 => TensorData::F32(waves.map(|wave| wave as f32).collect()),
+        DataType::F64 => TensorData::F64(waves.collect()),
+        DataType::Bytes => TensorData::Bytes(bits.map(|bit| vec![b'0' + bit as u8]).collect()),
+    }
+}
+
+fn alike(joined: &[NamedTensor], alone: &[NamedTensor]) -> bool {
+    let close = |a: f64, b: f64| (a - b).abs() <= TOLERANCE * (1.0 + a.abs().max(b.abs()));
+    joined.len() == alone.len()
+        && joined.iter().zip(alone).all(|(a, b)| {
+            a.tensor.shape() == b.tensor.shape()
+                && match (a.tensor.data(), b.tensor.data()) {
+                    (TensorData::F32(a), TensorData::F32(b)) => {
+                        a.iter().zip(b).all(|(&a, &b)| close(f64::from(a), f64::from(b)))
+                    }
+                    (TensorData::F64(a), TensorData::F64(b)) => a.iter().zip(b).all(|(&a, &b)| close(a, b)),
+                    (a, b) => a == b,
+                }
+        })
+}

@@ -1,0 +1,245 @@
+//! The batching scheduler as a pure state machine: requests go in, batches come out. Time is an argument,
+//! models are never run and nothing blocks, so every order of events can be simulated.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How many emptied groups keep their buffers: models of one fixed row shape then never allocate one again.
+const EMPTY_GROUPS_MAX: usize = 4;
+
+/// What bounds batches and the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most rows that requests are joined to. One larger request still rides, alone.
+    pub batch_rows_max: usize,
+    /// How long the oldest request of a group waits for company; zero means it takes who waits already.
+    pub batch_delay: Duration,
+    /// Most rows that wait at once.
+    pub queue_rows_max: usize,
+}
+
+/// One request as it is put into the queue.
+#[derive(Debug)]
+pub struct Entry<S, T> {
+    /// Requests are joined only where this is equal: what makes their tensors fit end to end.
+    pub shape: S,
+    /// Rows of the request, at least 1.
+    pub rows: usize,
+    /// From this instant on the request is not run any more.
+    pub deadline: Instant,
+    /// What the caller wants back with the batch.
+    pub work: T,
+}
+
+/// The receipt for an accepted request; later ones compare greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// Why a request was not accepted. Nothing of it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The rows waiting and these would pass [`Limits::queue_rows_max`].
+    QueueFull,
+    /// The deadline is past already.
+    Expired,
+}
+
+/// One request inside a batch.
+#[derive(Debug, PartialEq)]
+pub struct Member<T> {
+    /// The receipt that [`Scheduler::enqueue`] gave.
+    pub ticket: Ticket,
+    /// Rows of the request.
+    pub rows: usize,
+    /// How long it waited.
+    pub waited: Duration,
+    /// What came in with it.
+    pub work: T,
+}
+
+/// Requests of equal shape to be run as one, oldest first.
+#[derive(Debug, PartialEq)]
+pub struct Batch<T> {
+    /// The rows of all members.
+    pub rows: usize,
+    /// The members, in the order of their rows.
+    pub members: Vec<Member<T>>,
+}
+
+/// What there is to do at an instant.
+#[derive(Debug, PartialEq)]
+pub enum Next<T> {
+    /// Run this.
+    Batch(Batch<T>),
+    /// Nothing before this instant, unless another request comes.
+    WaitUntil(Instant),
+    /// Nothing is waiting.
+    Idle,
+}
+
+struct Waiting<T> {
+    ticket: Ticket,
+    rows: usize,
+    since: Instant,
+    deadline: Instant,
+    work: T,
+}
+
+struct Group<S, T> {
+    shape: S,
+    rows: usize,
+    queue: VecDeque<Waiting<T>>,
+}
+
+/// The queue of one model version. `S` is what must be equal to be joined, `T` what rides along.
+pub struct Scheduler<S, T> {
+    limits: Limits,
+    groups: Vec<Group<S, T>>,
+    queued_rows: usize,
+    next_ticket: u64,
+    /// No waiting request expires before this; it may be too early, never too late.
+    first_deadline: Option<Instant>,
+    expired: Vec<T>,
+}
+
+impl<S: PartialEq, T> Scheduler<S, T> {
+    /// An empty queue.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            groups: Vec::new(),
+            queued_rows: 0,
+            next_ticket: 0,
+            first_deadline: None,
+            expired: Vec::new(),
+        }
+    }
+
+    /// Rows that are waiting.
+    pub fn queued_rows(&self) -> usize {
+        self.queued_rows
+    }
+
+    /// Takes a request into the queue.
+    ///
+    /// # Errors
+    /// The [`Refusal`] and what came in, to be given back to its caller.
+    pub fn enqueue(&mut self, now: Instant, entry: Entry<S, T>) -> Result<Ticket, (Refusal, T)> {
+        let Entry { shape, rows, deadline, work } = entry;
+        assert!(rows > 0, "the caller answers empty requests itself");
+        if deadline <= now {
+            return Err((Refusal::Expired, work));
+        }
+        if rows > self.limits.queue_rows_max.saturating_sub(self.queued_rows) {
+            self.expire(now);
+            if rows > self.limits.queue_rows_max.saturating_sub(self.queued_rows) {
+                return Err((Refusal::QueueFull, work));
+            }
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.queued_rows += rows;
+        self.first_deadline = Some(self.first_deadline.map_or(deadline, |first| first.min(deadline)));
+        let at = match self.groups.iter().position(|group| group.shape == shape) {
+            Some(at) => at,
+            None => self.open_group(shape),
+        };
+        let group = &mut self.groups[at];
+        group.rows += rows;
+        group.queue.push_back(Waiting { ticket, rows, since: now, deadline, work });
+        Ok(ticket)
+    }
+
+    /// The batch to run at `now`: of the groups that are full or have waited long enough, the one whose
+    /// oldest request is oldest. Expired requests are set aside first, see [`Scheduler::take_expired`].
+    pub fn next_batch(&mut self, now: Instant) -> Next<T> {
+        self.expire(now);
+        let mut oldest: Option<(Instant, Ticket, usize)> = None;
+        let mut wait: Option<Instant> = None;
+        for (at, group) in self.groups.iter().enumerate() {
+            let Some(head) = group.queue.front() else { continue };
+            let due = head.since + self.limits.batch_delay;
+            if due > now && group.rows < self.limits.batch_rows_max {
+                wait = Some(wait.map_or(due, |earliest| earliest.min(due)));
+            } else if oldest.is_none_or(|(since, ticket, _)| (head.since, head.ticket) < (since, ticket)) {
+                oldest = Some((head.since, head.ticket, at));
+            }
+        }
+        match (oldest, wait) {
+            (Some((_, _, at)), _) => Next::Batch(self.cut(at, now)),
+            (None, Some(due)) => Next::WaitUntil(self.first_deadline.map_or(due, |first| first.min(due))),
+            (None, None) => Next::Idle,
+        }
+    }
+
+    /// The requests whose deadline passed while they waited. Each comes out once and is never in a batch.
+    pub fn take_expired(&mut self, now: Instant) -> Vec<T> {
+        self.expire(now);
+        std::mem::take(&mut self.expired)
+    }
+
+    /// Drops a request that still waits, where its caller went away. None where it is gone already.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
+        for group in &mut self.groups {
+            let Ok(at) = group.queue.binary_search_by_key(&ticket, |waiting| waiting.ticket) else { continue };
+            let waiting = group.queue.remove(at)?;
+            group.rows -= waiting.rows;
+            self.queued_rows -= waiting.rows;
+            return Some(waiting.work);
+        }
+        None
+    }
+
+    fn open_group(&mut self, shape: S) -> usize {
+        if self.groups.len() >= EMPTY_GROUPS_MAX {
+            self.groups.retain(|group| !group.queue.is_empty());
+        }
+        self.groups.push(Group { shape, rows: 0, queue: VecDeque::new() });
+        self.groups.len() - 1
+    }
+
+    fn cut(&mut self, at: usize, now: Instant) -> Batch<T> {
+        let group = &mut self.groups[at];
+        let mut batch = Batch { rows: 0, members: Vec::new() };
+        while let Some(head) = group.queue.front() {
+            if !batch.members.is_empty() && batch.rows + head.rows > self.limits.batch_rows_max {
+                break;
+            }
+            let Some(Waiting { ticket, rows, since, work, .. }) = group.queue.pop_front() else { break };
+            batch.rows += rows;
+            let waited = now.saturating_duration_since(since);
+            batch.members.push(Member { ticket, rows, waited, work });
+        }
+        group.rows -= batch.rows;
+        self.queued_rows -= batch.rows;
+        if self.queued_rows == 0 {
+            self.first_deadline = None;
+        }
+        batch
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.first_deadline.is_none_or(|first| first > now) {
+            return;
+        }
+        let mut first: Option<Instant> = None;
+        for group in &mut self.groups {
+            let mut at = 0;
+            while let Some(waiting) = group.queue.get(at) {
+                if waiting.deadline > now {
+                    first = Some(first.map_or(waiting.deadline, |earliest| earliest.min(waiting.deadline)));
+                    at += 1;
+                } else if let Some(late) = group.queue.remove(at) {
+                    group.rows -= late.rows;
+                    self.queued_rows -= late.rows;
+                    self.expired.push(late.work);
+                }
+            }
+        }
+        self.first_deadline = first;
+    }
+}
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! What the server counts and times, per model and version, in Prometheus's text form.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use modelyard_types::{ErrorKind, ModelName, Version};
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Counters, without the suffix `_total` that both text forms put on their samples.
+const REQUESTS: &str = "modelyard_requests";
+const FAILURES: &str = "modelyard_request_failures";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels {
+    model: String,
+    version: String,
+    kind: Option<ErrorKind>,
+}
+
+impl EncodeLabelSet for Labels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        ("model", self.model.as_str()).encode(encoder.encode_label())?;
+        ("version", self.version.as_str()).encode(encoder.encode_label())?;
+        match self.kind {
+            Some(kind) => ("kind", kind.as_str()).encode(encoder.encode_label()),
+            None => Ok(()),
+        }
+    }
+}
+
+type Times = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// All series of one server.
+pub(crate) struct Telemetry {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    failures: Family<Labels, Counter>,
+    queue: Times,
+    compute: Times,
+    batch_rows: Times,
+    loaded: Gauge,
+}
+
+impl Telemetry {
+    /// All series, at zero.
+    pub(crate) fn new() -> Self {
+        let mut telemetry = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            failures: Family::default(),
+            // 10 µs to 20 s: a small network answers in microseconds, a large one in seconds.
+            queue: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-5, 2.0, 22))),
+            compute: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 24))),
+            batch_rows: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 13))),
+            loaded: Gauge::default(),
+        };
+        let registry = &mut telemetry.registry;
+        registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
+        registry.register(FAILURES, "Requests that were answered with an error", telemetry.failures.clone());
+        registry.register(
+            "modelyard_queue_seconds",
+            "Time from a request's arrival to the start of its batch",
+            telemetry.queue.clone(),
+        );
+        registry.register(
+            "modelyard_compute_seconds",
+            "Time that a session took for one batch",
+            telemetry.compute.clone(),
+        );
+        registry.register("modelyard_batch_rows", "Rows of one batch", telemetry.batch_rows.clone());
+        registry.register(
+            "modelyard_versions_loaded",
+            "Model versions in memory that can answer now",
+            telemetry.loaded.clone(),
+        );
+        telemetry
+    }
+
+    /// The series of one version, looked up once and then written to without a lookup. The version counts
+    /// as loaded until the value is dropped.
+    pub(crate) fn version(&self, model: &ModelName, version: Version) -> VersionTelemetry {
+        self.loaded.inc();
+        let labels = Labels { model: model.to_string(), version: version.to_string(), kind: None };
+        VersionTelemetry {
+            requests: self.requests.get_or_create_owned(&labels),
+            queue: self.queue.get_or_create_owned(&labels),
+            compute: self.compute.get_or_create_owned(&labels),
+            batch_rows: self.batch_rows.get_or_create_owned(&labels),
+            failures: self.failures.clone(),
+            loaded: self.loaded.clone(),
+            labels,
+        }
+    }
+
+    /// Counts a request that failed before a version was found for it. Names that are not served come from
+    /// outside and would grow without bound as labels, so they are not kept.
+    pub(crate) fn failed_unrouted(&self, kind: ErrorKind) {
+        let labels = Labels { model: String::new(), version: String::new(), kind: Some(kind) };
+        self.failures.get_or_create(&labels).inc();
+    }
+
+    /// The exposition in Prometheus's text format 0.0.4.
+    ///
+    /// The encoder writes OpenMetrics, which names a counter's family without `_total`; Prometheus's older
+    /// form wants the suffix in `HELP` and `TYPE` too.
+    pub(crate) fn text(&self) -> String {
+        let mut open_metrics = String::new();
+        encode_registry(&mut open_metrics, &self.registry).expect("writing to a string cannot fail");
+        let mut text = String::with_capacity(open_metrics.len() + 64);
+        for line in open_metrics.lines() {
+            let mut words = line.splitn(4, ' ');
+            let about = (words.next(), words.next(), words.next(), words.next());
+            let written = match about {
+                (Some("#"), Some(what), Some(name @ (REQUESTS | FAILURES)), Some(rest)) => {
+                    writeln!(text, "# {what} {name}_total {rest}")
+                }
+                _ => writeln!(text, "{line}"),
+            };
+            written.expect("writing to a string cannot fail");
+        }
+        text
+    }
+}
+
+/// The series of one loaded version.
+pub(crate) struct VersionTelemetry {
+    requests: Counter,
+    queue: Histogram,
+    compute: Histogram,
+    batch_rows: Histogram,
+    failures: Family<Labels, Counter>,
+    loaded: Gauge,
+    labels: Labels,
+}
+
+impl VersionTelemetry {
+    /// A request arrived.
+    pub(crate) fn request(&self) {
+        self.requests.inc();
+    }
+
+    /// A request was answered with an error.
+    pub(crate) fn failed(&self, kind: ErrorKind) {
+        self.failures.get_or_create(&Labels { kind: Some(kind), ..self.labels.clone() }).inc();
+    }
+
+    /// A request's batch begins after this wait.
+    pub(crate) fn queued(&self, waited: Duration) {
+        self.queue.observe(waited.as_secs_f64());
+    }
+
+    /// A batch of this many rows took this long.
+    pub(crate) fn computed(&self, rows: usize, took: Duration) {
+        self.batch_rows.observe(rows as f64);
+        self.compute.observe(took.as_secs_f64());
+    }
+}
+
+impl Drop for VersionTelemetry {
+    fn drop(&mut self) {
+        self.loaded.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_every_series_with_its_labels() {
+        let telemetry = Telemetry::new();
+        let name: ModelName = "digits".parse().expect("a name");
+        let version = telemetry.version(&name, Version::FIRST);
+        version.request();
+        version.queued(Duration::from_micros(15));
+        version.computed(3, Duration::from_millis(2));
+        version.failed(ErrorKind::DeadlineExceeded);
+        telemetry.failed_unrouted(ErrorKind::NotFound);
+        let text = telemetry.text();
+        for line in [
+            "# HELP modelyard_requests_total Requests that reached a model version.",
+            "# TYPE modelyard_requests_total counter",
+            "modelyard_requests_total{model=\"digits\",version=\"1\"} 1",
+            "modelyard_request_failures_total{model=\"digits\",version=\"1\",kind=\"deadline_exceeded\"} 1",
+            "modelyard_request_failures_total{model=\"\",version=\"\",kind=\"not_found\"} 1",
+            "# TYPE modelyard_queue_seconds histogram",
+            "modelyard_queue_seconds_bucket{le=\"0.00002\",model=\"digits\",version=\"1\"} 1",
+            "modelyard_compute_seconds_count{model=\"digits\",version=\"1\"} 1",
+            "modelyard_batch_rows_bucket{le=\"4.0\",model=\"digits\",version=\"1\"} 1",
+            "modelyard_versions_loaded 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        drop(version);
+        assert!(telemetry.text().contains("modelyard_versions_loaded 0"));
+    }
+}

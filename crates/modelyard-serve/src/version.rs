@@ -1,0 +1,300 @@
+//! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use modelyard_data::{Answer, FieldInfo, Pipeline, Row};
+use modelyard_registry::{ModelVersion, VersionFiles};
+use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
+use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
+
+use crate::batch;
+use crate::config::ServeConfig;
+use crate::cost::RowCost;
+use crate::error::ServeError;
+use crate::pool::{Pool, Work};
+use crate::telemetry::Telemetry;
+
+/// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
+pub struct ServedVersion {
+    model: ModelName,
+    version: Version,
+    request_rows_max: usize,
+    network: Arc<dyn LoadedModel>,
+    pipeline: Option<Pipeline>,
+    fields: Option<Vec<FieldInfo>>,
+    pipeline_cost: RowCost,
+    pool: Pool,
+    clock: Arc<dyn Clock>,
+}
+
+/// What loading a version needs beside its files.
+pub(crate) struct Loader {
+    pub(crate) runtimes: Arc<Runtimes>,
+    pub(crate) config: ServeConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Loader {
+    /// Loads, warms up and times a version. Takes as long as the network is large: not for async threads.
+    pub(crate) fn load(
+        &self,
+        record: &ModelVersion,
+        files: &VersionFiles,
+    ) -> Result<ServedVersion, ServeError> {
+        let (model, version) = (record.name.clone(), record.version);
+        let unfit = |source: RuntimeError| ServeError::Load { model: model.clone(), version, source };
+        let pipeline = match files.get("pipeline.json") {
+            Some(json) => Some(Pipeline::from_json(json).map_err(|source| ServeError::Pipeline {
+                model: model.clone(),
+                version,
+                source,
+            })?),
+            None => None,
+        };
+        let network_files = ModelFiles {
+            onnx: files.get("model.onnx").map(AsRef::as_ref),
+            network: files.get("network.json").map(AsRef::as_ref),
+            weights: files.get("weights.safetensors").map(AsRef::as_ref),
+        };
+        let runtime = self.runtimes.choose(&network_files).map_err(unfit)?;
+        let network = runtime.load(&network_files, &LoadOptions::default()).map_err(unfit)?;
+        if let Some(what) = pipeline.as_ref().and_then(|pipeline| misfit(pipeline, network.signature())) {
+            return Err(ServeError::BadVersion { model, version, what });
+        }
+        let telemetry = self.telemetry.version(&model, version);
+        let clock = Arc::clone(&self.clock);
+        let pool = Pool::start(&model, Arc::clone(&network), &self.config, Arc::clone(&clock), telemetry)
+            .map_err(unfit)?;
+        let request_rows_max = self.config.request_rows_max;
+        let fields = pipeline.as_ref().map(Pipeline::input_fields);
+        let pipeline_cost = RowCost::new(None);
+        Ok(ServedVersion {
+            model,
+            version,
+            request_rows_max,
+            network,
+            pipeline,
+            fields,
+            pipeline_cost,
+            pool,
+            clock,
+        })
+    }
+}
+
+/// How a pipeline does not fit its network, which can only be a version put together wrongly.
+fn misfit(pipeline: &Pipeline, signature: &Signature) -> Option<String> {
+    match (signature.inputs.as_slice(), signature.outputs.as_slice()) {
+        ([input], [_]) if input.shape.len() == pipeline.input_shape().len() + 1 => None,
+        _ => Some("its pipeline does not fit its network's inputs and outputs".to_owned()),
+    }
+}
+
+impl ServedVersion {
+    /// The model's name.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// The version's number.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The engine that runs it.
+    pub fn runtime(&self) -> &'static str {
+        self.network.runtime()
+    }
+
+    /// The tensors that its network takes and gives.
+    pub fn signature(&self) -> &Signature {
+        self.network.signature()
+    }
+
+    /// The inputs by name that [`ServedVersion::predict`] takes; none where it takes only tensors.
+    pub fn fields(&self) -> Option<&[FieldInfo]> {
+        self.fields.as_deref()
+    }
+
+    /// Whether it takes rows by name.
+    pub fn has_pipeline(&self) -> bool {
+        self.pipeline.is_some()
+    }
+
+    /// Tensors in, tensors out: the outputs named, in that order, or all of them.
+    ///
+    /// # Errors
+    /// Where the tensors do not fit, a limit is passed, or the network fails.
+    pub async fn infer(
+        &self,
+        inputs: Vec<NamedTensor>,
+        wanted: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        self.pool.telemetry().request();
+        let outcome = self.answer(inputs, wanted, deadline).await;
+        self.count(outcome)
+    }
+
+    /// Rows by name in, named answers out, one for each row.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::infer`], and where the rows do not fit the pipeline or there is none.
+    pub async fn predict(
+        self: &Arc<Self>,
+        rows: Vec<Row>,
+        deadline: Deadline,
+    ) -> Result<Vec<Answer>, ServeError> {
+        self.pool.telemetry().request();
+        let outcome = self.answer_rows(rows, deadline).await;
+        self.count(outcome)
+    }
+
+    fn count<T>(&self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
+        outcome.inspect_err(|error| self.pool.telemetry().failed(error.kind()))
+    }
+
+    async fn answer(
+        &self,
+        mut inputs: Vec<NamedTensor>,
+        wanted: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        let signature = self.signature();
+        let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
+        self.check_outputs(wanted)?;
+        self.check_rows(rows)?;
+        for input in &inputs {
+            check_finite(input)?;
+        }
+        batch::order_inputs(signature, &mut inputs);
+        let shape = batch::row_shape(signature, &inputs);
+        let mut outputs = self.pool.run(Work { inputs, rows, shape, deadline: deadline.0 }).await?;
+        if wanted.is_empty() {
+            return Ok(outputs);
+        }
+        let mut take = |name: &String| {
+            let at = outputs.iter().position(|output| output.name == *name)?;
+            Some(outputs.swap_remove(at))
+        };
+        Ok(wanted.iter().filter_map(&mut take).collect())
+    }
+
+    async fn answer_rows(
+        self: &Arc<Self>,
+        rows: Vec<Row>,
+        deadline: Deadline,
+    ) -> Result<Vec<Answer>, ServeError> {
+        if !self.has_pipeline() {
+            return Err(ServeError::NoPipeline { model: self.model.clone() });
+        }
+        let count = rows.len();
+        self.check_rows(count)?;
+        let input = if self.pipeline_cost.is_short(count) {
+            self.prepare(&rows)?
+        } else {
+            let version = Arc::clone(self);
+            let prepared = tokio::task::spawn_blocking(move || version.prepare(&rows)).await;
+            prepared.map_err(|_| self.broken("its pipeline panicked"))??
+        };
+        let outputs = self.answer(vec![input], &[], deadline).await?;
+        let values = outputs.first().and_then(|output| output.tensor.as_f32());
+        let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
+        let pipeline = self.pipeline.as_ref().expect("looked at above");
+        if values.len() != count * pipeline.output_width() {
+            return Err(self.broken("its network's answer has another width than its pipeline"));
+        }
+        check_answer(&outputs)?;
+        Ok(pipeline.decode(values, count))
+    }
+
+    /// Runs the fitted transforms: rows by name to the network's one input.
+    fn prepare(&self, rows: &[Row]) -> Result<NamedTensor, ServeError> {
+        let pipeline = self.pipeline.as_ref().expect("the caller looked");
+        let start: Instant = self.clock.now();
+        let data = pipeline.dataset_from_rows(rows).map_err(ServeError::Rows)?;
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let mut values = Vec::new();
+        pipeline.apply(&data, &all, &mut values).map_err(ServeError::Rows)?;
+        self.pipeline_cost.observe(rows.len(), self.clock.now().saturating_duration_since(start));
+        let mut shape = vec![rows.len()];
+        shape.extend_from_slice(pipeline.input_shape());
+        let tensor = Tensor::new(shape, TensorData::F32(values))
+            .map_err(|error| self.broken(&format!("its pipeline made a wrong tensor ({error})")))?;
+        let name = self.signature().inputs[0].name.clone();
+        Ok(NamedTensor { name, tensor })
+    }
+
+    fn broken(&self, what: &str) -> ServeError {
+        ServeError::Broken { model: self.model.clone(), what: what.to_owned() }
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<(), ServeError> {
+        match rows {
+            0 => Err(ServeError::NoRows),
+            _ if rows > self.request_rows_max => {
+                Err(ServeError::TooManyRows { rows, limit: self.request_rows_max })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_outputs(&self, wanted: &[String]) -> Result<(), ServeError> {
+        let outputs = &self.signature().outputs;
+        let known = |name: &String| outputs.iter().any(|spec| spec.name == *name);
+        for (at, name) in wanted.iter().enumerate() {
+            if !known(name) {
+                let known = outputs.iter().map(|spec| spec.name.clone()).collect();
+                return Err(ServeError::UnknownOutput { name: name.clone(), known });
+            }
+            if wanted[..at].contains(name) {
+                return Err(ServeError::DuplicateOutput { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first value that is not finite, and where.
+fn not_finite(tensor: &Tensor) -> Option<(usize, f64)> {
+    /// Exponent bits of half precision: all set in infinity and NaN.
+    const HALF_EXPONENT: u16 = 0x7C00;
+    match tensor.data() {
+        TensorData::F32(values) => {
+            let at = values.iter().position(|value| !value.is_finite())?;
+            Some((at, f64::from(values[at])))
+        }
+        TensorData::F64(values) => {
+            let at = values.iter().position(|value| !value.is_finite())?;
+            Some((at, values[at]))
+        }
+        TensorData::F16(values) => {
+            let at = values.iter().position(|bits| bits & HALF_EXPONENT == HALF_EXPONENT)?;
+            let infinite = values[at] & !(HALF_EXPONENT | 0x8000) == 0;
+            Some((at, if infinite { f64::INFINITY } else { f64::NAN }))
+        }
+        _ => None,
+    }
+}
+
+fn check_finite(input: &NamedTensor) -> Result<(), ServeError> {
+    match not_finite(&input.tensor) {
+        Some((at, value)) => Err(ServeError::NotFinite { input: input.name.clone(), at, value }),
+        None => Ok(()),
+    }
+}
+
+/// Whether every value of the answer is a number that can be given out.
+///
+/// # Errors
+/// [`ServeError::AnswerNotFinite`] with the first that is not.
+pub fn check_answer(outputs: &[NamedTensor]) -> Result<(), ServeError> {
+    for output in outputs {
+        if let Some((_, value)) = not_finite(&output.tensor) {
+            return Err(ServeError::AnswerNotFinite { output: output.name.clone(), value });
+        }
+    }
+    Ok(())
+}
