@@ -113,6 +113,7 @@ impl GraphBuilder {
             op_type: op_type.to_owned(),
             attribute: attributes,
             domain: domain.to_owned(),
+            overload: String::new(),
         });
     }
 

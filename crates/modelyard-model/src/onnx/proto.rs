@@ -98,6 +98,9 @@ pub struct NodeProto {
     /// The operator's domain.
     #[prost(string, tag = "7")]
     pub domain: String,
+    /// Which of several functions of one name is meant.
+    #[prost(string, tag = "8")]
+    pub overload: String,
 }
 
 /// A function written in ONNX, callable as an operator.
@@ -162,6 +165,9 @@ pub struct AttributeProto {
     /// Graphs.
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<GraphProto>,
+    /// A type.
+    #[prost(message, optional, tag = "14")]
+    pub tp: Option<TypeProto>,
     /// Which field holds the value.
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub r#type: i32,

@@ -1,0 +1,418 @@
+//! The training loop's body: forward, loss, backward, sum over shards, optimizer; planned once, then run
+//! without allocating.
+//!
+//! A mini-batch is cut into one shard for each thread; each shard walks forward and back through buffers of
+//! its own, and only then are the gradients added up, in a fixed order: the same seed and the same number of
+//! threads give bit-identical weights. Two exceptions: too little work for a second thread stays on the
+//! caller's, and a network of large dense layers runs as one shard whose matrix products use all threads,
+//! because there the gradients are larger than what the rows bring.
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::inference::{Inference, Weights};
+use crate::kernels::product::Parallelism;
+use crate::kernels::rows as row_kernels;
+use crate::losses::{LossSpec, Rows};
+use crate::op::Pass;
+use crate::optimizers::{OptimizerSpec, Part, StepNumbers};
+use crate::plan::Plan;
+use crate::rng::mix;
+use crate::shard::{Lesson, Phase, Shard};
+use crate::targets::{Targets, check_len, total_weight};
+use crate::{ModelError, Network};
+
+/// How a network is to be trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// What to make small.
+    pub loss: LossSpec,
+    /// How weights follow their gradients.
+    pub optimizer: OptimizerSpec,
+    /// All gradients together are scaled down to this Euclidean norm when they are longer.
+    pub clip_norm: Option<f32>,
+    /// Each gradient is cut at plus and minus this.
+    pub clip_value: Option<f32>,
+    /// The largest number of rows of one step: buffers are laid out for it.
+    pub mini_batch_max: usize,
+    /// How many threads compute.
+    pub threads: usize,
+    /// Draws dropout's masks.
+    pub seed: u64,
+}
+
+/// What one step found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The mean loss of the mini-batch's rows, by their weights, before the step.
+    pub loss: f32,
+    /// The Euclidean norm of all gradients before clipping, where `clip_norm` asks for it.
+    pub gradient_norm: Option<f32>,
+}
+
+impl Step {
+    /// False where the loss is infinite or not a number; the weights were then left as they were.
+    pub fn is_finite(&self) -> bool {
+        self.loss.is_finite()
+    }
+}
+
+/// One planned training loop body with its network.
+pub struct Engine {
+    network: Network,
+    config: EngineConfig,
+    learning_rate: f32,
+    steps: u64,
+    plan: Plan,
+    mode: Mode,
+    /// `None` where one thread does it all.
+    pool: Option<ThreadPool>,
+    shards: Vec<Shard>,
+    phases: Vec<Phase>,
+    memories: [Vec<f32>; 2],
+    inference: Vec<Inference>,
+}
+
+/// Where the threads are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Each has a part of the mini-batch.
+    Shards,
+    /// All work on the same matrix product.
+    Products,
+}
+
+/// Networks of dense layers with more weights than this run in [`Mode::Products`].
+const PRODUCTS_PARAMETERS_MIN: usize = 1 << 20;
+/// A shard gets at least this much work (forward, multiplications and additions), or there are fewer shards.
+const SHARD_WORK_MIN: usize = 3_000_000;
+/// More threads than this are a slip of the pen.
+const THREADS_MAX: usize = 1024;
+/// All buffers of an engine together are at most this many values (16 GiB).
+const BUFFER_VALUES_MAX: usize = 1 << 32;
+
+impl Engine {
+    /// Checks the configuration against the network, lays out every buffer and starts the threads.
+    ///
+    /// # Errors
+    /// Where a setting can never work, loss and network do not go together, the buffers would be absurdly
+    /// large, or threads cannot be had.
+    pub fn new(network: Network, config: EngineConfig) -> Result<Self, ModelError> {
+        check_config(&config)?;
+        config.optimizer.check()?;
+        let spec = network.spec();
+        let plan = Plan::new(spec, network.layout().clone(), config.loss.fused());
+        config.loss.check(plan.output_len, spec.output_activation())?;
+        let mode = if plan.is_dense() && plan.layout.trained_len >= PRODUCTS_PARAMETERS_MIN {
+            Mode::Products
+        } else {
+            Mode::Shards
+        };
+        let shard_count = match mode {
+            Mode::Shards => config.threads.min(config.mini_batch_max),
+            Mode::Products => 1,
+        };
+        let shard_rows = shard_rows_max(&plan, config.mini_batch_max, shard_count);
+        check_memory(&plan, shard_rows, shard_count)?;
+        let mut shards: Vec<Shard> = (0..shard_count).map(|_| Shard::new(&plan, shard_rows)).collect();
+        let inference_plan = Plan::new(spec, network.layout().clone(), None);
+        let memory =
+            |at| vec![0.0; if config.optimizer.memories() > at { plan.layout.trained_len } else { 0 }];
+        Ok(Self {
+            learning_rate: config.optimizer.learning_rate(),
+            steps: 0,
+            mode,
+            pool: start_threads(config.threads)?,
+            phases: shards[0].phases(),
+            shards,
+            memories: [memory(0), memory(1)],
+            inference: (0..shard_count).map(|_| Inference::new(&inference_plan)).collect(),
+            plan,
+            network,
+            config,
+        })
+    }
+
+    /// Learns from one mini-batch. A loss that is infinite or not a number leaves the weights as they were.
+    ///
+    /// # Errors
+    /// Where lengths do not fit, the mini-batch is larger than planned, or a target or weight cannot be used.
+    pub fn step(
+        &mut self,
+        inputs: &[f32],
+        targets: Targets<'_>,
+        row_weights: Option<&[f32]>,
+    ) -> Result<Step, ModelError> {
+        let rows = self.rows_of(inputs)?;
+        if rows > self.config.mini_batch_max {
+            let (wanted, got) = (self.config.mini_batch_max * self.plan.input_len, inputs.len());
+            return Err(ModelError::Length { what: "inputs of the largest mini-batch", wanted, got });
+        }
+        self.config.loss.check_targets(targets, rows, self.plan.output_len)?;
+        let weight = total_weight(row_weights, rows)?;
+        let batch = Batch {
+            inputs,
+            targets,
+            row_weights,
+            rows,
+            scale: if weight > 0.0 { 1.0 / weight } else { 0.0 },
+        };
+        let shards = self.shards_for(rows);
+        match self.pool.take() {
+            Some(pool) if shards > 1 || self.mode == Mode::Products => {
+                let step = pool.install(|| self.step_on(&batch, shards, self.config.threads));
+                self.pool = Some(pool);
+                Ok(step)
+            }
+            pool => {
+                self.pool = pool;
+                Ok(self.step_on(&batch, shards, 1))
+            }
+        }
+    }
+
+    /// Changes the learning rate for the steps to come.
+    pub fn set_learning_rate(&mut self, rate: f32) {
+        self.learning_rate = rate;
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
+    /// The network as it is now.
+    pub fn network(&self) -> Network {
+        self.network.clone()
+    }
+
+    /// The network's answers to any number of rows, in inference mode; `outputs` is replaced.
+    ///
+    /// # Errors
+    /// Where `inputs` does not hold `rows` rows.
+    pub fn forward(&mut self, inputs: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
+        check_len("inputs", inputs.len(), rows.saturating_mul(self.plan.input_len))?;
+        outputs.resize(rows * self.plan.output_len, 0.0);
+        let shards = self.shards_for(rows);
+        let (input_len, output_len) = (self.plan.input_len, self.plan.output_len);
+        let weights = |parallelism| Weights {
+            parameters: self.network.parameters(),
+            state: self.network.state(),
+            parallelism,
+        };
+        let part = rows.div_ceil(shards).max(1);
+        match &self.pool {
+            Some(pool) if self.mode == Mode::Products => {
+                let weights = weights(Parallelism::Threads(self.config.threads));
+                let inference = &mut self.inference[0];
+                pool.install(|| inference.run(weights, inputs, outputs));
+            }
+            Some(pool) if shards > 1 => pool.install(|| {
+                let weights = weights(Parallelism::Single);
+                let parts =
+                    inputs.par_chunks(part * input_len).zip(outputs.par_chunks_mut(part * output_len));
+                let parts = parts.zip(&mut self.inference);
+                parts.for_each(|((inputs, outputs), inference)| inference.run(weights, inputs, outputs));
+            }),
+            _ => self.inference[0].run(weights(Parallelism::Single), inputs, outputs),
+        }
+        Ok(())
+    }
+
+    /// The mean loss, by row weights, of outputs that [`Self::forward`] gave: for validation.
+    ///
+    /// # Errors
+    /// Where lengths do not fit, or a target or weight cannot be used.
+    pub fn loss_of(
+        &self,
+        outputs: &[f32],
+        targets: Targets<'_>,
+        row_weights: Option<&[f32]>,
+    ) -> Result<f32, ModelError> {
+        let width = self.plan.output_len;
+        let rows = outputs.len() / width;
+        check_len("outputs", outputs.len(), rows * width)?;
+        self.config.loss.check_targets(targets, rows, width)?;
+        let weight = total_weight(row_weights, rows)?;
+        let rows = Rows { outputs, targets, weights: row_weights, first_row: 0, width };
+        let sum = self.config.loss.sum(rows, self.plan.ends_in_logits, &mut vec![0.0; width]);
+        Ok(if weight > 0.0 { (sum / weight) as f32 } else { 0.0 })
+    }
+
+    /// How many rows `inputs` holds.
+    fn rows_of(&self, inputs: &[f32]) -> Result<usize, ModelError> {
+        let len = self.plan.input_len;
+        let rows = inputs.len() / len;
+        check_len("inputs", inputs.len(), rows.max(1) * len)?;
+        Ok(rows)
+    }
+
+    /// Into how many shards this many rows are cut.
+    fn shards_for(&self, rows: usize) -> usize {
+        let by_work = rows.saturating_mul(self.plan.work()) / SHARD_WORK_MIN;
+        by_work.clamp(1, self.shards.len()).min(rows.max(1))
+    }
+
+    /// One step on the threads of the pool that the caller runs in.
+    fn step_on(&mut self, batch: &Batch<'_>, shards: usize, threads: usize) -> Step {
+        let parallelism = match self.mode {
+            Mode::Products if threads > 1 => Parallelism::Threads(threads),
+            _ => Parallelism::Single,
+        };
+        for phase in &self.phases {
+            let run = |(at, shard): (usize, &mut Shard)| {
+                let (first, end) = (batch.rows * at / shards, batch.rows * (at + 1) / shards);
+                let pass = Pass {
+                    parameters: self.network.parameters(),
+                    state: self.network.state(),
+                    rows: end - first,
+                    rows_total: batch.rows,
+                    first_row: first,
+                    key: mix(self.config.seed ^ mix(self.steps)),
+                    parallelism,
+                };
+                shard.run(phase, &pass, &batch.lesson(&self.config.loss, &self.plan, first..end));
+            };
+            let active = &mut self.shards[..shards];
+            if shards > 1 {
+                active.par_iter_mut().enumerate().with_max_len(1).for_each(run);
+            } else {
+                active.iter_mut().enumerate().for_each(run);
+            }
+            if let Some(meet) = phase.meet {
+                add_sums(active, meet);
+            }
+        }
+        let loss = (self.shards[..shards].iter().map(|shard| shard.loss).sum::<f64>() * batch.scale) as f32;
+        if !loss.is_finite() {
+            return Step { loss, gradient_norm: None };
+        }
+        all_reduce(&mut self.shards[..shards]);
+        Step { loss, gradient_norm: self.update(threads) }
+    }
+
+    /// Moves weights and running statistics by the gradients of the first shard, which holds their sum.
+    fn update(&mut self, threads: usize) -> Option<f32> {
+        self.steps += 1;
+        let shard = &self.shards[0];
+        let norm = self.config.clip_norm.map(|_| row_kernels::sum_of_squares(&shard.gradients).sqrt() as f32);
+        let gradient_scale = match (self.config.clip_norm, norm) {
+            (Some(longest), Some(norm)) if norm > longest => longest / norm,
+            _ => 1.0,
+        };
+        let numbers = StepNumbers {
+            learning_rate: self.learning_rate,
+            step: self.steps,
+            gradient_scale,
+            clip_value: self.config.clip_value.unwrap_or(f32::INFINITY),
+        };
+        let (weights, state) = self.network.weights_mut();
+        let [first, second] = &mut self.memories;
+        let part = Part { weights, gradients: &shard.gradients, memories: [first, second] };
+        if threads > 1 {
+            self.config.optimizer.update_parallel(&numbers, part);
+        } else {
+            self.config.optimizer.update(&numbers, part);
+        }
+        shard.update_state(state);
+        norm
+    }
+}
+
+/// One mini-batch with its checks behind it.
+struct Batch<'a> {
+    inputs: &'a [f32],
+    targets: Targets<'a>,
+    row_weights: Option<&'a [f32]>,
+    rows: usize,
+    /// One over the rows' weights: makes a sum over rows a mean.
+    scale: f64,
+}
+
+impl<'a> Batch<'a> {
+    /// What a shard of these rows is to learn.
+    fn lesson(&self, loss: &'a LossSpec, plan: &Plan, rows: std::ops::Range<usize>) -> Lesson<'a> {
+        Lesson {
+            inputs: &self.inputs[rows.start * plan.input_len..rows.end * plan.input_len],
+            rows: Rows {
+                outputs: &[],
+                targets: self.targets,
+                weights: self.row_weights,
+                first_row: rows.start,
+                width: plan.output_len,
+            },
+            loss,
+            scale: self.scale as f32,
+        }
+    }
+}
+
+/// Adds the gradients of all shards up into the first, in their order: the one place where gradients meet.
+fn all_reduce(shards: &mut [Shard]) {
+    const PART: usize = 16_384;
+    let Some((first, rest)) = shards.split_first_mut() else { return };
+    for shard in rest {
+        let parts = first.gradients.par_chunks_mut(PART).zip(shard.gradients.par_chunks(PART));
+        parts.for_each(|(to, from)| row_kernels::add(to, from));
+    }
+}
+
+/// Gives every shard the total of the sums that the operation `meet` gathered, added up in their order.
+fn add_sums(shards: &mut [Shard], meet: usize) {
+    let Some((first, rest)) = shards.split_first_mut() else { return };
+    let total = first.sums(meet);
+    for shard in rest.iter_mut() {
+        for (total, &sum) in total.iter_mut().zip(shard.sums(meet).iter()) {
+            *total += sum;
+        }
+    }
+    for shard in rest {
+        shard.sums(meet).copy_from_slice(total);
+    }
+}
+
+/// The largest number of rows that one shard may get: its share of the largest mini-batch, or as many as are
+/// too little work for one shard more.
+fn shard_rows_max(plan: &Plan, mini_batch_max: usize, shards: usize) -> usize {
+    let alone = if shards == 1 { mini_batch_max } else { 2 * SHARD_WORK_MIN / plan.work().max(1) + 1 };
+    mini_batch_max.div_ceil(shards).max(alone.min(mini_batch_max))
+}
+
+fn check_config(config: &EngineConfig) -> Result<(), ModelError> {
+    let error = |field, message: String| Err(ModelError::Config { field, message, hint: None });
+    if config.threads == 0 || config.threads > THREADS_MAX {
+        return error("threads", format!("must be between 1 and {THREADS_MAX}, it is {}", config.threads));
+    }
+    if config.mini_batch_max == 0 {
+        return error("batch_size", "must be at least 1".to_owned());
+    }
+    for (field, value) in [("clip_norm", config.clip_norm), ("clip_value", config.clip_value)] {
+        if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {
+            return error(field, format!("must be above 0, it is {value}"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses buffers that no machine of ours could hold.
+fn check_memory(plan: &Plan, shard_rows: usize, shards: usize) -> Result<(), ModelError> {
+    let row = plan.output_lens().sum::<usize>() + 2 * plan.widest();
+    let values =
+        row.checked_mul(shard_rows).and_then(|rows| (rows + plan.layout.trained_len).checked_mul(shards));
+    match values {
+        Some(values) if values <= BUFFER_VALUES_MAX => Ok(()),
+        values => Err(ModelError::TooLarge {
+            what: format!("training with {shard_rows} rows on each of {shards} threads"),
+            needed: values.map_or(u64::MAX, |values| values as u64),
+            limit: BUFFER_VALUES_MAX as u64,
+        }),
+    }
+}
+
+fn start_threads(threads: usize) -> Result<Option<ThreadPool>, ModelError> {
+    if threads == 1 {
+        return Ok(None);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("train-{at}")).build();
+    pool.map(Some).map_err(|source| ModelError::Threads { threads, source })
+}

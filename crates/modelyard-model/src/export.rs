@@ -1,0 +1,163 @@
+//! Writes a network as ONNX.
+//!
+//! Images go in as [batch, h, w, c] like everywhere here; ONNX computes them as [batch, c, h, w], so one
+//! Transpose stands at the graph's head and one before each flatten.
+
+use modelyard_types::{DataType, Dim};
+
+use crate::Activation;
+use crate::Network;
+use crate::activation::LEAKY_SLOPE;
+use crate::layers::window::Window;
+use crate::onnx::GraphBuilder;
+use crate::onnx::proto::AttributeProto;
+
+/// A layer being written.
+pub(crate) struct ExportedLayer<'a> {
+    index: usize,
+    /// The shape that goes in, as the network has it: [h, w, c].
+    pub(crate) input: &'a [usize],
+}
+
+/// The graph being written: a chain, each node taking what the last one gave.
+pub(crate) struct Export<'a> {
+    network: &'a Network,
+    graph: GraphBuilder,
+    /// The name of the last value.
+    last: String,
+    /// Whether the last value is an image.
+    is_image: bool,
+}
+
+/// The whole file.
+pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
+    let layout = network.layout();
+    let dims = |shape: &[usize]| -> Vec<Dim> {
+        std::iter::once(Dim::Any).chain(shape.iter().map(|&n| Dim::Fixed(n))).collect()
+    };
+    let mut graph = GraphBuilder::new("network");
+    graph.input("input", DataType::F32, &dims(&layout.input));
+    graph.output("output", DataType::F32, &dims(&layout.output));
+    let mut export = Export { network, graph, last: "input".to_owned(), is_image: layout.input.len() == 3 };
+    if export.is_image {
+        export.transpose(&[0, 3, 1, 2]);
+    }
+    for (spec, layer) in network.spec().layers.iter().zip(&layout.layers) {
+        spec.layer().export(&ExportedLayer { index: layer.index, input: &layer.input }, &mut export);
+    }
+    if export.is_image {
+        export.transpose(&[0, 2, 3, 1]);
+    }
+    let last = export.last.clone();
+    export.graph.node_to("Identity", &[&last], &["output"], vec![]);
+    export.graph.finish()
+}
+
+impl Export<'_> {
+    /// Adds a node that takes the last value, then these, and gives the new last value.
+    pub(crate) fn chain(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) {
+        let last = self.last.clone();
+        let inputs: Vec<&str> = std::iter::once(last.as_str()).chain(inputs.iter().copied()).collect();
+        self.last = self.graph.node(op, &inputs, attributes);
+    }
+
+    /// Adds an array of a layer's weights as it is, and gives its name.
+    pub(crate) fn weights(&mut self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
+        let declared = &self.network.layout().layers[layer.index];
+        let parameter_spec = &declared.parameters[parameter];
+        let name = declared.parameter_name(parameter_spec);
+        let values = self.network.array(layer.index, parameter);
+        self.graph.initializer_f32(&name, &parameter_spec.shape, values)
+    }
+
+    /// Adds a convolution's kernel, turned from [h, w, channels, filters] to [filters, channels, h, w].
+    pub(crate) fn convolution_kernel(&mut self, layer: &ExportedLayer<'_>) -> String {
+        let declared = &self.network.layout().layers[layer.index];
+        let spec = &declared.parameters[0];
+        let shape: [usize; 4] = spec.shape.as_slice().try_into().expect("a kernel has four dimensions");
+        let [height, width, channels, filters] = shape;
+        let values = self.network.array(layer.index, 0);
+        let mut turned = Vec::with_capacity(values.len());
+        for filter in 0..filters {
+            for channel in 0..channels {
+                let taps =
+                    (0..height * width).map(|tap| values[(tap * channels + channel) * filters + filter]);
+                turned.extend(taps);
+            }
+        }
+        let name = declared.parameter_name(spec);
+        self.graph.initializer_f32(&name, &[filters, channels, height, width], &turned)
+    }
+
+    /// Kernel, strides and padding, as Conv, MaxPool and AveragePool name them.
+    pub(crate) fn window_attributes(&self, window: &Window) -> Vec<AttributeProto> {
+        let (rows, columns) = (window.rows, window.columns);
+        let pads = [rows.before, columns.before, rows.after(), columns.after()].map(signed);
+        vec![
+            AttributeProto::ints("kernel_shape", &[signed(rows.size), signed(columns.size)]),
+            AttributeProto::ints("strides", &[signed(rows.stride), signed(columns.stride)]),
+            AttributeProto::ints("pads", &pads),
+        ]
+    }
+
+    /// Adds an activation, where there is one.
+    pub(crate) fn activation(&mut self, activation: Option<Activation>) {
+        match activation {
+            None => {}
+            Some(Activation::Relu) => self.chain("Relu", &[], vec![]),
+            Some(Activation::LeakyRelu) => {
+                self.chain("LeakyRelu", &[], vec![AttributeProto::float("alpha", LEAKY_SLOPE)]);
+            }
+            Some(Activation::Elu) => self.chain("Elu", &[], vec![AttributeProto::float("alpha", 1.0)]),
+            Some(Activation::Gelu) => self.gelu(),
+            Some(Activation::Silu) => {
+                let x = self.last.clone();
+                self.chain("Sigmoid", &[], vec![]);
+                self.chain("Mul", &[&x], vec![]);
+            }
+            Some(Activation::Sigmoid) => self.chain("Sigmoid", &[], vec![]),
+            Some(Activation::Tanh) => self.chain("Tanh", &[], vec![]),
+            Some(Activation::Softmax) => {
+                let axis = if self.is_image { 1 } else { -1 };
+                self.chain("Softmax", &[], vec![AttributeProto::int("axis", axis)]);
+            }
+        }
+    }
+
+    /// Adds normalisation with fixed statistics: gamma, beta, mean, variance.
+    pub(crate) fn batch_normalization(&mut self, weights: &[&str], epsilon: f32) {
+        self.chain("BatchNormalization", weights, vec![AttributeProto::float("epsilon", epsilon)]);
+    }
+
+    /// Turns an image of this shape (or anything) into rows of values, in the network's own order.
+    pub(crate) fn flatten(&mut self, shape: &[usize]) {
+        if self.is_image && shape[2] > 1 && shape[0] * shape[1] > 1 {
+            self.transpose(&[0, 2, 3, 1]);
+        }
+        self.is_image = false;
+        self.chain("Flatten", &[], vec![AttributeProto::int("axis", 1)]);
+    }
+
+    fn transpose(&mut self, order: &[i64]) {
+        self.chain("Transpose", &[], vec![AttributeProto::ints("perm", order)]);
+    }
+
+    /// x/2 · (1 + erf(x/√2)): the operator of its own came with opset 20.
+    fn gelu(&mut self) {
+        let x = self.last.clone();
+        let at = self.last.clone();
+        let scale =
+            self.graph.initializer_f32(&format!("{at}_root"), &[], &[std::f32::consts::FRAC_1_SQRT_2]);
+        let one = self.graph.initializer_f32(&format!("{at}_one"), &[], &[1.0]);
+        let half = self.graph.initializer_f32(&format!("{at}_half"), &[], &[0.5]);
+        self.chain("Mul", &[&scale], vec![]);
+        self.chain("Erf", &[], vec![]);
+        self.chain("Add", &[&one], vec![]);
+        self.chain("Mul", &[&x], vec![]);
+        self.chain("Mul", &[&half], vec![]);
+    }
+}
+
+fn signed(n: usize) -> i64 {
+    i64::try_from(n).expect("window sizes are small")
+}

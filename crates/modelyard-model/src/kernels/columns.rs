@@ -1,0 +1,89 @@
+//! Image patches as rows of a matrix (im2col) and back (col2im).
+
+use crate::cpu::{self, Arithmetic, Kernel};
+use crate::layers::window::Window;
+
+/// Copies each output position's patch into one row, zeros where it hangs over the edge.
+pub(crate) fn gather(window: &Window, images: &[f32], columns: &mut [f32]) {
+    let image_len = window.input_len();
+    let column_len = window.positions() * window.taps();
+    for (image, columns) in images.chunks_exact(image_len).zip(columns.chunks_exact_mut(column_len)) {
+        match window.columns.size * window.channels {
+            3 => gather_image::<3>(window, image, columns),
+            5 => gather_image::<5>(window, image, columns),
+            9 => gather_image::<9>(window, image, columns),
+            _ => gather_image::<0>(window, image, columns),
+        }
+    }
+}
+
+/// `LINE` is the length of one line of a patch where the compiler should know it, otherwise 0.
+fn gather_image<const LINE: usize>(window: &Window, image: &[f32], columns: &mut [f32]) {
+    let (channels, width) = (window.channels, window.columns.input);
+    let line = window.columns.size * channels;
+    let mut patches = columns.chunks_exact_mut(window.taps());
+    for y in 0..window.rows.output {
+        let inside_y = window.rows.inside(y);
+        for (x, patch) in (0..window.columns.output).zip(&mut patches) {
+            let inside = window.columns.inside(x);
+            let whole = inside_y.len() == window.rows.size && inside.len() == window.columns.size;
+            if !whole {
+                patch.fill(0.0);
+            }
+            for tap in inside_y.clone() {
+                let row = window.rows.source(y, tap) * width;
+                let from = (row + window.columns.source(x, inside.start)) * channels;
+                if LINE > 0 && whole {
+                    let source: &[f32; LINE] = image[from..].first_chunk().expect("the patch is inside");
+                    patch[tap * LINE..(tap + 1) * LINE].copy_from_slice(source);
+                } else {
+                    let to = tap * line + inside.start * channels;
+                    let len = inside.len() * channels;
+                    patch[to..to + len].copy_from_slice(&image[from..from + len]);
+                }
+            }
+        }
+    }
+}
+
+/// Adds each patch's values back onto the image positions that they came from.
+pub(crate) fn scatter(window: &Window, columns: &[f32], images: &mut [f32]) {
+    images.fill(0.0);
+    let image_len = window.input_len();
+    let column_len = window.positions() * window.taps();
+    for (image, columns) in images.chunks_exact_mut(image_len).zip(columns.chunks_exact(column_len)) {
+        cpu::run(Scatter { window, columns, image });
+    }
+}
+
+struct Scatter<'a> {
+    window: &'a Window,
+    columns: &'a [f32],
+    image: &'a mut [f32],
+}
+
+impl Kernel for Scatter<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let Self { window, columns, image } = self;
+        let (channels, width) = (window.channels, window.columns.input);
+        let line = window.columns.size * channels;
+        let mut patches = columns.chunks_exact(window.taps());
+        for y in 0..window.rows.output {
+            for (x, patch) in (0..window.columns.output).zip(&mut patches) {
+                let inside = window.columns.inside(x);
+                let len = inside.len() * channels;
+                for tap in window.rows.inside(y) {
+                    let row = window.rows.source(y, tap) * width;
+                    let to = (row + window.columns.source(x, inside.start)) * channels;
+                    let from = tap * line + inside.start * channels;
+                    for (to, &from) in image[to..to + len].iter_mut().zip(&patch[from..from + len]) {
+                        *to += from;
+                    }
+                }
+            }
+        }
+    }
+}

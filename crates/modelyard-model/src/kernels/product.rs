@@ -1,0 +1,86 @@
+//! Matrix products: the one door to the `gemm` crate.
+
+/// How many threads one product may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parallelism {
+    /// The caller's only.
+    Single,
+    /// This many of the rayon pool that the caller runs in.
+    Threads(usize),
+}
+
+/// What happens to the values that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    Replace,
+    Add,
+}
+
+/// A matrix over a slice, row by row or transposed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a> {
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose rows lie one after the other.
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns, "a matrix of {rows}×{columns}");
+        Self { values, rows, columns, transposed: false }
+    }
+
+    /// The same values with rows and columns swapped.
+    pub(crate) fn transposed(self) -> Self {
+        Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
+    }
+
+    /// Row stride and column stride.
+    fn strides(&self) -> (isize, isize) {
+        if self.transposed { (1, self.rows.cast_signed()) } else { (self.columns.cast_signed(), 1) }
+    }
+}
+
+/// `out = a · b` or `out += a · b`, with `out` row by row.
+pub(crate) fn multiply(
+    out: &mut [f32],
+    write: Write,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    parallelism: Parallelism,
+) {
+    assert_eq!(a.columns, b.rows, "inner dimensions");
+    assert_eq!(out.len(), a.rows * b.columns, "result of {}×{}", a.rows, b.columns);
+    let parallelism = match parallelism {
+        Parallelism::Single => gemm::Parallelism::None,
+        Parallelism::Threads(threads) => gemm::Parallelism::Rayon(threads),
+    };
+    let (a_strides, b_strides) = (a.strides(), b.strides());
+    // SAFETY: the assertions here and in `Matrix::new` make every element that these dimensions and
+    // strides reach lie inside its slice, and `out` is borrowed exclusively.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out.as_mut_ptr(),
+            1,
+            b.columns.cast_signed(),
+            write == Write::Add,
+            a.values.as_ptr(),
+            a_strides.1,
+            a_strides.0,
+            b.values.as_ptr(),
+            b_strides.1,
+            b_strides.0,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! Dropout (Srivastava et al. 2014): while training, values are dropped at random and the rest scaled up.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Layer, Misfit};
+use crate::cpu::{self, Arithmetic, Kernel};
+use crate::export::{Export, ExportedLayer};
+use crate::op::{Op, Pass, Place, Purpose, Tape};
+use crate::rng::mix;
+
+/// Drops each value with probability `rate` while training; does nothing in inference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// The share of values to drop, at least 0 and below 1.
+    pub rate: f32,
+}
+
+impl Layer for Dropout {
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Misfit> {
+        if !(0.0..1.0).contains(&self.rate) {
+            return Err(Misfit::field(
+                "rate",
+                format!("must be at least 0 and below 1, it is {}", self.rate),
+            ));
+        }
+        Ok(input.to_vec())
+    }
+
+    fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
+        if place.purpose == Purpose::Inference || self.rate == 0.0 {
+            return None;
+        }
+        Some(Box::new(DropoutOp {
+            width: place.input.iter().product(),
+            threshold: (f64::from(self.rate) * f64::from(u32::MAX)) as u32,
+            scale: 1.0 / (1.0 - self.rate),
+            layer: place.index as u64,
+        }))
+    }
+
+    fn export(&self, _layer: &ExportedLayer<'_>, _graph: &mut Export) {}
+}
+
+/// The mask is a hash of (seed, step, layer, value's place in the mini-batch): it needs no memory and does
+/// not depend on how the mini-batch is sharded.
+struct DropoutOp {
+    width: usize,
+    threshold: u32,
+    scale: f32,
+    layer: u64,
+}
+
+impl DropoutOp {
+    fn mask(&self, pass: &Pass<'_>, from: &[f32], to: &mut [f32]) {
+        let key = mix(pass.key ^ mix(self.layer + 1));
+        cpu::run(Mask {
+            from,
+            to,
+            start: ((pass.first_row * self.width) as u32).wrapping_add(key as u32),
+            salt: (key >> 32) as u32,
+            threshold: self.threshold,
+            scale: self.scale,
+        });
+    }
+}
+
+impl Op for DropoutOp {
+    fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
+        self.mask(pass, input, output);
+    }
+
+    fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>) {
+        if let Some(d_input) = tape.d_input {
+            self.mask(pass, tape.d_output, d_input);
+        }
+    }
+}
+
+struct Mask<'a> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+    start: u32,
+    salt: u32,
+    threshold: u32,
+    scale: f32,
+}
+
+impl Kernel for Mask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        for (i, (to, &from)) in self.to.iter_mut().zip(self.from).enumerate() {
+            // A 32-bit finaliser with low bias (C. Wellons, "Prospecting for hash functions", 2018).
+            let mut hash = self.start.wrapping_add(i as u32) ^ self.salt;
+            hash = (hash ^ (hash >> 16)).wrapping_mul(0x7feb_352d);
+            hash = (hash ^ (hash >> 15)).wrapping_mul(0x846c_a68b);
+            hash ^= hash >> 16;
+            *to = if hash < self.threshold { 0.0 } else { from * self.scale };
+        }
+    }
+}

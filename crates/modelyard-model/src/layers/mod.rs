@@ -1,0 +1,171 @@
+//! The layers: one file each, one trait, and the one list that names them.
+
+mod activation;
+mod avg_pool2d;
+mod batch_norm;
+#[cfg(test)]
+pub(crate) mod contract;
+mod conv2d;
+mod dense;
+mod dropout;
+mod flatten;
+mod max_pool2d;
+pub(crate) mod window;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use activation::ActivationLayer;
+pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
+pub use conv2d::Conv2d;
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use max_pool2d::MaxPool2d;
+pub use window::{Padding, Size2d};
+
+use crate::Activation;
+use crate::export::{Export, ExportedLayer};
+use crate::initializer::{Fans, Initializer};
+use crate::op::{Op, Place};
+
+/// One layer of a network, read like Keras's `Sequential`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LayerSpec {
+    /// Every output from every input.
+    Dense(Dense),
+    /// A convolution over height and width.
+    Conv2d(Conv2d),
+    /// The largest value of each window.
+    MaxPool2d(MaxPool2d),
+    /// The mean of each window.
+    AvgPool2d(AvgPool2d),
+    /// Any shape as one row of values.
+    Flatten(Flatten),
+    /// Values dropped at random while training.
+    Dropout(Dropout),
+    /// Values brought to mean 0 and deviation 1 over the mini-batch.
+    BatchNorm(BatchNorm),
+    /// An activation function on its own.
+    Activation(ActivationLayer),
+}
+
+impl LayerSpec {
+    /// The list of kinds.
+    pub(crate) fn layer(&self) -> &dyn Layer {
+        match self {
+            Self::Dense(layer) => layer,
+            Self::Conv2d(layer) => layer,
+            Self::MaxPool2d(layer) => layer,
+            Self::AvgPool2d(layer) => layer,
+            Self::Flatten(layer) => layer,
+            Self::Dropout(layer) => layer,
+            Self::BatchNorm(layer) => layer,
+            Self::Activation(layer) => layer,
+        }
+    }
+
+    /// The layer's kind as the project file names it.
+    pub fn kind(&self) -> &'static str {
+        self.layer().kind()
+    }
+
+    /// The slot for an activation inside the layer, for those that have one.
+    pub(crate) fn activation_mut(&mut self) -> Option<&mut Option<Activation>> {
+        match self {
+            Self::Dense(layer) => Some(&mut layer.activation),
+            Self::Conv2d(layer) => Some(&mut layer.activation),
+            _ => None,
+        }
+    }
+}
+
+/// What a kind of layer must know about itself.
+pub(crate) trait Layer {
+    /// The kind as the project file names it.
+    fn kind(&self) -> &'static str;
+
+    /// The shape that comes out, without the batch dimension. Also checks the layer's own settings.
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Misfit>;
+
+    /// The weights for an input shape that `output_shape` has accepted.
+    fn parameters(&self, _input: &[usize]) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// The layer with its buffers, ready to run; `None` where nothing is to be computed.
+    fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>>;
+
+    /// Adds the layer's ONNX nodes to the graph, which computes images as [batch, channels, h, w].
+    fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export);
+}
+
+/// Why a layer cannot stand where it stands.
+#[derive(Debug)]
+pub(crate) enum Misfit {
+    /// The input's shape is not what the layer takes.
+    Shape { wanted: String, hint: String },
+    /// One of the layer's own settings can never work.
+    Field { field: &'static str, message: String },
+}
+
+impl Misfit {
+    pub(crate) fn field(field: &'static str, message: impl Into<String>) -> Self {
+        Self::Field { field, message: message.into() }
+    }
+}
+
+/// One array of weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    /// `kernel`, `bias`, `gamma`, …: the last part of the stored name.
+    pub(crate) name: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) initializer: Initializer,
+    pub(crate) fans: Fans,
+    pub(crate) role: Role,
+}
+
+/// Who changes an array of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The optimizer, by its gradient.
+    Trained,
+    /// The layer itself, while training: running statistics.
+    State,
+}
+
+impl Parameter {
+    pub(crate) fn trained(
+        name: &'static str,
+        shape: Vec<usize>,
+        initializer: Initializer,
+        fans: Fans,
+    ) -> Self {
+        Self { name, shape, initializer, fans, role: Role::Trained }
+    }
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_zeros() -> Initializer {
+    Initializer::Zeros
+}
+
+/// Takes height, width and channels from an image's shape, or says what to do instead.
+pub(crate) fn image_shape(input: &[usize]) -> Result<[usize; 3], Misfit> {
+    <[usize; 3]>::try_from(input).map_err(|_| Misfit::Shape {
+        wanted: "an image [height, width, channels]".to_owned(),
+        hint: match input.len() {
+            2 => format!("declare the input with a channel dimension: [{}, {}, 1]", input[0], input[1]),
+            _ => "put image layers before flatten and dense layers, and declare the input as \
+                  [height, width, channels]"
+                .to_owned(),
+        },
+    })
+}

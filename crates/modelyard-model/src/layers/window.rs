@@ -1,0 +1,185 @@
+//! The geometry of a window that slides over an image: shared by convolution and pooling.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Misfit, image_shape};
+
+/// A height and a width; in the project file one number for both, or `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a positive number, or [height, width]")]
+pub enum Size2d {
+    /// The same in both directions.
+    Square(usize),
+    /// Height and width.
+    Rectangle([usize; 2]),
+}
+
+impl Size2d {
+    /// The extent along the height.
+    pub fn height(self) -> usize {
+        match self {
+            Self::Square(n) | Self::Rectangle([n, _]) => n,
+        }
+    }
+
+    /// The extent along the width.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Square(n) | Self::Rectangle([_, n]) => n,
+        }
+    }
+}
+
+/// What happens at the image's edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Only windows that lie wholly inside.
+    #[default]
+    Valid,
+    /// Padded so that the output has input / stride positions, rounded up; an odd rest goes to the end.
+    Same,
+}
+
+/// A window over an image, along both axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) rows: Axis,
+    pub(crate) columns: Axis,
+    pub(crate) channels: usize,
+}
+
+/// A window along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Axis {
+    /// Positions of the input.
+    pub(crate) input: usize,
+    /// Positions of the output.
+    pub(crate) output: usize,
+    /// The window's extent.
+    pub(crate) size: usize,
+    /// Distance between windows.
+    pub(crate) stride: usize,
+    /// Padding before the first position.
+    pub(crate) before: usize,
+}
+
+impl Axis {
+    fn new(input: usize, size: usize, stride: usize, padding: Padding) -> Self {
+        match padding {
+            Padding::Valid => Self { input, output: (input - size) / stride + 1, size, stride, before: 0 },
+            Padding::Same => {
+                let output = input.div_ceil(stride);
+                let padded = ((output - 1) * stride + size).saturating_sub(input);
+                Self { input, output, size, stride, before: padded / 2 }
+            }
+        }
+    }
+
+    /// Padding after the last position, as far as a window reaches.
+    pub(crate) fn after(self) -> usize {
+        ((self.output - 1) * self.stride + self.size).saturating_sub(self.before + self.input)
+    }
+
+    /// Which of the window's positions lie inside the input, for output position `at`.
+    #[inline]
+    pub(crate) fn inside(self, at: usize) -> std::ops::Range<usize> {
+        let start = at * self.stride;
+        let first = self.before.saturating_sub(start);
+        first..self.size.min((self.input + self.before).saturating_sub(start)).max(first)
+    }
+
+    /// The input position under the window's position `tap`, which must be inside.
+    #[inline]
+    pub(crate) fn source(self, at: usize, tap: usize) -> usize {
+        at * self.stride + tap - self.before
+    }
+}
+
+impl Window {
+    /// The window over an image shape, or why it cannot be.
+    pub(crate) fn new(
+        input: &[usize],
+        size: (&'static str, Size2d),
+        strides: Size2d,
+        padding: Padding,
+    ) -> Result<Self, Misfit> {
+        let [height, width, channels] = image_shape(input)?;
+        let (field, size) = size;
+        if size.height() == 0 || size.width() == 0 {
+            return Err(Misfit::field(field, "must be at least 1"));
+        }
+        if strides.height() == 0 || strides.width() == 0 {
+            return Err(Misfit::field("strides", "must be at least 1"));
+        }
+        if size.height().max(size.width()) > LARGEST || strides.height().max(strides.width()) > LARGEST {
+            return Err(Misfit::field(field, format!("and strides must be at most {LARGEST}")));
+        }
+        if padding == Padding::Valid && (size.height() > height || size.width() > width) {
+            return Err(Misfit::Shape {
+                wanted: format!(
+                    "an image of at least [{}, {}, …] for its {field}",
+                    size.height(),
+                    size.width()
+                ),
+                hint: format!("use a smaller {field}, padding = \"same\", or fewer pooling layers before it"),
+            });
+        }
+        Ok(Self {
+            rows: Axis::new(height, size.height(), strides.height(), padding),
+            columns: Axis::new(width, size.width(), strides.width(), padding),
+            channels,
+        })
+    }
+
+    /// Output positions of one image.
+    pub(crate) fn positions(&self) -> usize {
+        self.rows.output * self.columns.output
+    }
+
+    /// Values of one input image.
+    pub(crate) fn input_len(&self) -> usize {
+        self.rows.input * self.columns.input * self.channels
+    }
+
+    /// Values under one window.
+    pub(crate) fn taps(&self) -> usize {
+        self.rows.size * self.columns.size * self.channels
+    }
+}
+
+/// The default distance between windows of a convolution.
+pub(super) fn one() -> Size2d {
+    Size2d::Square(1)
+}
+
+/// The default window of pooling.
+pub(super) fn two() -> Size2d {
+    Size2d::Square(2)
+}
+
+/// A window or stride larger than this is a slip of the pen.
+const LARGEST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: usize, size: usize, stride: usize, padding: Padding, wanted: [usize; 3]) {
+        let axis = Axis::new(input, size, stride, padding);
+        assert_eq!([axis.output, axis.before, axis.after()], wanted, "{axis:?}");
+    }
+
+    #[test]
+    fn output_and_padding_are_as_keras_has_them() {
+        check(28, 3, 1, Padding::Valid, [26, 0, 0]);
+        check(11, 2, 2, Padding::Valid, [5, 0, 0]);
+        check(28, 3, 1, Padding::Same, [28, 1, 1]);
+        check(28, 3, 2, Padding::Same, [14, 0, 1]);
+        check(5, 2, 1, Padding::Same, [5, 0, 1]);
+        check(5, 4, 1, Padding::Same, [5, 1, 2]);
+        check(7, 1, 3, Padding::Same, [3, 0, 0]);
+        check(2, 5, 1, Padding::Same, [2, 2, 2]);
+    }
+}

@@ -1,0 +1,207 @@
+//! A network with its weights, and its two files: `network.json` and `weights.safetensors`.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Parameter, Role};
+use crate::rng::Rng;
+use crate::spec::{Layout, LayoutLayer};
+use crate::{ModelError, NetworkSpec, export};
+
+/// The format version of `network.json` that this program writes, and the newest that it reads.
+pub const NETWORK_FORMAT_VERSION: u64 = 1;
+
+/// A declared network and its weights.
+#[derive(Clone, Debug)]
+pub struct Network {
+    spec: NetworkSpec,
+    layout: Layout,
+    parameters: Vec<f32>,
+    state: Vec<f32>,
+}
+
+/// `network.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    format_version: u64,
+    network: Cow<'a, NetworkSpec>,
+}
+
+/// The part of `network.json` that every version has.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u64,
+}
+
+impl Network {
+    /// Declares a network and draws its first weights; the same seed gives the same weights.
+    ///
+    /// # Errors
+    /// Where the network cannot be: see [`NetworkSpec::shapes`].
+    pub fn init(spec: NetworkSpec, seed: u64) -> Result<Self, ModelError> {
+        let mut network = Self::zeros(spec)?;
+        let Self { layout, parameters, state, .. } = &mut network;
+        let all = layout.layers.iter().flat_map(|layer| layer.parameters.iter().zip(&layer.places));
+        for ((parameter, place), stream) in all.zip(0..) {
+            let weights = match parameter.role {
+                Role::Trained => &mut parameters[place.clone()],
+                Role::State => &mut state[place.clone()],
+            };
+            parameter.initializer.fill(weights, parameter.fans, &mut Rng::stream(seed, stream));
+        }
+        Ok(network)
+    }
+
+    /// The declared network.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Number of weights, running statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.layout.parameter_count()
+    }
+
+    /// The network's description, with a format version.
+    pub fn network_json(&self) -> String {
+        let network = Cow::Borrowed(&self.spec);
+        let document = Document { format_version: NETWORK_FORMAT_VERSION, network };
+        serde_json::to_string_pretty(&document).expect("a network spec holds nothing that JSON cannot")
+    }
+
+    /// The weights by name (`0.dense.kernel`), as 32-bit floats.
+    pub fn weights_safetensors(&self) -> Vec<u8> {
+        let arrays: Vec<(String, Vec<usize>, Vec<u8>)> = self
+            .arrays()
+            .map(|(layer, parameter, weights)| {
+                let bytes = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+                (layer.parameter_name(parameter), parameter.shape.clone(), bytes)
+            })
+            .collect();
+        let views = arrays.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name.as_str(), view.expect("the bytes were made for this shape"))
+        });
+        safetensors::serialize(views, None).expect("the tensors' sizes are those of arrays in memory")
+    }
+
+    /// Reads a network from its two files.
+    ///
+    /// # Errors
+    /// Where a file is corrupt, written by a newer program, or the two do not go together.
+    pub fn from_parts(network_json: &[u8], safetensors: &[u8]) -> Result<Self, ModelError> {
+        let document = |source| ModelError::Document { source };
+        let VersionOnly { format_version: found } = serde_json::from_slice(network_json).map_err(document)?;
+        if found > NETWORK_FORMAT_VERSION {
+            return Err(ModelError::FormatVersion { found, supported: NETWORK_FORMAT_VERSION });
+        }
+        let read: Document<'_> = serde_json::from_slice(network_json).map_err(document)?;
+        let spec = read.network.into_owned();
+        // Sizes are compared before memory is asked for: a small hostile file must not cost gigabytes.
+        let tensors =
+            SafeTensors::deserialize(safetensors).map_err(|source| ModelError::Weights { source })?;
+        let wanted = spec.layout()?;
+        check_tensors(&wanted, &tensors)?;
+        let mut network = Self::zeros(spec)?;
+        for (layer, parameter, place) in places(&wanted) {
+            let tensor = tensors.tensor(&layer.parameter_name(parameter)).expect("check_tensors has seen it");
+            let weights = match parameter.role {
+                Role::Trained => &mut network.parameters[place],
+                Role::State => &mut network.state[place],
+            };
+            for (weight, bytes) in weights.iter_mut().zip(tensor.data().chunks_exact(4)) {
+                *weight = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+            }
+        }
+        Ok(network)
+    }
+
+    /// The network as an ONNX file: input `input` and output `output`, both with a first dimension `batch`;
+    /// images go in as [batch, height, width, channels].
+    ///
+    /// # Errors
+    /// None today; kept so that a layer without an ONNX form can say so.
+    pub fn to_onnx(&self) -> Result<Vec<u8>, ModelError> {
+        Ok(export::to_onnx(self))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// All trained weights, laid out as [`Layout`] says.
+    pub(crate) fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// All running statistics.
+    pub(crate) fn state(&self) -> &[f32] {
+        &self.state
+    }
+
+    pub(crate) fn weights_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.parameters, &mut self.state)
+    }
+
+    /// One array of weights.
+    pub(crate) fn array(&self, layer: usize, parameter: usize) -> &[f32] {
+        let layer = &self.layout.layers[layer];
+        let place = layer.places[parameter].clone();
+        match layer.parameters[parameter].role {
+            Role::Trained => &self.parameters[place],
+            Role::State => &self.state[place],
+        }
+    }
+
+    fn zeros(spec: NetworkSpec) -> Result<Self, ModelError> {
+        let layout = spec.layout()?;
+        let (parameters, state) = (vec![0.0; layout.trained_len], vec![0.0; layout.state_len]);
+        Ok(Self { spec, layout, parameters, state })
+    }
+
+    fn arrays(&self) -> impl Iterator<Item = (&LayoutLayer, &Parameter, &[f32])> {
+        places(&self.layout).map(|(layer, parameter, place)| match parameter.role {
+            Role::Trained => (layer, parameter, &self.parameters[place]),
+            Role::State => (layer, parameter, &self.state[place]),
+        })
+    }
+}
+
+/// Every array of weights of a layout with its place.
+fn places(layout: &Layout) -> impl Iterator<Item = (&LayoutLayer, &Parameter, std::ops::Range<usize>)> {
+    layout.layers.iter().flat_map(|layer| {
+        let arrays = layer.parameters.iter().zip(&layer.places);
+        arrays.map(move |(parameter, place)| (layer, parameter, place.clone()))
+    })
+}
+
+/// Checks that a file holds exactly the declared arrays.
+fn check_tensors(layout: &Layout, tensors: &SafeTensors<'_>) -> Result<(), ModelError> {
+    let error =
+        |name: &str, message: String| Err(ModelError::WeightTensor { name: name.to_owned(), message });
+    let mut wanted: HashMap<String, &Parameter> =
+        places(layout).map(|(layer, parameter, _)| (layer.parameter_name(parameter), parameter)).collect();
+    for (name, tensor) in tensors.iter() {
+        let Some(parameter) = wanted.remove(name) else {
+            return error(name, "is not part of the declared network".to_owned());
+        };
+        if tensor.dtype() != Dtype::F32 {
+            return error(name, format!("holds {:?}, the network has F32", tensor.dtype()));
+        }
+        if tensor.shape() != parameter.shape {
+            return error(
+                name,
+                format!("has shape {:?}, the network has {:?}", tensor.shape(), parameter.shape),
+            );
+        }
+    }
+    match wanted.keys().min() {
+        None => Ok(()),
+        Some(name) => error(name, "is missing".to_owned()),
+    }
+}

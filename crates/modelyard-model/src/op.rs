@@ -1,0 +1,81 @@
+//! One planned operation: a layer with its buffers, for one shard of the mini-batch.
+
+use std::ops::Range;
+
+use crate::kernels::product::Parallelism;
+
+/// What an operation is planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Forward and backward: keep what the backward pass needs.
+    Training,
+    /// Forward only.
+    Inference,
+}
+
+/// Where in the network an operation stands, and how much it must hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The input's shape, without the batch dimension.
+    pub(crate) input: &'a [usize],
+    /// Where the layer's weights lie, in the order of `Layer::parameters`: trained ones in
+    /// [`Pass::parameters`], state in [`Pass::state`].
+    pub(crate) weights: &'a [Range<usize>],
+    /// The largest number of rows of one call.
+    pub(crate) rows_max: usize,
+    pub(crate) purpose: Purpose,
+    /// True where a convolution computes the 2×2 max pooling that follows it, too.
+    pub(crate) pooled: bool,
+    /// The layer's index: part of a dropout's key.
+    pub(crate) index: usize,
+}
+
+/// What is the same for all operations of one pass over one shard.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) parameters: &'a [f32],
+    pub(crate) state: &'a [f32],
+    /// Rows of this shard.
+    pub(crate) rows: usize,
+    /// Rows of the whole mini-batch.
+    pub(crate) rows_total: usize,
+    /// The shard's first row in the mini-batch.
+    pub(crate) first_row: usize,
+    /// Differs from step to step and from seed to seed: what random masks are drawn from.
+    pub(crate) key: u64,
+    pub(crate) parallelism: Parallelism,
+}
+
+/// What the backward pass of one operation reads and writes.
+pub(crate) struct Tape<'a> {
+    pub(crate) input: &'a [f32],
+    pub(crate) output: &'a [f32],
+    /// The loss's derivative by the output. May be overwritten.
+    pub(crate) d_output: &'a mut [f32],
+    /// The loss's derivative by the input, to be overwritten; `None` where nobody needs it.
+    pub(crate) d_input: Option<&'a mut [f32]>,
+    /// The loss's derivative by all trained weights; each operation overwrites its own part.
+    pub(crate) gradients: &'a mut [f32],
+}
+
+/// A layer with its buffers. Slices hold `rows` rows.
+pub(crate) trait Op: Send {
+    /// Computes the output in the mode that it was planned for.
+    fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]);
+
+    /// Computes the derivatives; follows a `forward` with the same pass and input.
+    fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>);
+
+    /// Sums over this shard's rows that all shards must know before `forward` (`d_output` is `None`) or
+    /// `backward` goes on; `None` for operations whose rows are independent. Whoever runs the shards
+    /// adds the sums up in a fixed order and writes the total back into each.
+    fn gather(&mut self, _pass: &Pass<'_>, _input: &[f32], _d_output: Option<&[f32]>) {}
+
+    /// The sums of the last `gather`, to be replaced by the total.
+    fn sums(&mut self) -> Option<&mut [f64]> {
+        None
+    }
+
+    /// Moves running statistics after a step.
+    fn update_state(&self, _state: &mut [f32]) {}
+}
