@@ -1,0 +1,296 @@
+//! Rows in memory, column by column, each column in the narrowest type that holds it exactly: a 100 MB CSV
+//! file should not become a gigabyte.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The code of a missing category.
+pub const MISSING: u32 = u32::MAX;
+/// The code of a category that the dictionary does not hold.
+pub const UNKNOWN: u32 = u32::MAX - 1;
+
+/// Columns of equal length, by the name of the input or output they belong to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    rows: usize,
+    columns: Vec<Column>,
+    split_column: Option<ColumnData>,
+    test_from: Option<usize>,
+}
+
+/// One column with its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The name of the input or output.
+    pub name: Arc<str>,
+    /// The values.
+    pub data: ColumnData,
+    /// For a vector: the names of the columns that it was put together from.
+    pub members: Vec<String>,
+}
+
+/// The values of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ColumnData {
+    /// Numbers; NaN is missing.
+    Numbers(Numbers),
+    /// Categories as codes.
+    Categories(Categories),
+    /// Seconds since 1970-01-01 00:00 UTC; NaN is missing.
+    Datetimes(Vec<f64>),
+    /// Vectors of one width.
+    Vectors(Vectors),
+    /// Images of one size.
+    Images(Images),
+}
+
+/// Numbers, in single precision for as long as that loses nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// Every value so far is exact in single precision.
+    Single(Vec<f32>),
+    /// Some value needs double precision.
+    Double(Vec<f64>),
+}
+
+/// Category codes and what they stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Categories {
+    /// One code a row: a place in the dictionary, [`MISSING`] or [`UNKNOWN`].
+    pub codes: Vec<u32>,
+    /// The labels.
+    pub dictionary: Arc<Dictionary>,
+}
+
+/// Row-major vectors of one width; NaN is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vectors {
+    /// Numbers a row.
+    pub width: usize,
+    /// rows × width values.
+    pub values: Vec<f32>,
+}
+
+/// Row-major images of one size, channels last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+    /// rows × height × width × channels bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Labels in an order, each with its code.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dictionary {
+    labels: Vec<Arc<str>>,
+    codes: HashMap<Arc<str>, u32>,
+}
+
+impl Dictionary {
+    /// A dictionary of these labels; a label that comes twice keeps its first code.
+    pub fn new<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) -> Self {
+        let mut dictionary = Self::default();
+        for label in labels {
+            dictionary.insert(label.as_ref());
+        }
+        dictionary
+    }
+
+    /// The label's code, new if need be.
+    pub fn insert(&mut self, label: &str) -> u32 {
+        if let Some(&code) = self.codes.get(label) {
+            return code;
+        }
+        let code = u32::try_from(self.labels.len()).expect("fewer labels than rows that fit into memory");
+        assert!(code < UNKNOWN, "the last two codes are taken");
+        let label: Arc<str> = label.into();
+        self.labels.push(label.clone());
+        self.codes.insert(label, code);
+        code
+    }
+
+    /// The label's code.
+    pub fn code(&self, label: &str) -> Option<u32> {
+        self.codes.get(label).copied()
+    }
+
+    /// The code's label.
+    pub fn label(&self, code: u32) -> Option<&str> {
+        self.labels.get(code as usize).map(AsRef::as_ref)
+    }
+
+    /// The labels in the order of their codes.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.labels.iter().map(AsRef::as_ref)
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::Single(Vec::new())
+    }
+}
+
+impl Numbers {
+    /// Appends a value, widening the column where single precision would change it.
+    pub fn push(&mut self, value: f64) {
+        match self {
+            Self::Single(values) if value.is_nan() || f64::from(value as f32) == value => {
+                values.push(value as f32);
+            }
+            Self::Single(values) => {
+                let mut wide = Vec::with_capacity(values.len() + values.len() / 2 + 1);
+                wide.extend(values.iter().map(|&v| f64::from(v)));
+                wide.push(value);
+                *self = Self::Double(wide);
+            }
+            Self::Double(values) => values.push(value),
+        }
+    }
+
+    /// The value of a row.
+    pub fn get(&self, row: usize) -> f64 {
+        match self {
+            Self::Single(values) => f64::from(values[row]),
+            Self::Double(values) => values[row],
+        }
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Single(values) => values.len(),
+            Self::Double(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values in order.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.len()).map(|row| self.get(row))
+    }
+
+    /// Gives back memory that growing took ahead of need.
+    pub fn shrink(&mut self) {
+        match self {
+            Self::Single(values) => values.shrink_to_fit(),
+            Self::Double(values) => values.shrink_to_fit(),
+        }
+    }
+}
+
+impl ColumnData {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Categories(categories) => categories.codes.len(),
+            Self::Datetimes(seconds) => seconds.len(),
+            Self::Vectors(vectors) => vectors.values.len() / vectors.width.max(1),
+            Self::Images(images) => images.bytes.len() / images.shape.iter().product::<usize>().max(1),
+        }
+    }
+
+    /// The kind, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Numbers(_) => "number",
+            Self::Categories(_) => "category",
+            Self::Datetimes(_) => "datetime",
+            Self::Vectors(_) => "vector",
+            Self::Images(_) => "image",
+        }
+    }
+}
+
+impl Dataset {
+    /// A data set of these columns. `test_from` is the first row that came from a separate test source.
+    ///
+    /// # Panics
+    /// Where the columns are not equally long: readers and builders make them so.
+    pub fn new(columns: Vec<Column>, test_from: Option<usize>) -> Self {
+        let rows = columns.first().map_or(0, |column| column.data.rows());
+        for column in &columns {
+            assert_eq!(column.data.rows(), rows, "column {:?} is as long as the first", column.name);
+        }
+        assert!(test_from.is_none_or(|from| from <= rows), "the test rows are at the end");
+        Self { rows, columns, split_column: None, test_from }
+    }
+
+    /// The same with the column that decides the split.
+    pub(crate) fn with_split_column(mut self, data: Option<ColumnData>) -> Self {
+        assert!(data.as_ref().is_none_or(|data| data.rows() == self.rows), "one value a row");
+        self.split_column = data;
+        self
+    }
+
+    /// How many rows there are, those of a separate test source included.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns in the order of the inputs, then the outputs.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column of an input or output.
+    pub fn column(&self, name: &str) -> Option<&ColumnData> {
+        self.columns.iter().find(|column| &*column.name == name).map(|column| &column.data)
+    }
+
+    /// The column that decides the split, where one does.
+    pub fn split_column(&self) -> Option<&ColumnData> {
+        self.split_column.as_ref()
+    }
+
+    /// The rows of a separate test source, where there is one.
+    pub fn test_rows(&self) -> Option<Range<usize>> {
+        self.test_from.map(|from| from..self.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_single_while_that_is_exact() {
+        let mut numbers = Numbers::default();
+        for value in [1.0, f64::NAN, -0.5, 16_777_216.0] {
+            numbers.push(value);
+        }
+        assert!(matches!(numbers, Numbers::Single(_)));
+        numbers.push(0.1);
+        assert!(matches!(numbers, Numbers::Double(_)));
+        assert_eq!(numbers.get(0), 1.0);
+        assert!(numbers.get(1).is_nan());
+        assert_eq!(numbers.get(4), 0.1);
+    }
+
+    #[test]
+    fn a_dictionary_gives_each_label_one_code() {
+        let dictionary = Dictionary::new(["a", "b", "a"]);
+        assert_eq!(dictionary.len(), 2);
+        assert_eq!(dictionary.code("b"), Some(1));
+        assert_eq!(dictionary.label(0), Some("a"));
+        assert_eq!(dictionary.code("c"), None);
+        assert_eq!(dictionary.label(UNKNOWN), None);
+    }
+}

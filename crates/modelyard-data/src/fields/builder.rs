@@ -1,0 +1,360 @@
+//! One growing column, fed by text, raw values, numbers or pictures, and all of them together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+
+use super::{Field, FieldKind};
+use crate::dataset::{
+    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, Numbers, UNKNOWN, Vectors,
+};
+use crate::datetime;
+use crate::error::{DataError, Place, Problem, excerpt};
+use crate::picture::Picture;
+use crate::transform::Fitted;
+use crate::value::Value;
+
+/// One growing column.
+#[derive(Clone, Debug)]
+pub(crate) struct Builder {
+    pub(crate) field: Arc<Field>,
+    data: Growing,
+    pub(crate) members: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Growing {
+    Numbers(Numbers),
+    Categories { codes: Vec<u32>, labels: Labels },
+    Datetimes(Vec<f64>),
+    Vectors { width: Option<usize>, values: Vec<f32> },
+    Images { shape: Option<[usize; 3]>, bytes: Vec<u8>, fixed: bool },
+}
+
+/// Where labels get their codes.
+#[derive(Clone, Debug)]
+enum Labels {
+    /// Each new label gets the next code.
+    Open(Dictionary),
+    /// A label that is not there is unknown.
+    Closed(Arc<Dictionary>),
+}
+
+impl Builder {
+    pub(crate) fn new(field: Arc<Field>) -> Self {
+        let data = match &field.kind {
+            FieldKind::Number => Growing::Numbers(Numbers::default()),
+            FieldKind::Category { .. } => {
+                Growing::Categories { codes: Vec::new(), labels: Labels::Open(Dictionary::default()) }
+            }
+            FieldKind::Datetime { .. } | FieldKind::Moment => Growing::Datetimes(Vec::new()),
+            FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
+            FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
+        };
+        Self { field, data, members: Vec::new() }
+    }
+
+    /// The labels are known: another one is unknown.
+    pub(crate) fn with_labels(mut self, dictionary: Arc<Dictionary>) -> Self {
+        if let Growing::Categories { labels, .. } = &mut self.data {
+            *labels = Labels::Closed(dictionary);
+        }
+        self
+    }
+
+    /// The size is known: vectors of this many numbers.
+    pub(crate) fn with_width(mut self, expected: usize) -> Self {
+        if let Growing::Vectors { width, .. } = &mut self.data {
+            *width = Some(expected);
+        }
+        self
+    }
+
+    /// The size is known: images of this shape after the intake.
+    pub(crate) fn with_shape(mut self, expected: [usize; 3]) -> Self {
+        if let Growing::Images { shape, fixed, .. } = &mut self.data {
+            (*shape, *fixed) = (Some(expected), true);
+        }
+        self
+    }
+
+    /// Appends a trimmed text, known not to be a marker of a missing value.
+    pub(crate) fn push_text(&mut self, text: &str) -> Result<(), Problem> {
+        match &mut self.data {
+            Growing::Numbers(numbers) => numbers.push(parse_number(text)?),
+            Growing::Categories { codes, labels } => codes.push(labels.code(text)),
+            Growing::Datetimes(seconds) => seconds.push(self.field.kind.moment(text)?),
+            Growing::Vectors { values, .. } => values.push(narrow(parse_number(text)?)?),
+            Growing::Images { .. } => self.push_picture(decode_base64_image(text)?)?,
+        }
+        Ok(())
+    }
+
+    /// Appends a missing value; for a vector read cell by cell, one missing number.
+    pub(crate) fn push_missing_cell(&mut self) -> Result<(), Problem> {
+        match &mut self.data {
+            Growing::Numbers(numbers) => numbers.push(f64::NAN),
+            Growing::Categories { codes, .. } => codes.push(MISSING),
+            Growing::Datetimes(seconds) => seconds.push(f64::NAN),
+            Growing::Vectors { values, .. } => values.push(f32::NAN),
+            Growing::Images { .. } => {
+                return Err(Problem::new("an image is needed here").hint("leave out rows without an image"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a raw value of a request or a JSON line.
+    pub(crate) fn push_value(&mut self, value: &Value) -> Result<(), Problem> {
+        match (&mut self.data, value) {
+            (Growing::Vectors { width, values }, Value::Missing) => match width {
+                Some(width) => values.extend(std::iter::repeat_n(f32::NAN, *width)),
+                None => return Err(Problem::new("the first vector tells the width and cannot be missing")),
+            },
+            (_, Value::Missing) => self.push_missing_cell()?,
+            (Growing::Numbers(numbers), Value::Number(number)) => numbers.push(finite(*number)?),
+            (Growing::Categories { codes, labels }, Value::Text(text)) => {
+                codes.push(labels.code(text.trim()))
+            }
+            (Growing::Categories { codes, labels }, Value::Number(number)) => {
+                codes.push(labels.code(&finite(*number)?.to_string()));
+            }
+            (Growing::Datetimes(seconds), Value::Number(number)) => seconds.push(finite(*number)?),
+            (Growing::Datetimes(seconds), Value::Text(text)) => {
+                seconds.push(self.field.kind.moment(text.trim())?);
+            }
+            (Growing::Vectors { .. }, Value::Vector(numbers)) => self.push_vector(numbers)?,
+            (Growing::Images { .. }, Value::Bytes(bytes)) => self.push_picture(Picture::decode(bytes)?)?,
+            (Growing::Images { .. }, Value::Text(text)) => self.push_picture(decode_base64_image(text)?)?,
+            (Growing::Images { .. }, Value::Vector(pixels)) => self.push_pixels(pixels)?,
+            (data, value) => {
+                return Err(Problem::new(format!("takes {}, not {}", data.takes(), value.describe())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends one vector, all of it.
+    pub(crate) fn push_vector(&mut self, numbers: &[f64]) -> Result<(), Problem> {
+        let Growing::Vectors { width, values } = &mut self.data else {
+            return Err(Problem::new(format!("takes {}, not a vector", self.data.takes())));
+        };
+        let expected = *width.get_or_insert(numbers.len());
+        if numbers.len() != expected {
+            return Err(Problem::new(format!("takes {expected} numbers, not {}", numbers.len())));
+        }
+        for &number in numbers {
+            values.push(if number.is_nan() { f32::NAN } else { narrow(finite(number)?)? });
+        }
+        Ok(())
+    }
+
+    /// Appends a picture, having run the intake. A grey one among colour ones is made colour; where the
+    /// shape is fixed (serving) a colour one is made grey too.
+    pub(crate) fn push_picture(&mut self, picture: Picture) -> Result<(), Problem> {
+        let (Growing::Images { shape, bytes, fixed }, FieldKind::Image { intake }) =
+            (&mut self.data, &self.field.kind)
+        else {
+            return Err(Problem::new(format!("takes {}, not an image", self.data.takes())));
+        };
+        let mut picture = picture.prepare(intake)?;
+        let expected = *shape.get_or_insert(picture.shape);
+        if expected[2] == 3 {
+            picture = picture.into_colour();
+        } else if *fixed && picture.shape[2] == 3 {
+            let grey = [Fitted::Grey(crate::transform::FittedGrey {})];
+            picture = picture.prepare(&grey)?;
+        }
+        if picture.shape != expected {
+            let hint = if picture.shape[2] == expected[2] { "resize" } else { "grey" };
+            return Err(Problem::new(format!(
+                "the image is {:?} (height, width, channels), and {expected:?} is needed",
+                picture.shape
+            ))
+            .hint(format!("declare the transform {hint} on this input, before image_to_float")));
+        }
+        bytes.extend_from_slice(&picture.bytes);
+        Ok(())
+    }
+
+    fn push_pixels(&mut self, pixels: &[f64]) -> Result<(), Problem> {
+        let Growing::Images { shape: Some(shape), bytes, .. } = &mut self.data else {
+            return Err(Problem::new("pixels without a known shape; give the image as a file in base64"));
+        };
+        if pixels.len() != shape.iter().product::<usize>() {
+            return Err(Problem::new(format!("takes an image {shape:?}, not {} numbers", pixels.len())));
+        }
+        for &pixel in pixels {
+            if !(0.0..=255.0).contains(&pixel) {
+                return Err(Problem::new(format!("a pixel is a number from 0 to 255, not {pixel}")));
+            }
+            bytes.push(pixel.round() as u8);
+        }
+        Ok(())
+    }
+
+    /// The column is complete.
+    pub(crate) fn finish(self) -> Result<Column, DataError> {
+        let data = match self.data {
+            Growing::Numbers(mut numbers) => {
+                numbers.shrink();
+                ColumnData::Numbers(numbers)
+            }
+            Growing::Categories { mut codes, labels } => {
+                codes.shrink_to_fit();
+                let categories = match labels {
+                    Labels::Closed(dictionary) => Categories { codes, dictionary },
+                    Labels::Open(dictionary) => match &self.field.kind {
+                        FieldKind::Category { names: Some(names) } => {
+                            rename(&self.field.name, codes, &dictionary, names)?
+                        }
+                        _ => Categories { codes, dictionary: Arc::new(dictionary) },
+                    },
+                };
+                ColumnData::Categories(categories)
+            }
+            Growing::Datetimes(mut seconds) => {
+                seconds.shrink_to_fit();
+                ColumnData::Datetimes(seconds)
+            }
+            Growing::Vectors { width, mut values } => {
+                values.shrink_to_fit();
+                let width = if self.members.is_empty() { width.unwrap_or(0) } else { self.members.len() };
+                ColumnData::Vectors(Vectors { width, values })
+            }
+            Growing::Images { shape, mut bytes, .. } => {
+                bytes.shrink_to_fit();
+                ColumnData::Images(Images { shape: shape.unwrap_or([0, 0, 0]), bytes })
+            }
+        };
+        Ok(Column { name: self.field.name.clone(), data, members: self.members })
+    }
+}
+
+impl FieldKind {
+    /// The moment that a text means.
+    fn moment(&self, text: &str) -> Result<f64, Problem> {
+        match self {
+            Self::Datetime { format } => datetime::parse(text, format.as_deref()),
+            _ => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(number),
+                _ => datetime::parse(text, None),
+            },
+        }
+    }
+}
+
+impl Growing {
+    fn takes(&self) -> &'static str {
+        match self {
+            Self::Numbers(_) => "a number",
+            Self::Categories { .. } => "a category (a text)",
+            Self::Datetimes(_) => "a datetime (a text, or Unix seconds)",
+            Self::Vectors { .. } => "a list of numbers",
+            Self::Images { .. } => "an image (a PNG or JPEG file in base64)",
+        }
+    }
+}
+
+impl Labels {
+    fn code(&mut self, label: &str) -> u32 {
+        match self {
+            Self::Open(dictionary) => dictionary.insert(label),
+            Self::Closed(dictionary) => dictionary.code(label).unwrap_or(UNKNOWN),
+        }
+    }
+}
+
+/// Gives the labels 0, 1, 2, … their names.
+fn rename(
+    field: &str,
+    mut codes: Vec<u32>,
+    dictionary: &Dictionary,
+    names: &[String],
+) -> Result<Categories, DataError> {
+    let mut renamed = Dictionary::default();
+    let mut table = Vec::with_capacity(dictionary.len());
+    for label in dictionary.labels() {
+        let by_index = label.parse::<usize>().ok().and_then(|index| names.get(index));
+        let name = by_index.or_else(|| names.iter().find(|name| *name == label)).ok_or_else(|| {
+            DataError::spec(
+                field,
+                format!("the data has the label {label:?}, and labels gives {} names", names.len()),
+            )
+            .with_hint("labels names the categories that the data writes as 0, 1, 2, …")
+        })?;
+        table.push(renamed.insert(name));
+    }
+    for code in &mut codes {
+        *code = table.get(*code as usize).copied().unwrap_or(*code);
+    }
+    Ok(Categories { codes, dictionary: Arc::new(renamed) })
+}
+
+fn parse_number(text: &str) -> Result<f64, Problem> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(number) if number.is_infinite() => finite(number),
+        _ => Err(Problem::new(format!("{:?} is no number", excerpt(text)))
+            .hint("if it stands for a missing value, add it to missing under [data]; if the column holds texts, its kind is category")),
+    }
+}
+
+fn finite(number: f64) -> Result<f64, Problem> {
+    if number.is_infinite() {
+        return Err(
+            Problem::new("infinity is no value to compute with").hint("replace it, or leave it missing")
+        );
+    }
+    Ok(number)
+}
+
+fn narrow(number: f64) -> Result<f32, Problem> {
+    let narrow = number as f32;
+    if narrow.is_finite() || number.is_nan() {
+        Ok(narrow)
+    } else {
+        Err(Problem::new(format!("{number:e} is too large for a vector, whose numbers are float32")))
+    }
+}
+
+fn decode_base64_image(text: &str) -> Result<Picture, Problem> {
+    let data = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((_, data)) => data,
+        None => text,
+    };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim()).map_err(|error| {
+        Problem::new(format!("this text is no base64: {error}"))
+            .hint("give the PNG or JPEG file as base64, as `base64 -w0 image.png` prints it")
+    })?;
+    Picture::decode(&bytes)
+}
+
+/// The columns that a reader fills, row by row.
+#[derive(Clone, Debug)]
+pub(crate) struct Builders {
+    /// Inputs, outputs, and last the column of the split where there is one.
+    pub(crate) columns: Vec<Builder>,
+    has_split: bool,
+    pub(crate) rows: usize,
+}
+
+impl Builders {
+    pub(crate) fn new(wanted: Vec<Field>, split: Option<Field>) -> Self {
+        let has_split = split.is_some();
+        let columns = wanted.into_iter().chain(split).map(|field| Builder::new(Arc::new(field))).collect();
+        Self { columns, has_split, rows: 0 }
+    }
+
+    pub(crate) fn finish(self, test_from: Option<usize>) -> Result<Dataset, DataError> {
+        let mut columns = self.columns.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
+        let split = if self.has_split { columns.pop().map(|column| column.data) } else { None };
+        Ok(Dataset::new(columns, test_from).with_split_column(split))
+    }
+}
+
+/// Puts a problem at its place in a file.
+pub(crate) fn at<'a>(path: &'a Path, line: u64, column: &'a str) -> impl Fn(Problem) -> DataError + 'a {
+    move |problem| problem.at(Place { path: path.to_owned(), line, column: column.to_owned() })
+}

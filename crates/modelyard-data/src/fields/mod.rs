@@ -1,0 +1,256 @@
+//! Which columns are wanted and of which kind: what every reader works towards, and the one place where text
+//! and raw values are judged, for files and requests alike.
+
+mod builder;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(crate) use builder::{Builder, Builders, at};
+
+use crate::error::{DataError, Problem};
+use crate::spec::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SplitKind, SplitSpec};
+use crate::transform::{Fitted, Form, Training, TransformSpec};
+
+/// One column that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Field {
+    /// The name of the input or output.
+    pub(crate) name: Arc<str>,
+    /// The name of the column in the source.
+    pub(crate) column: String,
+    pub(crate) kind: FieldKind,
+    /// Whether a file of labels may give it.
+    pub(crate) is_output: bool,
+}
+
+/// The kind of column, with what reading it needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FieldKind {
+    Number,
+    Category {
+        names: Option<Vec<String>>,
+    },
+    Datetime {
+        format: Option<String>,
+    },
+    /// Something that orders rows: a number or a datetime.
+    Moment,
+    Vector {
+        columns: Option<Columns>,
+    },
+    Image {
+        intake: Vec<Fitted>,
+    },
+}
+
+/// All columns that are wanted, inputs before outputs.
+pub(crate) fn wanted(spec: &PipelineSpec) -> Result<Vec<Field>, DataError> {
+    let mut names = BTreeSet::new();
+    let mut fields = Vec::with_capacity(spec.inputs.len() + spec.outputs.len());
+    for input in &spec.inputs {
+        fields.push(input_field(input)?);
+    }
+    for output in &spec.outputs {
+        fields.push(output_field(output)?);
+    }
+    for field in &fields {
+        if field.name.is_empty() {
+            return Err(DataError::spec("inputs and outputs", "a name is empty"));
+        }
+        if !names.insert(field.name.clone()) {
+            return Err(DataError::spec(&*field.name, "this name is declared twice"));
+        }
+    }
+    Ok(fields)
+}
+
+fn input_field(input: &InputSpec) -> Result<Field, DataError> {
+    let wrong = |key: &str, kind: Kind| {
+        DataError::spec(&input.name, format!("{key} belongs to the kind {kind}, and this is {}", input.kind))
+    };
+    if input.columns.is_some() && input.kind != Kind::Vector {
+        return Err(wrong("columns", Kind::Vector).with_hint("a single column is named by column"));
+    }
+    if input.shape.is_some() && input.kind != Kind::Vector {
+        return Err(wrong("shape", Kind::Vector));
+    }
+    if input.format.is_some() && input.kind != Kind::Datetime {
+        return Err(wrong("format", Kind::Datetime));
+    }
+    if input.columns.is_some() && input.column.is_some() {
+        return Err(DataError::spec(&input.name, "column and columns are both set; one of them is enough"));
+    }
+    let kind = match input.kind {
+        Kind::Number => FieldKind::Number,
+        Kind::Category => FieldKind::Category { names: None },
+        Kind::Datetime => FieldKind::Datetime { format: input.format.clone() },
+        Kind::Vector => FieldKind::Vector { columns: input.columns.clone() },
+        Kind::Image => FieldKind::Image { intake: intake(input)? },
+    };
+    Ok(Field {
+        name: input.name.as_str().into(),
+        column: input.column.clone().unwrap_or_else(|| input.name.clone()),
+        kind,
+        is_output: false,
+    })
+}
+
+fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
+    let kind = match output.kind {
+        OutputKind::Category => {
+            if output.transforms.as_ref().is_some_and(|transforms| !transforms.is_empty()) {
+                return Err(DataError::spec(&output.name, "an output category takes no transforms"));
+            }
+            FieldKind::Category { names: output.labels.clone() }
+        }
+        OutputKind::Number if output.labels.is_some() => {
+            return Err(DataError::spec(&output.name, "labels belong to the kind category"));
+        }
+        OutputKind::Number => FieldKind::Number,
+    };
+    Ok(Field {
+        name: output.name.as_str().into(),
+        column: output.column.clone().unwrap_or_else(|| output.name.clone()),
+        kind,
+        is_output: true,
+    })
+}
+
+/// The column that decides the split, where one does.
+pub(crate) fn split_field(split: &SplitSpec, spec: &PipelineSpec) -> Result<Option<Field>, DataError> {
+    let kind = match split.kind {
+        SplitKind::Random => return Ok(None),
+        SplitKind::Stratified if split.column.is_none() => return Ok(None),
+        SplitKind::Stratified | SplitKind::Group => FieldKind::Category { names: None },
+        SplitKind::Time => {
+            let input = spec.inputs.iter().find(|input| {
+                input.kind == Kind::Datetime
+                    && split.column.as_deref() == Some(input.column.as_ref().unwrap_or(&input.name))
+            });
+            match input {
+                Some(input) => FieldKind::Datetime { format: input.format.clone() },
+                None => FieldKind::Moment,
+            }
+        }
+    };
+    let column = split.column.clone().ok_or_else(|| {
+        DataError::spec("split", "this kind of split needs to know by which column")
+            .with_hint("set column under [data.split]")
+    })?;
+    Ok(Some(Field { name: "split".into(), column, kind, is_output: false }))
+}
+
+/// How many leading transforms run as images come in: resize and grey.
+pub(crate) fn intake_len(transforms: &[TransformSpec]) -> usize {
+    let is_intake = |t: &&TransformSpec| matches!(t, TransformSpec::Resize(_) | TransformSpec::Grey(_));
+    transforms.iter().take_while(is_intake).count()
+}
+
+/// The transforms that run as images come in. They learn nothing, so they are fitted before any data is read.
+fn intake(input: &InputSpec) -> Result<Vec<Fitted>, DataError> {
+    let transforms = input.transforms.as_deref().unwrap_or_default();
+    // Any colour image stands for all: these transforms change sizes, not whether they fit.
+    let form = Form::Bytes { shape: [1, 1, 3] };
+    let training = Training { form: &form, dictionary: None, visit: &|_| {} };
+    transforms[..intake_len(transforms)]
+        .iter()
+        .map(|transform| transform.fit(&training).map_err(|problem| problem.in_fit(&input.name)))
+        .collect()
+}
+
+/// The names that the patterns mean, in order. A range means its names whether or not they are there.
+pub(crate) fn expand_columns(columns: &Columns, header: &[String]) -> Result<Vec<String>, Problem> {
+    let mut names = Vec::new();
+    for pattern in columns.iter() {
+        if let Some((first, last)) = pattern.split_once("..") {
+            names.extend(expand_range(first, last).ok_or_else(|| {
+                Problem::new(format!("{pattern:?} is no range of columns")).hint("write it as in c0..c63")
+            })?);
+        } else if pattern.contains('*') {
+            let before = names.len();
+            names.extend(header.iter().filter(|name| matches_pattern(pattern, name)).cloned());
+            if names.len() == before {
+                return Err(Problem::new(format!("no column matches {pattern:?}")));
+            }
+        } else {
+            names.push(pattern.to_owned());
+        }
+    }
+    if names.is_empty() { Err(Problem::new("columns names no column")) } else { Ok(names) }
+}
+
+/// Past this a range of columns is surely a slip of the pen.
+const RANGE_MAX: usize = 1_000_000;
+
+fn expand_range(first: &str, last: &str) -> Option<Vec<String>> {
+    let split = |name: &str| {
+        let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let (prefix, number) = name.split_at(name.len() - digits);
+        number.parse::<usize>().ok().map(|value| (prefix.to_owned(), value, digits))
+    };
+    let ((prefix, from, digits), (last_prefix, to, _)) = (split(first)?, split(last)?);
+    if prefix != last_prefix || from > to || to - from >= RANGE_MAX {
+        return None;
+    }
+    let padding =
+        if first.len() > prefix.len() + 1 && first[prefix.len()..].starts_with('0') { digits } else { 0 };
+    Some((from..=to).map(|number| format!("{prefix}{number:0padding$}")).collect())
+}
+
+/// Whether a name fits a pattern in which each `*` stands for any text.
+pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("pixel_*", "pixel_12", true),
+            ("pixel_*", "pixel_", true),
+            ("pixel_*", "a_pixel_1", false),
+            ("*_x_*", "a_x_b", true),
+            ("*.csv", "a.csv.gz", false),
+            ("a*a", "a", false),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+
+    fn check(columns: &str, expected: Option<&[&str]>) {
+        let header = ["x1", "y", "x0"].map(String::from);
+        let names = expand_columns(&Columns::One(columns.into()), &header).ok();
+        assert_eq!(
+            names.as_deref(),
+            expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).as_deref()
+        );
+    }
+
+    #[test]
+    fn columns_expand_to_names() {
+        check("x*", Some(&["x1", "x0"]));
+        check("x0..x2", Some(&["x0", "x1", "x2"]));
+        check("p08..p10", Some(&["p08", "p09", "p10"]));
+        check("y", Some(&["y"]));
+        check("z*", None);
+        check("x2..x1", None);
+        check("x0..y1", None);
+        check("x0..x99999999999", None);
+    }
+}

@@ -1,0 +1,174 @@
+//! The fitted pipeline: the one way from raw rows to the network's numbers and back to named answers, in
+//! training and in serving alike.
+
+mod apply;
+mod decode;
+mod document;
+mod fit;
+mod input;
+mod output;
+mod rows;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{ColumnData, Dataset};
+use crate::error::DataError;
+use crate::spec::{Kind, PipelineSpec};
+use crate::value::Value;
+
+pub use decode::{Answer, Prediction};
+use input::FittedInput;
+use output::FittedOutput;
+
+/// Everything fitted on the training rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    spec: PipelineSpec,
+    inputs: Vec<FittedInput>,
+    input_shape: Vec<usize>,
+    outputs: Vec<FittedOutput>,
+    task: Task,
+    activation: OutputActivation,
+    warnings: Vec<String>,
+    keys: rows::Keys,
+}
+
+/// What the network is trained to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// One of several classes: the network gives one number a class.
+    Classification {
+        /// The output's name.
+        output: String,
+        /// The classes in the order of the network's outputs.
+        classes: Vec<String>,
+    },
+    /// One of two classes: the network gives one number, the logit or probability of the second.
+    Binary {
+        /// The output's name.
+        output: String,
+        /// The classes; the network speaks of the second.
+        classes: [String; 2],
+    },
+    /// One or more numbers.
+    Regression {
+        /// The outputs' names.
+        outputs: Vec<String>,
+    },
+}
+
+/// What training compares the network's outputs with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetValues {
+    /// One class index a row.
+    Classes(Vec<u32>),
+    /// rows × outputs numbers, as the output transforms leave them.
+    Values(Vec<f32>),
+}
+
+/// The last activation of the network, which decides how its outputs are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputActivation {
+    /// None: numbers, or logits.
+    #[default]
+    Linear,
+    /// Probabilities over the classes.
+    Softmax,
+    /// The probability of the second class.
+    Sigmoid,
+}
+
+/// What one input takes: for forms, example requests and documentation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldInfo {
+    /// The name by which requests give it.
+    pub name: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// For a category: the labels seen in training.
+    pub categories: Vec<String>,
+    /// For a vector: how many numbers. For an image: bytes. Otherwise 1.
+    pub width: usize,
+    /// For an image: height, width and channels.
+    pub shape: Option<[usize; 3]>,
+    /// Whether it may be left out, because an `impute` transform fills it in.
+    pub optional: bool,
+    /// The first training row's value; none for images too large to be written in a line.
+    #[serde(skip)]
+    pub example: Option<Value>,
+}
+
+impl Pipeline {
+    /// The shape of one row for the network: [features], or [height, width, channels].
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// How many numbers the network gives a row.
+    pub fn output_width(&self) -> usize {
+        match &self.task {
+            Task::Classification { classes, .. } => classes.len(),
+            Task::Binary { .. } => 1,
+            Task::Regression { outputs } => outputs.len(),
+        }
+    }
+
+    /// What the network is trained to do.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What was declared.
+    pub fn spec(&self) -> &PipelineSpec {
+        &self.spec
+    }
+
+    /// What fitting noticed and a person should know, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// How the network's outputs are read.
+    pub fn output_activation(&self) -> OutputActivation {
+        self.activation
+    }
+
+    /// Told once by training: how many numbers the network gives a row, and its last activation. Two classes
+    /// and one number make the task [`Task::Binary`].
+    ///
+    /// # Errors
+    /// [`DataError::Fit`] where the network's outputs do not fit the declared outputs.
+    pub fn set_output_activation(
+        &mut self,
+        width: usize,
+        activation: OutputActivation,
+    ) -> Result<(), DataError> {
+        output::check_activation(&mut self.task, width, activation)?;
+        self.activation = activation;
+        Ok(())
+    }
+
+    /// What each input takes.
+    pub fn input_fields(&self) -> Vec<FieldInfo> {
+        self.inputs.iter().map(FittedInput::field_info).collect()
+    }
+
+    /// The targets of these rows.
+    ///
+    /// # Errors
+    /// [`DataError::Row`] where a row has no value, or a label that training never saw.
+    pub fn targets(&self, data: &Dataset, rows: &[usize]) -> Result<TargetValues, DataError> {
+        output::targets(&self.outputs, data, rows)
+    }
+}
+
+/// The column of an input or output: at its usual place, or wherever its name is.
+fn column_of<'a>(data: &'a Dataset, place: usize, name: &str) -> Result<&'a ColumnData, DataError> {
+    match data.columns().get(place) {
+        Some(column) if &*column.name == name => Ok(&column.data),
+        _ => data
+            .column(name)
+            .ok_or_else(|| DataError::spec(name, "the data set was read without this column")),
+    }
+}

@@ -1,0 +1,148 @@
+//! The outputs: class indices or scaled numbers for training, and what undoes the scaling.
+
+use std::sync::Arc;
+
+use super::{OutputActivation, TargetValues, Task, column_of};
+use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
+use crate::error::{DataError, Problem, nearest};
+use crate::transform::{Block, Fitted, Form};
+
+/// One output, fitted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum FittedOutput {
+    /// The classes in order.
+    Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
+    /// The transforms in order.
+    Number { name: Arc<str>, place: usize, steps: Vec<Fitted> },
+}
+
+impl FittedOutput {
+    /// The value in the data's own unit.
+    pub(super) fn invert(&self, value: f64) -> f64 {
+        let mut values = [value];
+        if let Self::Number { steps, .. } = self {
+            for step in steps.iter().rev() {
+                step.as_transform().invert(&mut values).expect("fitting took only steps that can be undone");
+            }
+        }
+        values[0]
+    }
+}
+
+/// The targets of these rows.
+pub(super) fn targets(
+    outputs: &[FittedOutput],
+    data: &Dataset,
+    rows: &[usize],
+) -> Result<TargetValues, DataError> {
+    if let [FittedOutput::Category { name, place, classes }] = outputs {
+        let ColumnData::Categories(column) = column_of(data, *place, name)? else {
+            return Err(wrong_column(name));
+        };
+        return class_targets(name, column, classes, rows).map(TargetValues::Classes);
+    }
+    let mut values = vec![0.0; rows.len() * outputs.len()];
+    for (at, output) in outputs.iter().enumerate() {
+        let FittedOutput::Number { name, place, steps } = output else {
+            unreachable!("fitting takes one category or numbers only")
+        };
+        let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
+            return Err(wrong_column(name));
+        };
+        let mut block = Block {
+            rows: rows.len(),
+            form: Some(Form::Numbers { width: 1 }),
+            floats: rows.iter().map(|&row| column.get(row)).collect(),
+            ..Block::default()
+        };
+        if let Some(row) = block.floats.iter().position(|value| value.is_nan()) {
+            return Err(no_target(name, rows[row]));
+        }
+        for step in steps {
+            step.as_transform().apply(&mut block);
+        }
+        for (row, value) in block.floats.iter().enumerate() {
+            values[row * outputs.len() + at] = *value as f32;
+        }
+    }
+    Ok(TargetValues::Values(values))
+}
+
+fn class_targets(
+    name: &str,
+    column: &Categories,
+    classes: &Dictionary,
+    rows: &[usize],
+) -> Result<Vec<u32>, DataError> {
+    let of_code: Vec<Option<u32>> = column.dictionary.labels().map(|label| classes.code(label)).collect();
+    rows.iter()
+        .map(|&row| {
+            let code = column.codes[row];
+            if code == MISSING {
+                return Err(no_target(name, row));
+            }
+            of_code.get(code as usize).copied().flatten().ok_or_else(|| {
+                let label = column.dictionary.label(code).unwrap_or_default();
+                let near = nearest(label, classes.labels());
+                let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                Problem::new(format!("the label {label:?} is in no training row{near}"))
+                    .hint("split with kind = \"stratified\", or remove the rows with this label")
+                    .in_row(row, name)
+            })
+        })
+        .collect()
+}
+
+fn no_target(name: &str, row: usize) -> DataError {
+    Problem::new("this row has no value to learn from or compare with")
+        .hint("remove the rows without a label")
+        .in_row(row, name)
+}
+
+pub(super) fn wrong_column(name: &str) -> DataError {
+    DataError::spec(name, "the data set holds this column as another kind")
+}
+
+/// Checks the network's outputs against the task, and makes it binary where one number speaks of two classes.
+pub(super) fn check_activation(
+    task: &mut Task,
+    width: usize,
+    activation: OutputActivation,
+) -> Result<(), DataError> {
+    use OutputActivation::{Linear, Sigmoid, Softmax};
+    let (name, expected, hint) = match (&mut *task, activation) {
+        (Task::Binary { .. }, Linear | Sigmoid) if width == 1 => return Ok(()),
+        (Task::Classification { output, classes }, Linear | Sigmoid) if width == 1 && classes.len() == 2 => {
+            let classes = [classes[0].clone(), classes[1].clone()];
+            *task = Task::Binary { output: std::mem::take(output), classes };
+            return Ok(());
+        }
+        (Task::Classification { classes, .. }, Linear | Softmax) if width == classes.len() => return Ok(()),
+        (Task::Regression { outputs }, Linear | Sigmoid) if width == outputs.len() => return Ok(()),
+        (Task::Binary { output, .. }, _) => {
+            (output.clone(), 1, "end the network with dense units = 1 and sigmoid".to_owned())
+        }
+        (Task::Classification { output, classes }, _) => (
+            output.clone(),
+            classes.len(),
+            format!(
+                "end the network with dense units = {} and softmax{}",
+                classes.len(),
+                if classes.len() == 2 { ", or units = 1 and sigmoid" } else { "" }
+            ),
+        ),
+        (Task::Regression { outputs }, _) => (
+            outputs.join(", "),
+            outputs.len(),
+            format!("end the network with dense units = {} and no activation", outputs.len()),
+        ),
+    };
+    let ending = match activation {
+        Linear => "",
+        Softmax => " after softmax",
+        Sigmoid => " after sigmoid",
+    };
+    Err(Problem::new(format!("the network gives {width} numbers{ending}; this output needs {expected}"))
+        .hint(hint)
+        .in_fit(&name))
+}

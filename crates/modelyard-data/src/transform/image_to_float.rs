@@ -1,0 +1,40 @@
+//! Image bytes as numbers from 0 to 1.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Block, Declared, Form, Training, Transform};
+use crate::error::Problem;
+
+/// Divides bytes by 255.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageToFloat {}
+
+/// The fitted form: nothing is learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FittedImageToFloat {}
+
+impl Declared for ImageToFloat {
+    type Fitted = FittedImageToFloat;
+
+    fn fit(&self, training: &Training<'_>) -> Result<FittedImageToFloat, Problem> {
+        FittedImageToFloat {}.output(training.form)?;
+        Ok(FittedImageToFloat {})
+    }
+}
+
+impl Transform for FittedImageToFloat {
+    fn output(&self, incoming: &Form) -> Result<Form, Problem> {
+        match incoming {
+            Form::Bytes { shape } => Ok(Form::Image { shape: *shape }),
+            other => Err(Problem::new(format!("image_to_float takes an image, not {}", other.describe()))),
+        }
+    }
+
+    fn apply(&self, block: &mut Block) {
+        block.floats.clear();
+        block.floats.extend(block.bytes.iter().map(|&byte| f64::from(byte) / 255.0));
+    }
+}
