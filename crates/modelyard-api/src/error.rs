@@ -55,12 +55,14 @@ pub struct Failure {
     causes: Option<String>,
     /// Where the kind's own status is not precise enough.
     status: Option<StatusCode>,
+    /// Whether the server counted it already.
+    counted: bool,
 }
 
 impl Failure {
     /// A failure of this kind, told by this sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, causes: None, status: None }
+        Self { kind, message: message.into(), hint: None, causes: None, status: None, counted: false }
     }
 
     /// The caller sent something that can never work.
@@ -84,6 +86,11 @@ impl Failure {
     /// The sentence for the caller.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Whether the server counted it already.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
     }
 
     fn status(&self) -> StatusCode {
@@ -139,14 +146,19 @@ struct Wire<'a> {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        let causes: Vec<String> =
-            std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(below) = cause {
+            causes.push(below.to_string());
+            cause = below.source();
+        }
         Self {
             kind: error.kind(),
             message: error.to_string(),
             hint: error.hint(),
             causes: (!causes.is_empty()).then(|| causes.join(": ")),
             status: None,
+            counted: true,
         }
     }
 }

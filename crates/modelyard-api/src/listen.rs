@@ -212,7 +212,7 @@ async fn converse(stream: TcpStream, door: Door, header_timeout: Duration, mut e
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = ends.wait_for(|end| *end) => {
+        () = async { drop(ends.wait_for(|end| *end).await) } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

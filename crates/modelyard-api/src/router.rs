@@ -77,7 +77,7 @@ impl Door {
         let Ok(mut response) = router.call(request).await;
         let failed = response.status().is_client_error() || response.status().is_server_error();
         if failed && let Some(failure) = failure_of(&mut response) {
-            if failure.counts() {
+            if !failure.is_counted() {
                 self.service.server.count_failure(failure.kind());
             }
             let id = id.to_str().unwrap_or_default();

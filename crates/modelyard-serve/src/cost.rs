@@ -47,7 +47,7 @@ mod tests {
         assert!(cost.is_short(40) && !cost.is_short(41));
         cost.observe(1, Duration::from_millis(10));
         assert!(!cost.is_short(1), "one long run makes it careful");
-        for _ in 0..40 {
+        for _ in 0..60 {
             cost.observe(10, Duration::from_micros(100));
         }
         assert!(cost.is_short(30), "and many short ones make it trust again");

@@ -119,30 +119,14 @@ impl Pool {
     pub(crate) async fn run(&self, work: Work) -> Outputs {
         let core = &self.core;
         let deadline = work.deadline;
-        let (reply, mut answer) = oneshot::channel();
-        let now = core.clock.now();
-        let job = Job { inputs: work.inputs, reply };
-        let entry = Entry { shape: work.shape, rows: work.rows, deadline, work: job };
-        let mut state = core.lock();
-        let ticket = match state.scheduler.enqueue(now, entry) {
-            Ok(ticket) => ticket,
-            Err((Refusal::QueueFull, _)) => return Err(ServeError::QueueFull { model: core.model.clone() }),
-            Err((Refusal::Expired, _)) => return Err(core.late()),
-        };
-        if let Some((session, batch)) = core.take_short(&mut state, now) {
-            drop(state);
-            core.finish(session, batch);
-            if let Ok(outputs) = answer.try_recv() {
-                return outputs;
-            }
-        } else {
-            core.call_thread(&mut state);
-            drop(state);
+        let (ticket, mut answer) = core.submit(work)?;
+        if let Ok(outputs) = answer.try_recv() {
+            return outputs;
         }
         let guard = CancelOnDrop { core, ticket };
-        let outcome = tokio::time::timeout_at(deadline.into(), answer).await;
-        match outcome {
+        match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(outputs)) => {
+                // Answered, so no longer in the queue.
                 std::mem::forget(guard);
                 outputs
             }
@@ -178,6 +162,29 @@ impl Core {
 
     fn late(&self) -> ServeError {
         ServeError::DeadlineExceeded { model: self.model.clone() }
+    }
+
+    /// Queues a request, and runs the next batch at once where that is short work.
+    fn submit(
+        self: &Arc<Self>,
+        work: Work,
+    ) -> Result<(Ticket, oneshot::Receiver<Outputs>), ServeError> {
+        let Work { inputs, rows, shape, deadline } = work;
+        let (reply, answer) = oneshot::channel();
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let entry = Entry { shape, rows, deadline, work: Job { inputs, reply } };
+        let ticket = state.scheduler.enqueue(now, entry).map_err(|(refusal, _)| match refusal {
+            Refusal::QueueFull => ServeError::QueueFull { model: self.model.clone() },
+            Refusal::Expired => self.late(),
+        })?;
+        if let Some((session, batch)) = self.take_short(&mut state, now) {
+            drop(state);
+            self.finish(session, batch);
+        } else {
+            self.call_thread(&mut state);
+        }
+        Ok((ticket, answer))
     }
 
     /// A session and a batch for the caller's own thread, where the queue's rows are known to be short work.
@@ -356,3 +363,7 @@ enum Failure {
     Said(Arc<RuntimeError>),
     Broke(String),
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;
