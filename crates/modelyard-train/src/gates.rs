@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use modelyard_registry::document::{GateComparison, GateResult, SplitScores};
+
 use crate::evaluate::metric::Metric;
 use crate::project::Split;
 
@@ -12,17 +14,10 @@ pub struct Gate {
     pub metric: &'static dyn Metric,
     /// On which rows.
     pub split: Split,
-    /// What passes.
-    pub bound: Bound,
-}
-
-/// What passes a gate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bound {
-    /// This score or more.
-    AtLeast(f64),
-    /// This score or less.
-    AtMost(f64),
+    /// How the score is compared.
+    pub comparison: GateComparison,
+    /// With what.
+    pub threshold: f64,
 }
 
 impl fmt::Debug for Gate {
@@ -33,85 +28,70 @@ impl fmt::Debug for Gate {
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, value) = match self.bound {
-            Bound::AtLeast(value) => ('≥', value),
-            Bound::AtMost(value) => ('≤', value),
-        };
-        write!(f, "{} {} {sign} {value}", self.split.as_str(), self.metric.name())
+        write!(f, "{} {} {} {}", self.split.as_str(), self.metric.name(), self.comparison, self.threshold)
     }
-}
-
-/// How a gate went.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GateResult {
-    /// The gate in words: `test accuracy ≥ 0.975`.
-    pub gate: String,
-    /// The metric's name.
-    pub metric: String,
-    /// On which rows.
-    pub split: Split,
-    /// What passes.
-    pub bound: Bound,
-    /// The score; none where it was undefined.
-    pub score: Option<f64>,
-    /// Whether the bound is kept. An undefined score keeps none.
-    pub passed: bool,
 }
 
 impl Gate {
-    /// Holds a score against the bound.
-    pub fn judge(&self, score: Option<f64>) -> GateResult {
-        let passed = score.is_some_and(|score| match self.bound {
-            Bound::AtLeast(least) => score >= least,
-            Bound::AtMost(most) => score <= most,
-        });
+    /// Holds the scores of the gate's part of the rows against the bound; a score that is not there keeps none.
+    pub fn judge(&self, scores: Option<&SplitScores>) -> GateResult {
+        let value = scores.and_then(|scores| scores.metrics.get(self.metric.name())).map(|found| found.value);
         GateResult {
-            gate: self.to_string(),
             metric: self.metric.name().to_owned(),
-            split: self.split,
-            bound: self.bound,
-            score,
-            passed,
+            comparison: self.comparison,
+            threshold: self.threshold,
+            split: self.split.as_str().to_owned(),
+            value,
+            passed: value.is_some_and(|value| self.comparison.holds(value, self.threshold)),
         }
     }
 }
 
-impl GateResult {
-    /// By how much the bound is missed; none where it is kept or the score is undefined.
-    pub fn missed_by(&self) -> Option<f64> {
-        let score = self.score.filter(|_| !self.passed)?;
-        Some(match self.bound {
-            Bound::AtLeast(least) => least - score,
-            Bound::AtMost(most) => score - most,
-        })
-    }
-}
-
-impl fmt::Display for GateResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.score, self.missed_by()) {
-            (Some(score), None) => write!(f, "passed: {} ({score:.4})", self.gate),
-            (Some(score), Some(by)) => write!(f, "missed: {}, reached {score:.4}, {by:.4} away", self.gate),
-            (None, _) => write!(f, "missed: {}, the score is undefined on these rows", self.gate),
-        }
+/// A gate's outcome in one line, with by how much it was missed.
+pub fn gate_sentence(result: &GateResult) -> String {
+    let GateResult { metric, comparison, threshold, split, value, passed } = result;
+    let gate = format!("{split} {metric} {comparison} {threshold}");
+    match value {
+        Some(value) if *passed => format!("passed: {gate} ({value:.4})"),
+        Some(value) => format!("missed: {gate}, reached {value:.4}, {:.4} away", (threshold - value).abs()),
+        None => format!("missed: {gate}, the score is undefined on these rows"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use modelyard_registry::document::MetricValue;
+
     use super::*;
     use crate::evaluate::metric::by_name;
 
-    fn check(bound: Bound, score: Option<f64>, want: &str) {
-        let gate = Gate { metric: by_name("accuracy").expect("listed"), split: Split::Test, bound };
-        assert_eq!(gate.judge(score).to_string(), want);
+    fn check(comparison: GateComparison, threshold: f64, score: Option<f64>, want: &str) {
+        let metric = by_name("accuracy").expect("listed");
+        let gate = Gate { metric, split: Split::Test, comparison, threshold };
+        let value = |value| MetricValue { value, interval_95: None, baseline: None };
+        let metrics: BTreeMap<_, _> =
+            score.map(|score| ("accuracy".to_owned(), value(score))).into_iter().collect();
+        let result = gate.judge(Some(&SplitScores { metrics, ..SplitScores::default() }));
+        assert_eq!(gate_sentence(&result), want);
+        assert_eq!(result.passed, want.starts_with("passed"));
     }
 
     #[test]
     fn a_missed_gate_says_by_how_much() {
-        check(Bound::AtLeast(0.9), Some(0.9), "passed: test accuracy ≥ 0.9 (0.9000)");
-        check(Bound::AtLeast(0.9), Some(0.85), "missed: test accuracy ≥ 0.9, reached 0.8500, 0.0500 away");
-        check(Bound::AtMost(0.5), Some(0.75), "missed: test accuracy ≤ 0.5, reached 0.7500, 0.2500 away");
-        check(Bound::AtMost(0.5), None, "missed: test accuracy ≤ 0.5, the score is undefined on these rows");
+        use GateComparison::{AtLeast, AtMost};
+        check(AtLeast, 0.9, Some(0.9), "passed: test accuracy >= 0.9 (0.9000)");
+        check(AtLeast, 0.9, Some(0.85), "missed: test accuracy >= 0.9, reached 0.8500, 0.0500 away");
+        check(AtMost, 0.5, Some(0.75), "missed: test accuracy <= 0.5, reached 0.7500, 0.2500 away");
+        check(AtMost, 0.5, None, "missed: test accuracy <= 0.5, the score is undefined on these rows");
+    }
+
+    #[test]
+    fn a_split_without_rows_keeps_no_gate() {
+        let metric = by_name("accuracy").expect("listed");
+        let gate =
+            Gate { metric, split: Split::Validation, comparison: GateComparison::AtLeast, threshold: 0.0 };
+        assert!(!gate.judge(None).passed);
     }
 }

@@ -1,8 +1,32 @@
-//! From a project file and data to a scored, packaged model version.
+//! From a project file and its data to a scored, packaged model version.
+//!
+//! [`Project::read`] reads `modelyard.toml`, [`prepare()`] (or [`check()`]) holds it against the data, [`fit()`]
+//! trains and scores, and [`package()`] writes the files of a version once its ONNX is proven to answer alike.
 
+mod card;
+mod check;
+mod class_weights;
+mod error;
 pub mod evaluate;
+pub mod files;
+mod fingerprint;
+mod fit;
 mod gates;
+mod inputs;
+mod model;
+mod package;
+mod prepare;
+mod progress;
 pub mod project;
+mod scores;
 
-pub use gates::{Bound, Gate, GateResult};
+pub use check::{CheckReport, ClassReport, ColumnReport, LayerReport, check};
+pub use error::TrainError;
+pub use fingerprint::{data_digest, fingerprint};
+pub use fit::{Host, Trained, fit};
+pub use gates::{Gate, gate_sentence};
+pub use model::TrainedModel;
+pub use package::{PARITY_TOLERANCE, Package, package};
+pub use prepare::{Prepared, prepare};
+pub use progress::{EpochRecord, Progress, RunPlan, Silent, StepRecord};
 pub use project::{Project, ProjectError, project_reference_markdown, project_schema_json};

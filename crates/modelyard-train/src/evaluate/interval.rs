@@ -5,6 +5,9 @@ use super::Sample;
 /// Two-sided 95 % of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
+/// The most rows of one resample.
+const BOOTSTRAP_ROWS: usize = 4_000;
+
 /// How many values the resamples of one bootstrap may touch, all together.
 const BOOTSTRAP_VALUES: usize = 4_000_000;
 
@@ -32,22 +35,25 @@ pub fn of_mean(values: impl Iterator<Item = f64> + Clone) -> Option<Interval> {
     Some((mean - half, mean + half))
 }
 
-/// The normal interval around `score` with its standard error by bootstrap: 40 to 200 seeded resamples of
-/// the rows. None where the score is undefined on most resamples or there are fewer than two rows.
+/// The normal interval around `score` with its standard error by bootstrap: up to 200 seeded resamples of the
+/// rows, of at most [`BOOTSTRAP_ROWS`] each (m out of n, Bickel, Götze, van Zwet 1997; the error shrinks with the
+/// root of the rows). None where there are fewer than two rows, the score is undefined on most resamples, or
+/// the sample is too wide to resample cheaply.
 pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option<f64>) -> Option<Interval> {
     let rows = sample.rows();
-    if rows < 2 {
-        return None;
-    }
     let width = match sample {
         Sample::Classes { classes, .. } => *classes,
         Sample::Values { outputs, .. } => *outputs,
     };
-    let resamples = (BOOTSTRAP_VALUES / (rows * width.max(1))).clamp(40, 200);
+    let drawn = rows.min(BOOTSTRAP_ROWS);
+    let resamples = (BOOTSTRAP_VALUES / (drawn * width).max(1)).min(200);
+    if rows < 2 || resamples < 20 {
+        return None;
+    }
     let mut random = SplitMix(rows as u64);
     let scores: Vec<f64> = (0..resamples)
         .filter_map(|_| {
-            let picked: Vec<usize> = (0..rows).map(|_| random.below(rows)).collect();
+            let picked: Vec<usize> = (0..drawn).map(|_| random.below(rows)).collect();
             metric(&sample.pick(&picked))
         })
         .collect();
@@ -56,7 +62,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
     }
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let variance = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (scores.len() - 1) as f64;
-    let half = Z * variance.sqrt();
+    let half = Z * (variance * drawn as f64 / rows as f64).sqrt();
     Some((score - half, score + half))
 }
 

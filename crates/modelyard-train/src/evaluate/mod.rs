@@ -6,9 +6,11 @@ mod confusion;
 mod interval;
 pub mod metric;
 mod sample;
+mod score;
 
 pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
 pub(crate) use interval::SplitMix;
 pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use sample::{Sample, TaskKind};
+pub use score::{class_names, leading_metric, sample, score, task_kind};

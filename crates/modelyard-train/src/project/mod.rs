@@ -18,7 +18,7 @@ use modelyard_model::{LayerSpec, NetworkSpec};
 use modelyard_types::ModelName;
 
 pub use diagnostic::Diagnostic;
-pub(crate) use diagnostic::{Problem, nearest};
+pub(crate) use diagnostic::Problem;
 pub use error::ProjectError;
 pub use named::NamedOr;
 pub use raw::{
@@ -175,6 +175,16 @@ impl Project {
     /// What the scores must reach.
     pub fn gates(&self) -> &[Gate] {
         &self.gates
+    }
+
+    /// The gates as written.
+    pub(crate) fn gate_specs(&self) -> &[GateSpec] {
+        &self.file.gates
+    }
+
+    /// Whether the file itself holds a key, rather than leaving it to its default.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.source.tree.places.contains_key(path)
     }
 
     /// How the model is served.

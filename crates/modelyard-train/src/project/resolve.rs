@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use modelyard_data::OutputKind;
 use modelyard_model::{LossSpec, OptimizerSpec};
+use modelyard_registry::document::GateComparison;
 use modelyard_types::ModelName;
 
 use super::diagnostic::Problem;
@@ -12,7 +13,7 @@ use super::raw::{ClassWeights, EarlyStopping, GateSpec, ProjectFile, Schedule, T
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
 use crate::evaluate::metric::{METRICS, Metric, by_name};
-use crate::gates::{Bound, Gate};
+use crate::gates::Gate;
 
 /// How the network is trained; every name resolved.
 #[derive(Clone, Debug)]
@@ -142,15 +143,17 @@ fn gate(spec: &GateSpec, path: &str, categories: bool, gates: &mut Vec<Gate>, fi
     if let Some(problem) = misfit(metric, categories) {
         findings.push(Finding::at(metric_path, problem));
     }
-    let bounds = [spec.at_least.map(Bound::AtLeast), spec.at_most.map(Bound::AtMost)];
-    if bounds == [None, None] {
+    let bounds = [(GateComparison::AtLeast, spec.at_least), (GateComparison::AtMost, spec.at_most)];
+    if spec.at_least.is_none() && spec.at_most.is_none() {
         let better = if metric.higher_is_better() { "at_least" } else { "at_most" };
         let problem = Problem::new(format!("this gate on `{}` has no bound", spec.metric))
             .expected("`at_least`, `at_most`, or both")
             .hint(format!("for `{}`, add `{better} = …`", spec.metric));
         findings.push(Finding { path: path.to_owned(), target: Target::Key, problem });
     }
-    gates.extend(bounds.into_iter().flatten().map(|bound| Gate { metric, split: spec.split, bound }));
+    for (comparison, threshold) in bounds {
+        gates.extend(threshold.map(|threshold| Gate { metric, split: spec.split, comparison, threshold }));
+    }
 }
 
 fn unknown_metric(name: &str, more: &[&str]) -> Problem {

@@ -57,7 +57,7 @@ fn a_good_file_is_resolved() {
     assert_eq!(project.name().as_str(), "digits");
     assert_eq!(project.training().epochs, 3);
     assert_eq!(project.training().batch_size, 32);
-    assert_eq!(project.gates()[0].to_string(), "test accuracy ≥ 0.9");
+    assert_eq!(project.gates()[0].to_string(), "test accuracy >= 0.9");
     assert_eq!(project.layers().len(), 2);
     assert_eq!(project.data().split.seed, 7);
     assert_eq!(project.text(), GOOD);

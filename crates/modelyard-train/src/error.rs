@@ -1,0 +1,135 @@
+//! Why a project could not be checked, trained, packaged or scored.
+
+use std::io;
+use std::path::PathBuf;
+
+use modelyard_data::DataError;
+use modelyard_model::ModelError;
+use modelyard_registry::document::DocumentError;
+use modelyard_runtime::RuntimeError;
+use modelyard_types::ErrorKind;
+use thiserror::Error;
+
+use crate::project::{Diagnostic, ProjectError};
+
+/// Why a project could not be checked, trained, packaged or scored.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The project file is wrong, by itself or against its data.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// The data cannot be read or does not fit what is declared.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network cannot be built or run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An engine could not load or run the packaged network.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A stored document is damaged or too new.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A data file could not be read for its digest.
+    #[error("cannot read {}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The loss is no longer a number.
+    #[error(
+        "training diverged: the loss became {loss} in epoch {epoch}, step {step} (learning rate {learning_rate})"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step in the epoch, from 1.
+        step: usize,
+        /// The loss: NaN or infinite.
+        loss: f32,
+        /// The learning rate in force.
+        learning_rate: f32,
+        /// What to try.
+        hint: String,
+    },
+    /// Somebody asked training to stop.
+    #[error("training was stopped in epoch {epoch}; nothing was published")]
+    Stopped {
+        /// The epoch, from 1.
+        epoch: usize,
+    },
+    /// An engine answers otherwise than the trained network.
+    #[error(
+        "{runtime} answers otherwise than the trained network: up to {difference:.2e} apart on {rows} rows, \
+         where {tolerance:.0e} is allowed"
+    )]
+    Parity {
+        /// The engine.
+        runtime: &'static str,
+        /// The largest |a − b| / (1 + |a|).
+        difference: f64,
+        /// The largest that is allowed.
+        tolerance: f64,
+        /// How many rows were compared.
+        rows: usize,
+    },
+    /// A version lacks a file that only versions trained here have.
+    #[error("this version has no {file}")]
+    NoFile {
+        /// The file.
+        file: &'static str,
+    },
+    /// Rows without answers cannot be scored.
+    #[error("there are no rows to score")]
+    NoRows,
+}
+
+impl TrainError {
+    /// Complaints about places in the project file.
+    pub(crate) fn misfit(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::Project(ProjectError::Invalid { diagnostics })
+    }
+
+    /// The kind, for exit codes and protocols.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Project(error) => error.kind(),
+            Self::Data(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Runtime(error) => error.kind(),
+            Self::Document(error) => error.kind(),
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            Self::Unreadable { .. } => ErrorKind::Unavailable,
+            Self::Diverged { .. } | Self::NoRows => ErrorKind::InvalidArgument,
+            Self::Stopped { .. } => ErrorKind::Cancelled,
+            Self::Parity { .. } => ErrorKind::Internal,
+            Self::NoFile { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    /// The way out, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Project(error) => error.hint(),
+            Self::Data(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Diverged { hint, .. } => Some(hint.clone()),
+            Self::Parity { .. } => Some(
+                "nothing was published; please report this with the project file, as the exported network should \
+                 give the same answers everywhere"
+                    .to_owned(),
+            ),
+            Self::NoFile { .. } => Some(
+                "imported models have no pipeline from rows to tensors: send tensors to `/v2/models/…/infer`".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}

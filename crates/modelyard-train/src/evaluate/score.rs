@@ -1,0 +1,92 @@
+//! All metrics that fit a sample, as they are stored in `scores.json`.
+
+use std::collections::BTreeMap;
+
+use modelyard_data::{Pipeline, TargetValues, Task};
+use modelyard_registry::document::{ClassScore, ConfusionMatrix, MetricValue, SplitScores};
+
+use super::metric::{Metric, fitting};
+use super::{Baseline, Confusion, Sample, TaskKind};
+
+/// The names of the classes; empty for numbers.
+pub fn class_names(task: &Task) -> &[String] {
+    match task {
+        Task::Classification { classes, .. } => classes,
+        Task::Binary { classes, .. } => classes,
+        Task::Regression { .. } => &[],
+    }
+}
+
+/// What kind of answer a task asks for; it decides which metrics apply.
+pub fn task_kind(task: &Task) -> TaskKind {
+    match class_names(task).len() {
+        0 => TaskKind::Regression,
+        1 | 2 => TaskKind::Binary,
+        _ => TaskKind::Multiclass,
+    }
+}
+
+/// The true answers of some rows beside what the network gave for them. `outputs` are the network's raw
+/// outputs; numbers are compared in the unit of the data.
+pub fn sample(pipeline: &Pipeline, truth: &TargetValues, outputs: &[f32]) -> Sample {
+    let answers = pipeline.decode_values(outputs);
+    match truth {
+        TargetValues::Classes(truth) => Sample::Classes {
+            truth: truth.clone(),
+            probabilities: answers,
+            classes: class_names(pipeline.task()).len(),
+        },
+        // Decoding undoes the output transforms on targets just as on outputs.
+        TargetValues::Values(truth) => Sample::Values {
+            truth: pipeline.decode_values(truth),
+            predicted: answers,
+            outputs: pipeline.output_width(),
+        },
+    }
+}
+
+/// Every metric that fits and is defined on these rows, with its interval and what the baseline scores.
+pub fn score(sample: &Sample, classes: &[String], baseline: Option<&Baseline>) -> SplitScores {
+    let dull = baseline.map(|baseline| baseline.answer(sample));
+    let metrics: BTreeMap<String, MetricValue> = fitting(sample.task())
+        .filter_map(|metric| Some((metric.name().to_owned(), value(metric, sample, dull.as_ref())?)))
+        .collect();
+    let confusion = Confusion::of(sample);
+    SplitScores {
+        rows: sample.rows() as u64,
+        metrics,
+        classes: classes
+            .iter()
+            .enumerate()
+            .map(|(class, label)| class_score(&confusion, class, label))
+            .collect(),
+        confusion: (!classes.is_empty())
+            .then(|| ConfusionMatrix { labels: classes.to_vec(), counts: confusion.to_lists() }),
+    }
+}
+
+fn value(metric: &dyn Metric, sample: &Sample, dull: Option<&Sample>) -> Option<MetricValue> {
+    let finite = |score: &f64| score.is_finite();
+    let value = metric.score(sample).filter(finite)?;
+    let interval = metric.interval(sample, value).filter(|(low, high)| low.is_finite() && high.is_finite());
+    Some(MetricValue {
+        value,
+        interval_95: interval.map(|(low, high)| [low, high]),
+        baseline: dull.and_then(|dull| metric.score(dull)).filter(finite),
+    })
+}
+
+fn class_score(confusion: &Confusion, class: usize, label: &str) -> ClassScore {
+    ClassScore {
+        label: label.to_owned(),
+        rows: confusion.support(class),
+        precision: confusion.precision(class),
+        recall: confusion.recall(class),
+        f1: confusion.f1(class),
+    }
+}
+
+/// The metric shown while training and first in a report.
+pub fn leading_metric(task: TaskKind) -> &'static dyn Metric {
+    fitting(task).next().expect("every task has metrics")
+}

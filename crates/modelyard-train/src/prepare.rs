@@ -1,0 +1,284 @@
+//! A project beside its data: everything that can be known to be wrong is told here, with the line of the project
+//! file, before a number is computed. `check` stops after this; training goes on from it.
+
+use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline};
+use modelyard_model::{
+    Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError,
+    ModelError, Network, NetworkSpec,
+};
+
+use crate::class_weights::class_weights;
+use crate::error::TrainError;
+use crate::evaluate::{class_names, task_kind};
+use crate::fingerprint::data_digest;
+use crate::project::{Diagnostic, Problem, Project, Split, Target};
+
+/// A project's data, read, divided and fitted, and the network that fits it.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// SHA-256 of the data files.
+    pub data_sha256: String,
+    /// All rows.
+    pub dataset: Dataset,
+    /// Which rows are for what.
+    pub parts: Parts,
+    /// The pipeline, fitted on the training rows.
+    pub pipeline: Pipeline,
+    /// The network that will be trained.
+    pub network: NetworkSpec,
+    /// What training makes small.
+    pub loss: LossSpec,
+    /// What a person should know before training.
+    pub warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// The rows of a part.
+    pub fn rows(&self, split: Split) -> &[usize] {
+        match split {
+            Split::Train => &self.parts.train,
+            Split::Validation => &self.parts.validation,
+            Split::Test => &self.parts.test,
+        }
+    }
+}
+
+/// Reads the data, divides it, fits the pipeline and checks the network and the training settings against both.
+///
+/// # Errors
+/// [`TrainError::Project`] with the place in the project file, or [`TrainError::Data`] with the place in the data.
+pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
+    let spec = project.pipeline();
+    let data_sha256 = data_digest(project).map_err(|error| match error {
+        TrainError::Data(error) => locate_data(project, error),
+        other => other,
+    })?;
+    let dataset = modelyard_data::read(project.data(), project.folder(), &spec)
+        .map_err(|error| locate_data(project, error))?;
+    let parts = modelyard_data::split(&project.data().split, &dataset, &spec.outputs)
+        .map_err(|error| locate_data(project, error))?;
+    let mut pipeline =
+        Pipeline::fit(&spec, &dataset, &parts.train).map_err(|error| locate_data(project, error))?;
+    let network = project.network(pipeline.input_shape());
+    let width = output_width(project, &pipeline, &network)?;
+    let activation = match network.output_activation() {
+        Some(Activation::Softmax) => OutputActivation::Softmax,
+        Some(Activation::Sigmoid) => OutputActivation::Sigmoid,
+        _ => OutputActivation::Linear,
+    };
+    pipeline
+        .set_output_activation(width, activation)
+        .map_err(|error| at_last_layer(project, Problem::new(error.to_string()).hint_from(error.hint())))?;
+    let loss = loss(project, width);
+    let mut warnings = pipeline.warnings().to_vec();
+    let problems = rows_fit(project, &pipeline, &parts, &mut warnings);
+    if !problems.is_empty() {
+        return Err(TrainError::misfit(problems));
+    }
+    let prepared = Prepared { data_sha256, dataset, parts, pipeline, network, loss, warnings };
+    try_engine(project, &prepared)?;
+    let truth = prepared.pipeline.targets(&prepared.dataset, &prepared.parts.train)?;
+    class_weights(project, &prepared.pipeline, &truth)?;
+    for rows in [&prepared.parts.validation, &prepared.parts.test] {
+        prepared.pipeline.targets(&prepared.dataset, rows)?;
+    }
+    Ok(prepared)
+}
+
+impl Problem {
+    fn hint_from(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+/// An error of the data, with the line of the project file that it is about where there is one.
+fn locate_data(project: &Project, error: DataError) -> TrainError {
+    let path = match &error {
+        DataError::Missing { .. } => Some("data.source".to_owned()),
+        DataError::NoColumn { column, .. } => Some(path_of_column(project, column)),
+        DataError::Spec { field, .. } | DataError::Fit { field, .. } => path_of_field(project, field),
+        DataError::Split { .. } => Some("data.split".to_owned()),
+        _ => None,
+    };
+    match path {
+        Some(path) => {
+            let problem = Problem::new(error.to_string()).hint_from(error.hint());
+            TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
+        }
+        None => error.into(),
+    }
+}
+
+/// Where the project file names a column.
+fn path_of_column(project: &Project, column: &str) -> String {
+    let spec = project.pipeline();
+    for (i, input) in spec.inputs.iter().enumerate() {
+        if input.columns.as_ref().is_some_and(|columns| columns.iter().any(|pattern| pattern == column)) {
+            return format!("inputs[{i}].columns");
+        }
+        if input.columns.is_none() && input.column.as_deref().unwrap_or(&input.name) == column {
+            let key = if input.column.is_some() { "column" } else { "name" };
+            return format!("inputs[{i}].{key}");
+        }
+    }
+    for (i, output) in spec.outputs.iter().enumerate() {
+        if output.column.as_deref().unwrap_or(&output.name) == column {
+            let key = if output.column.is_some() { "column" } else { "name" };
+            return format!("outputs[{i}].{key}");
+        }
+    }
+    "data.split.column".to_owned()
+}
+
+/// Where the project file declares the input or output, or holds the key, that an error is about.
+fn path_of_field(project: &Project, field: &str) -> Option<String> {
+    let spec = project.pipeline();
+    let input = spec.inputs.iter().position(|input| input.name == field).map(|i| format!("inputs[{i}]"));
+    let output =
+        || spec.outputs.iter().position(|output| output.name == field).map(|i| format!("outputs[{i}]"));
+    let key = || {
+        let path = if field.starts_with("data") { field.to_owned() } else { format!("data.{field}") };
+        project.has(&path).then_some(path)
+    };
+    input.or_else(output).or_else(key)
+}
+
+fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
+    let path = format!("network.layers[{}]", project.layers().len() - 1);
+    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
+}
+
+/// The number of values that the network gives a row, if that is what the outputs need.
+fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
+    let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
+    let classes = class_names(pipeline.task()).len();
+    let outputs = &project.pipeline().outputs;
+    let (needed, what) = match classes {
+        0 => (outputs.len(), format!("there are {} number outputs", outputs.len())),
+        n => (n, format!("output `{}` has {n} classes", outputs[0].name)),
+    };
+    match shape.as_slice() {
+        [width] if *width == needed || (*width == 1 && classes == 2) => Ok(*width),
+        [width] => {
+            let single = if classes == 2 { ", or units = 1 with activation \"sigmoid\"" } else { "" };
+            let problem = Problem::new(format!("the network ends in [{width}], {what}"))
+                .hint(format!("units = {needed}{single}"));
+            Err(at_last_layer(project, problem))
+        }
+        shape => {
+            let problem = Problem::new(format!("the network ends in {shape:?}, {what}"))
+                .expected(format!("one vector of {needed}"))
+                .hint(format!(
+                    "end it with {{ type = \"flatten\" }} and {{ type = \"dense\", units = {needed} }}"
+                ));
+            Err(at_last_layer(project, problem))
+        }
+    }
+}
+
+/// An error of the network, with the line that it is about where there is one.
+fn locate_model(project: &Project, error: ModelError) -> TrainError {
+    let path = match &error {
+        ModelError::Shape { index, .. } => format!("network.layers[{index}]"),
+        ModelError::Layer { index, field, .. } => format!("network.layers[{index}].{field}"),
+        ModelError::Spec { .. } | ModelError::TooLarge { .. } => "network.layers".to_owned(),
+        ModelError::Loss { .. } => "training.loss".to_owned(),
+        ModelError::Config { field, .. } => {
+            let inside = format!("training.optimizer.{field}");
+            if project.has(&inside) { inside } else { format!("training.{field}") }
+        }
+        _ => return error.into(),
+    };
+    let problem = Problem::new(error.to_string()).hint_from(error.hint());
+    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
+}
+
+/// What training makes small: as declared, or what the outputs ask for.
+fn loss(project: &Project, width: usize) -> LossSpec {
+    let training = project.training();
+    let category = project.pipeline().outputs.iter().any(|output| output.kind == OutputKind::Category);
+    let mut loss = training.loss.clone().unwrap_or_else(|| match (category, width) {
+        (true, 1) => LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default()),
+        (true, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
+        (false, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
+    });
+    if let Some(smoothing) = training.label_smoothing {
+        match &mut loss {
+            LossSpec::CrossEntropy(loss) => loss.label_smoothing = smoothing,
+            LossSpec::BinaryCrossEntropy(loss) => loss.label_smoothing = smoothing,
+            _ => {}
+        }
+    }
+    loss
+}
+
+/// Whether the number of rows in each part, and the classes, fit the settings.
+fn rows_fit(
+    project: &Project,
+    pipeline: &Pipeline,
+    parts: &Parts,
+    warnings: &mut Vec<String>,
+) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let training = project.training();
+    let mut complain = |path: &str, problem| problems.push(project.complain(path, Target::Value, problem));
+    if training.batch_size > parts.train.len() && project.has("training.batch_size") {
+        let rows = parts.train.len();
+        let problem = Problem::new(format!(
+            "a batch of {} rows is larger than the training part, which has {rows}",
+            training.batch_size
+        ));
+        complain("training.batch_size", problem.hint(format!("batch_size = {rows} or less")));
+    }
+    if training.early_stopping.is_some() && parts.validation.is_empty() {
+        let problem = Problem::new("early stopping needs validation rows, and the split leaves none")
+            .hint("give [data.split] a `validation` fraction, or remove early_stopping");
+        complain("training.early_stopping", problem);
+    }
+    if parts.test.is_empty() {
+        warnings.push(
+            "the split leaves no test rows: nothing will tell how good the model is on new data".into(),
+        );
+    }
+    let task = task_kind(pipeline.task());
+    for (i, gate) in project.gate_specs().iter().enumerate() {
+        let rows = match gate.split {
+            Split::Train => &parts.train,
+            Split::Validation => &parts.validation,
+            Split::Test => &parts.test,
+        };
+        if rows.is_empty() {
+            let problem =
+                Problem::new(format!("the split leaves no {} rows to judge by", gate.split.as_str()));
+            let hint = format!("give [data.split] a `{}` fraction", gate.split.as_str());
+            complain(&format!("gates[{i}].split"), problem.hint(hint));
+        }
+        let fits = |name: &str| crate::evaluate::metric::by_name(name).is_none_or(|metric| metric.fits(task));
+        if !fits(&gate.metric) {
+            let problem = Problem::new(format!("`{}` cannot score {}", gate.metric, task.as_str()))
+                .hint(format!("`{}_macro` scores any number of classes", gate.metric));
+            complain(&format!("gates[{i}].metric"), problem);
+        }
+    }
+    problems
+}
+
+/// Plans the training of one row, so that the engine tells what it would refuse later.
+fn try_engine(project: &Project, prepared: &Prepared) -> Result<(), TrainError> {
+    let training = project.training();
+    let network = Network::init(prepared.network.clone(), training.seed);
+    let config = EngineConfig {
+        loss: prepared.loss.clone(),
+        optimizer: training.optimizer.clone(),
+        clip_norm: training.clip_norm,
+        clip_value: training.clip_value,
+        mini_batch_max: 1,
+        threads: 1,
+        seed: training.seed,
+    };
+    network
+        .and_then(|network| Engine::new(network, config))
+        .map(|_| ())
+        .map_err(|error| locate_model(project, error))
+}

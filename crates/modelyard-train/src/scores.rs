@@ -1,0 +1,115 @@
+//! The scores of a network on every part of its data, beside those of a baseline, and the gates.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+
+use modelyard_data::{Dataset, Pipeline, TargetValues};
+use modelyard_model::{Forward, Network};
+use modelyard_registry::document::{Scores, SplitScores};
+
+use crate::error::TrainError;
+use crate::evaluate::{self, Baseline, TaskKind};
+use crate::prepare::Prepared;
+use crate::project::{Project, Split};
+
+/// Rows that go through the network at once outside of training.
+pub(crate) const FORWARD_ROWS: usize = 1024;
+
+/// Scores every part that has rows, and judges the gates.
+pub(crate) fn score_parts(
+    project: &Project,
+    prepared: &Prepared,
+    network: &Network,
+    threads: usize,
+) -> Result<Scores, TrainError> {
+    let baseline = baseline(&prepared.pipeline, &prepared.dataset, &prepared.parts.train)?;
+    let scorer = Scorer { network: Arc::new(network.clone()), pipeline: &prepared.pipeline, threads };
+    let mut splits = BTreeMap::new();
+    for split in Split::ALL {
+        let rows = prepared.rows(split);
+        if !rows.is_empty() {
+            let scores = scorer.score(&prepared.dataset, rows, Some(&baseline))?;
+            splits.insert(split.as_str().to_owned(), scores);
+        }
+    }
+    let gates = project.gates().iter().map(|gate| gate.judge(splits.get(gate.split.as_str()))).collect();
+    Ok(Scores { task: task_name(&prepared.pipeline).to_owned(), splits, gates })
+}
+
+/// The task as `scores.json` names it.
+pub(crate) fn task_name(pipeline: &Pipeline) -> &'static str {
+    match evaluate::task_kind(pipeline.task()) {
+        TaskKind::Binary => "binary",
+        TaskKind::Multiclass => "classification",
+        TaskKind::Regression => "regression",
+    }
+}
+
+/// The model that only knows the answers of these rows.
+fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Baseline, TrainError> {
+    Ok(match pipeline.targets(dataset, rows)? {
+        TargetValues::Classes(truth) => {
+            Baseline::of_classes(&truth, evaluate::class_names(pipeline.task()).len())
+        }
+        TargetValues::Values(truth) => {
+            Baseline::of_values(&pipeline.decode_values(&truth), pipeline.output_width())
+        }
+    })
+}
+
+/// Runs rows through pipeline and network, and scores what comes out.
+pub(crate) struct Scorer<'a> {
+    pub(crate) network: Arc<Network>,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) threads: usize,
+}
+
+impl Scorer<'_> {
+    /// The network's outputs for these rows, in order. Each thread takes a stretch of the rows; every row is
+    /// computed alone, so the number of threads changes nothing in the numbers.
+    pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let threads = NonZero::new(self.threads).map_or(1, NonZero::get);
+        let stretch = rows.len().div_ceil(threads).max(FORWARD_ROWS);
+        let mut stretches = rows.chunks(stretch);
+        let first = stretches.next().unwrap_or(&[]);
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                stretches.map(|rows| scope.spawn(move || self.outputs_here(dataset, rows))).collect();
+            let mut outputs = self.outputs_here(dataset, first)?;
+            for other in others {
+                let more = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                outputs.extend_from_slice(&more);
+            }
+            Ok(outputs)
+        })
+    }
+
+    fn outputs_here(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let mut forward = Forward::new(&self.network);
+        let mut outputs = Vec::with_capacity(rows.len() * self.pipeline.output_width());
+        let mut some = Vec::new();
+        let mut block = Vec::new();
+        for rows in rows.chunks(FORWARD_ROWS) {
+            block.clear();
+            self.pipeline.apply(dataset, rows, &mut block)?;
+            forward.run(&block, rows.len(), &mut some)?;
+            outputs.extend_from_slice(&some);
+        }
+        Ok(outputs)
+    }
+
+    /// The scores on these rows.
+    pub(crate) fn score(
+        &self,
+        dataset: &Dataset,
+        rows: &[usize],
+        baseline: Option<&Baseline>,
+    ) -> Result<SplitScores, TrainError> {
+        let truth = self.pipeline.targets(dataset, rows)?;
+        let outputs = self.outputs(dataset, rows)?;
+        let sample = evaluate::sample(self.pipeline, &truth, &outputs);
+        Ok(evaluate::score(&sample, evaluate::class_names(self.pipeline.task()), baseline))
+    }
+}
