@@ -138,9 +138,9 @@ impl RuntimeError {
     /// The way out, where one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::RefusedOnnx { hint, .. } | Self::Unsupported { hint, .. } | Self::NoRuntime { hint, .. } => {
-                hint.clone()
-            }
+            Self::RefusedOnnx { hint, .. }
+            | Self::Unsupported { hint, .. }
+            | Self::NoRuntime { hint, .. } => hint.clone(),
             Self::LibraryUnusable { .. } => Some(INSTALL_HINT.to_owned()),
             Self::Network(error) => error.hint(),
             _ => None,

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error() {
-        let error = guarded::<()>("rten", "loading", || panic!("index {} out of range", 3)).expect_err("panics");
+        let error =
+            guarded::<()>("rten", "loading", || panic!("index {} out of range", 3)).expect_err("panics");
         assert_eq!(error.to_string(), "rten panicked while loading: index 3 out of range");
     }
 }

@@ -51,10 +51,10 @@ impl Runtime for Native {
 }
 
 fn parts<'a>(files: &ModelFiles<'a>) -> Result<(&'a [u8], &'a [u8]), RuntimeError> {
-    files.network.zip(files.weights).ok_or(RuntimeError::MissingFiles {
-        runtime: NAME,
-        needs: "network.json and weights.safetensors",
-    })
+    files
+        .network
+        .zip(files.weights)
+        .ok_or(RuntimeError::MissingFiles { runtime: NAME, needs: "network.json and weights.safetensors" })
 }
 
 fn signature(network: &Network) -> Result<Signature, RuntimeError> {
@@ -64,10 +64,7 @@ fn signature(network: &Network) -> Result<Signature, RuntimeError> {
         data_type: DataType::F32,
         shape: std::iter::once(Dim::Any).chain(shape.iter().map(|&n| Dim::Fixed(n))).collect(),
     };
-    Ok(Signature {
-        inputs: vec![spec(INPUT, &network.spec().input)],
-        outputs: vec![spec(OUTPUT, &output)],
-    })
+    Ok(Signature { inputs: vec![spec(INPUT, &network.spec().input)], outputs: vec![spec(OUTPUT, &output)] })
 }
 
 impl LoadedModel for NativeModel {

@@ -48,8 +48,7 @@ pub fn parity(
 ) -> Result<ParityReport, RuntimeError> {
     let chosen = runtimes.choose(files)?;
     let reference = answers(chosen, files, inputs)?;
-    let mut report =
-        ParityReport { reference: chosen.name(), differences: Vec::new(), skipped: Vec::new() };
+    let mut report = ParityReport { reference: chosen.name(), differences: Vec::new(), skipped: Vec::new() };
     for runtime in runtimes.all().filter(|runtime| runtime.name() != chosen.name()) {
         if let Err(error) = runtime.check(files) {
             report.skipped.push((runtime.name(), error.to_string()));
@@ -93,7 +92,8 @@ impl Difference {
         let absolute = (a - b).abs();
         let absolute = if absolute.is_nan() { f64::INFINITY } else { absolute };
         self.absolute_max = self.absolute_max.max(absolute);
-        self.scaled_max = self.scaled_max.max(if a.is_finite() { absolute / (1.0 + a.abs()) } else { f64::INFINITY });
+        self.scaled_max =
+            self.scaled_max.max(if a.is_finite() { absolute / (1.0 + a.abs()) } else { f64::INFINITY });
         if a != 0.0 && a.is_finite() {
             self.relative_max = self.relative_max.max(absolute / a.abs());
         }

@@ -118,8 +118,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &OnnxLimits) -> Result<Inspected, Ru
     let model = ModelProto::decode(Bytes::copy_from_slice(bytes))
         .map_err(|error| RuntimeError::invalid(format!("it cannot be decoded: {error}")))?;
     let opset = model::check_header(&model)?;
-    let graph =
-        model.graph.as_ref().ok_or_else(|| RuntimeError::invalid("the model has no graph"))?;
+    let graph = model.graph.as_ref().ok_or_else(|| RuntimeError::invalid("the model has no graph"))?;
     let signature = signature::signature(graph, limits)?;
     let found = walk::walk(graph, limits)?;
     let summary = OnnxSummary {

@@ -30,10 +30,16 @@ pub(super) fn check_header(model: &ModelProto) -> Result<i64, RuntimeError> {
     for (i, set) in model.opset_import.iter().enumerate() {
         let twice = model.opset_import[..i].iter().any(|other| normal(&other.domain) == normal(&set.domain));
         if twice {
-            return Err(RuntimeError::invalid(format!("operator set {} is imported twice", shown(&set.domain))));
+            return Err(RuntimeError::invalid(format!(
+                "operator set {} is imported twice",
+                shown(&set.domain)
+            )));
         }
         if !(1..=1000).contains(&set.version) {
-            return Err(RuntimeError::invalid(format!("operator set version {} does not exist", set.version)));
+            return Err(RuntimeError::invalid(format!(
+                "operator set version {} does not exist",
+                set.version
+            )));
         }
     }
     let own = model.opset_import.iter().find(|set| normal(&set.domain).is_empty());

@@ -36,7 +36,9 @@ fn input_spec(value: &ValueInfoProto, limits: &OnnxLimits) -> Result<TensorSpec,
     let Some(shape) = dims(tensor) else {
         return Err(RuntimeError::RefusedOnnx {
             reason: format!("the rank of input {} is not declared", shown(&value.name)),
-            hint: Some("export it again with a shape for each input; free dimensions may be named".to_owned()),
+            hint: Some(
+                "export it again with a shape for each input; free dimensions may be named".to_owned(),
+            ),
         });
     };
     check_max(format!("the rank of input {}", shown(&value.name)), shape.len(), limits.rank_max)?;

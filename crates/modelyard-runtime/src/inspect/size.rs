@@ -23,9 +23,21 @@ pub(super) fn check(
     match node.op_type.as_str() {
         "ConstantOfShape" | "BlackmanWindow" | "HannWindow" | "HammingWindow" => product(inputs, 0, limits),
         "Expand" | "Tile" | "OneHot" | "AffineGrid" | "CenterCropPad" => product(inputs, 1, limits),
-        "MaxUnpool" => if sent(2) { product(inputs, 2, limits) } else { Ok(true) },
+        "MaxUnpool" => {
+            if sent(2) {
+                product(inputs, 2, limits)
+            } else {
+                Ok(true)
+            }
+        }
         "Range" => range(inputs, limits),
-        "Pad" => if sent(1) { each(inputs, 1, limits.window_max) } else { Ok(true) },
+        "Pad" => {
+            if sent(1) {
+                each(inputs, 1, limits.window_max)
+            } else {
+                Ok(true)
+            }
+        }
         "Resize" if sent(3) => product(inputs, 3, limits),
         "Resize" => Ok(scales_fit(scales(2).or_else(|| scales(1)))),
         "Upsample" => Ok(!sent(1) || scales_fit(scales(1))),

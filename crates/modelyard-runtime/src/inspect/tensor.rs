@@ -18,7 +18,9 @@ pub(super) fn check_tensor(tensor: &TensorProto, limits: &OnnxLimits) -> Result<
     if tensor.data_location != 0 || !tensor.external_data.is_empty() {
         return Err(RuntimeError::RefusedOnnx {
             reason: format!("the data of constant {name} is in another file"),
-            hint: Some("save it in one file: `onnx.save(onnx.load(\"model.onnx\"), \"one.onnx\")`".to_owned()),
+            hint: Some(
+                "save it in one file: `onnx.save(onnx.load(\"model.onnx\"), \"one.onnx\")`".to_owned(),
+            ),
         });
     }
     let elements = elements(&tensor.dims, limits).map_err(|error| match error {
@@ -28,8 +30,9 @@ pub(super) fn check_tensor(tensor: &TensorProto, limits: &OnnxLimits) -> Result<
         RuntimeError::InvalidOnnx { reason } => RuntimeError::invalid(format!("constant {name}: {reason}")),
         other => other,
     })?;
-    let element_type = known_type(tensor.data_type)
-        .ok_or_else(|| RuntimeError::invalid(format!("constant {name} has the unknown element type {}", tensor.data_type)))?;
+    let element_type = known_type(tensor.data_type).ok_or_else(|| {
+        RuntimeError::invalid(format!("constant {name} has the unknown element type {}", tensor.data_type))
+    })?;
     check_length(tensor, element_type, elements)?;
     Ok(Size { elements, bytes: elements.saturating_mul(bits(element_type)).div_ceil(8) })
 }
@@ -44,7 +47,8 @@ pub(super) fn elements(dims: &[i64], limits: &OnnxLimits) -> Result<u64, Runtime
     check_max("the rank", dims.len(), limits.rank_max)?;
     let mut product = 1u128;
     for &dim in dims {
-        let dim = u64::try_from(dim).map_err(|_| RuntimeError::invalid(format!("dimension {dim} is negative")))?;
+        let dim =
+            u64::try_from(dim).map_err(|_| RuntimeError::invalid(format!("dimension {dim} is negative")))?;
         product = product.saturating_mul(u128::from(dim));
     }
     check_max("the number of elements", product, limits.elements_max)?;
@@ -80,7 +84,10 @@ fn check_length(tensor: &TensorProto, element_type: ElementType, elements: u64) 
     };
     if let Some(raw) = &tensor.raw_data {
         if element_type == ElementType::String {
-            return Err(RuntimeError::invalid(format!("constant {} keeps texts as raw bytes", shown(&tensor.name))));
+            return Err(RuntimeError::invalid(format!(
+                "constant {} keeps texts as raw bytes",
+                shown(&tensor.name)
+            )));
         }
         let want = elements.saturating_mul(bits(element_type)).div_ceil(8);
         if raw.len() as u64 != want {

@@ -63,7 +63,10 @@ impl<'a> Walk<'a> {
         }
         for output in &graph.output {
             if self.extent(&output.name).is_none() {
-                return Err(RuntimeError::invalid(format!("nothing makes the output {}", shown(&output.name))));
+                return Err(RuntimeError::invalid(format!(
+                    "nothing makes the output {}",
+                    shown(&output.name)
+                )));
             }
         }
         self.scopes.pop();
@@ -162,7 +165,11 @@ impl<'a> Walk<'a> {
     fn sizes(&mut self, node: &'a NodeProto, inputs: &[Extent]) -> Result<(), RuntimeError> {
         let scales = |index: usize| {
             let name = node.input.get(index)?.as_str();
-            self.scopes.iter().rev().find_map(|scope| scope.floats.get(name)).map(|tensor| extent::floats(tensor))
+            self.scopes
+                .iter()
+                .rev()
+                .find_map(|scope| scope.floats.get(name))
+                .map(|tensor| extent::floats(tensor))
         };
         if !size::check(node, inputs, &scales, self.limits)? {
             self.found.unbounded.push(describe(node));
@@ -187,7 +194,11 @@ impl<'a> Walk<'a> {
 
     fn attribute(&mut self, node: &'a NodeProto, attribute: &'a AttributeProto) -> Result<(), RuntimeError> {
         let wrong = |why: &str| {
-            RuntimeError::invalid(format!("attribute {} of {}: {why}", shown(&attribute.name), describe(node)))
+            RuntimeError::invalid(format!(
+                "attribute {} of {}: {why}",
+                shown(&attribute.name),
+                describe(node)
+            ))
         };
         if !attribute.ref_attr_name.is_empty() {
             return Err(wrong("it refers to a function's attribute outside of any function"));
@@ -199,7 +210,9 @@ impl<'a> Walk<'a> {
         if attribute.name == "shape" && node.op_type.starts_with("Random") {
             elements(&attribute.ints, self.limits)?;
         }
-        if attribute.name == "to" && attribute.i.is_some_and(|to| i32::try_from(to).ok().and_then(known_type).is_none()) {
+        if attribute.name == "to"
+            && attribute.i.is_some_and(|to| i32::try_from(to).ok().and_then(known_type).is_none())
+        {
             return Err(wrong("there is no such element type"));
         }
         for tensor in attribute.t.iter().chain(&attribute.tensors) {

@@ -8,7 +8,10 @@ use ort::value::{PrimitiveTensorElementType, Shape, TensorRef, ValueRef};
 use super::NAME;
 use crate::RuntimeError;
 
-pub(super) fn to_ort<'a>(spec: &TensorSpec, tensor: &'a Tensor) -> Result<SessionInputValue<'a>, RuntimeError> {
+pub(super) fn to_ort<'a>(
+    spec: &TensorSpec,
+    tensor: &'a Tensor,
+) -> Result<SessionInputValue<'a>, RuntimeError> {
     let shape = tensor.shape();
     match tensor.data() {
         TensorData::Bool(values) => lend(shape, values),
@@ -20,7 +23,9 @@ pub(super) fn to_ort<'a>(spec: &TensorSpec, tensor: &'a Tensor) -> Result<Sessio
         TensorData::I16(values) => lend(shape, values),
         TensorData::I32(values) => lend(shape, values),
         TensorData::I64(values) => lend(shape, values),
-        TensorData::F16(bits) => lend(shape, HalfBitsSliceExt::reinterpret_cast::<half::f16>(bits.as_slice())),
+        TensorData::F16(bits) => {
+            lend(shape, HalfBitsSliceExt::reinterpret_cast::<half::f16>(bits.as_slice()))
+        }
         TensorData::F32(values) => lend(shape, values),
         TensorData::F64(values) => lend(shape, values),
         TensorData::Bytes(values) => texts(spec, shape, values),
@@ -86,7 +91,9 @@ pub(super) fn from_ort(spec: &TensorSpec, value: &ValueRef<'_>) -> Result<NamedT
     Ok(NamedTensor { name: spec.name.clone(), tensor })
 }
 
-fn take<'v, T: PrimitiveTensorElementType>(value: &'v ValueRef<'_>) -> Result<(&'v Shape, &'v [T]), RuntimeError> {
+fn take<'v, T: PrimitiveTensorElementType>(
+    value: &'v ValueRef<'_>,
+) -> Result<(&'v Shape, &'v [T]), RuntimeError> {
     value.try_extract_tensor::<T>().map_err(failed)
 }
 

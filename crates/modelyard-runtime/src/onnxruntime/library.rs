@@ -46,8 +46,11 @@ impl Library {
         }
         let path = path.canonicalize().map_err(|error| error.to_string())?;
         let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
-        let environment =
-            builder.with_name("modelyard").with_telemetry(false).build().map_err(|error| error.to_string())?;
+        let environment = builder
+            .with_name("modelyard")
+            .with_telemetry(false)
+            .build()
+            .map_err(|error| error.to_string())?;
         environment.set_log_level(LogLevel::Fatal);
         let version = version_of(&path, ort::info());
         Ok(Self { environment, path, version })

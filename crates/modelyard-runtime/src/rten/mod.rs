@@ -4,8 +4,8 @@ mod rules;
 
 use std::sync::Arc;
 
-use modelyard_types::{DataType, NamedTensor, Signature, Tensor, TensorData, TensorSpec};
 use ::rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
+use modelyard_types::{DataType, NamedTensor, Signature, Tensor, TensorData, TensorSpec};
 use rten_tensor::{AsView, Layout};
 
 use crate::guard::guarded;
@@ -125,8 +125,8 @@ impl Session for RtenSession {
                 options.thread_pool = Some(Arc::clone(&self.pool));
                 self.model.run(values, &self.outputs, Some(options))
             });
-            let results = results
-                .map_err(|error| RuntimeError::Run { runtime: NAME, message: error.to_string() })?;
+            let results =
+                results.map_err(|error| RuntimeError::Run { runtime: NAME, message: error.to_string() })?;
             self.signature.outputs.iter().zip(results).map(|(spec, value)| from_rten(spec, value)).collect()
         })
     }

@@ -15,20 +15,127 @@ use crate::library::INSTALL_HINT;
 /// The operators that may be used. Not on it although rten has them: `ConvInteger` (wrong numbers with
 /// padding or batches), sequences and random numbers, and `com.microsoft`'s.
 const OPERATORS: [&str; 121] = [
-    "Abs", "Acos", "Acosh", "Add", "And", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "AveragePool",
-    "BatchNormalization", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv",
-    "ConvTranspose", "Cos", "Cosh", "CumSum", "DepthToSpace", "DequantizeLinear", "Div",
-    "DynamicQuantizeLinear", "Einsum", "Elu", "Equal", "Erf", "Exp", "Expand", "EyeLike", "Flatten", "Floor",
-    "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool",
-    "Greater", "GreaterOrEqual", "GridSample", "HardSigmoid", "HardSwish", "Identity", "If",
-    "InstanceNormalization", "IsInf", "IsNaN", "LSTM", "LayerNormalization", "LeakyRelu", "Less",
-    "LessOrEqual", "Log", "LogSoftmax", "Loop", "LpNormalization", "MatMul", "MatMulInteger", "Max", "MaxPool",
-    "Mean", "Min", "Mod", "Mul", "Neg", "NonMaxSuppression", "NonZero", "Not", "OneHot", "Or", "PRelu", "Pad",
-    "Pow", "QuantizeLinear", "Range", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape",
-    "Resize", "Round", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Sin", "Sinh", "Size",
-    "Slice", "Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tan", "Tanh",
-    "Tile", "TopK", "Transpose", "Where",
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Add",
+    "And",
+    "ArgMax",
+    "ArgMin",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Ceil",
+    "Clip",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "Conv",
+    "ConvTranspose",
+    "Cos",
+    "Cosh",
+    "CumSum",
+    "DepthToSpace",
+    "DequantizeLinear",
+    "Div",
+    "DynamicQuantizeLinear",
+    "Einsum",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Expand",
+    "EyeLike",
+    "Flatten",
+    "Floor",
+    "GRU",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Greater",
+    "GreaterOrEqual",
+    "GridSample",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "If",
+    "InstanceNormalization",
+    "IsInf",
+    "IsNaN",
+    "LSTM",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "LogSoftmax",
+    "Loop",
+    "LpNormalization",
+    "MatMul",
+    "MatMulInteger",
+    "Max",
+    "MaxPool",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "NonMaxSuppression",
+    "NonZero",
+    "Not",
+    "OneHot",
+    "Or",
+    "PRelu",
+    "Pad",
+    "Pow",
+    "QuantizeLinear",
+    "Range",
+    "Reciprocal",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Round",
+    "ScatterElements",
+    "ScatterND",
+    "Shape",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Size",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tan",
+    "Tanh",
+    "Tile",
+    "TopK",
+    "Transpose",
+    "Where",
 ];
 
 /// Oldest operator set whose meaning rten follows.
@@ -44,7 +151,10 @@ const DATA_TYPES: [DataType; 6] =
 pub(super) fn check(inspected: &Inspected) -> Result<(), RuntimeError> {
     check_types(&inspected.summary.signature)?;
     if inspected.summary.opset < OPSET_MIN {
-        return Err(refused(format!("operators of version {} are older than {OPSET_MIN}", inspected.summary.opset)));
+        return Err(refused(format!(
+            "operators of version {} are older than {OPSET_MIN}",
+            inspected.summary.opset
+        )));
     }
     for operator in inspected.summary.operators.keys() {
         if operator == "ConvInteger" {
@@ -55,11 +165,15 @@ pub(super) fn check(inspected: &Inspected) -> Result<(), RuntimeError> {
         }
         let softmax = matches!(operator.as_str(), "Softmax" | "LogSoftmax");
         if softmax && inspected.summary.opset < OPSET_SOFTMAX {
-            return Err(refused(format!("it computes {operator} of operator sets before {OPSET_SOFTMAX} wrongly")));
+            return Err(refused(format!(
+                "it computes {operator} of operator sets before {OPSET_SOFTMAX} wrongly"
+            )));
         }
     }
     if let Some(node) = inspected.unbounded.first() {
-        return Err(refused(format!("the size of what {node} makes depends on values, which may exhaust memory")));
+        return Err(refused(format!(
+            "the size of what {node} makes depends on values, which may exhaust memory"
+        )));
     }
     check_graph(inspected.graph(), &HashSet::new())
 }
@@ -107,7 +221,9 @@ fn check_graph<'a>(graph: &'a GraphProto, around: &Wide<'a>) -> Result<(), Runti
         }
     }
     match graph.output.iter().find(|output| cut.contains(output.name.as_str())) {
-        Some(output) => Err(refused(format!("the 64-bit integers of output {:?} are cut to 32 bits", output.name))),
+        Some(output) => {
+            Err(refused(format!("the 64-bit integers of output {:?} are cut to 32 bits", output.name)))
+        }
         None => Ok(()),
     }
 }
@@ -120,7 +236,8 @@ fn is_int64(input: &ValueInfoProto) -> bool {
 /// The inputs whose values end up in the result, as against positions and conditions.
 fn wide_data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
     let positions_from = match node.op_type.as_str() {
-        "Gather" | "GatherElements" | "GatherND" | "Slice" | "Reshape" | "Expand" | "Unsqueeze" | "Squeeze" => 1,
+        "Gather" | "GatherElements" | "GatherND" | "Slice" | "Reshape" | "Expand" | "Unsqueeze"
+        | "Squeeze" => 1,
         "OneHot" | "Shape" | "Size" | "ConstantOfShape" | "Equal" | "Less" | "LessOrEqual" | "Greater"
         | "GreaterOrEqual" => 0,
         _ => usize::MAX,
@@ -130,17 +247,53 @@ fn wide_data_inputs(node: &NodeProto) -> impl Iterator<Item = &str> {
 
 fn is_mover(operator: &str) -> bool {
     const MOVERS: [&str; 22] = [
-        "Cast", "Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "If", "Loop",
-        "Max", "Min", "Pad", "Reshape", "ScatterElements", "ScatterND", "Slice", "Split", "Squeeze", "Tile",
-        "Transpose", "Where",
+        "Cast",
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Identity",
+        "If",
+        "Loop",
+        "Max",
+        "Min",
+        "Pad",
+        "Reshape",
+        "ScatterElements",
+        "ScatterND",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Where",
     ];
     MOVERS.contains(&operator) || matches!(operator, "Unsqueeze" | "TopK" | "ReduceMax" | "ReduceMin")
 }
 
 fn is_arithmetic(operator: &str) -> bool {
     const ARITHMETIC: [&str; 19] = [
-        "Abs", "Add", "CumSum", "Div", "Einsum", "MatMul", "Mean", "Mod", "Mul", "Neg", "Pow", "Range",
-        "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Sub", "Sum",
+        "Abs",
+        "Add",
+        "CumSum",
+        "Div",
+        "Einsum",
+        "MatMul",
+        "Mean",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Pow",
+        "Range",
+        "ReduceL1",
+        "ReduceMean",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Sub",
+        "Sum",
     ];
     ARITHMETIC.contains(&operator)
 }
@@ -172,7 +325,10 @@ fn check_constants(graph: &GraphProto) -> Result<(), RuntimeError> {
             return Err(refused(format!("it keeps the 64-bit floats of constant {name:?} in 32 bits")));
         }
         let read_otherwise = || {
-            graph.node.iter().any(|node| node.op_type != "Slice" && node.input.iter().any(|input| input == name))
+            graph
+                .node
+                .iter()
+                .any(|node| node.op_type != "Slice" && node.input.iter().any(|input| input == name))
         };
         if has_wide_values(tensor) && read_otherwise() {
             return Err(refused(format!("it cuts the 64-bit integers of constant {name:?} to 32 bits")));
