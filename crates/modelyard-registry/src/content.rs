@@ -11,7 +11,7 @@ use crate::version::FileFault;
 
 /// The manifest's own name in the version's folder; `sha256sum manifest.json` gives the version's digest.
 pub const MANIFEST: &str = "manifest.json";
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 const NAME_BYTES_MAX: usize = 100;
 const FILES_MAX: usize = 1000;
 
@@ -46,7 +46,7 @@ impl FileEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    format: u32,
+    format_version: u32,
     files: Vec<FileEntry>,
 }
 
@@ -69,7 +69,7 @@ impl Manifest {
     /// The manifest that lists these files.
     pub(crate) fn from_entries(mut files: Vec<FileEntry>) -> Self {
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { format: FORMAT, files }
+        Self { format_version: FORMAT_VERSION, files }
     }
 
     /// The canonical text: compact JSON, keys and files in a fixed order.
@@ -129,7 +129,7 @@ mod tests {
     fn the_canonical_text_never_changes() {
         let manifest = Manifest::of(&files(&[("b.json", "{}"), ("a.txt", "abc")])).expect("good names");
         let text = concat!(
-            r#"{"format":1,"files":[{"name":"a.txt","sha256":"ba7816bf8f01cfea414140de5dae2223b003"#,
+            r#"{"format_version":1,"files":[{"name":"a.txt","sha256":"ba7816bf8f01cfea414140de5dae2223b003"#,
             r#"61a396177a9cb410ff61f20015ad","size":3},{"name":"b.json","sha256":"44136fa355b3678a1"#,
             r#"146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}]}"#
         );

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DocumentError, read, write};
 
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// Where a version comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +59,12 @@ impl Lineage {
     /// # Errors
     /// Where the bytes are not a lineage of a known format.
     pub fn from_json(bytes: &[u8]) -> Result<Self, DocumentError> {
-        read(Self::FILE, FORMAT, bytes)
+        read(Self::FILE, FORMAT_VERSION, bytes)
     }
 
     /// The document's text.
     pub fn to_json(&self) -> String {
-        write(FORMAT, self)
+        write(FORMAT_VERSION, self)
     }
 
     /// Every field that has a value, as text, for comparing.

@@ -26,7 +26,7 @@ pub enum DocumentError {
         why: String,
     },
     /// A newer program wrote it.
-    #[error("{file} has format {found}, this program reads up to {known}")]
+    #[error("{file} has format version {found}, this program reads up to {known}")]
     TooNew {
         /// The file's name.
         file: &'static str,
@@ -62,17 +62,17 @@ impl DocumentError {
     }
 }
 
-/// A document as it stands in its file: the format's number beside the fields.
+/// A document as it stands in its file: the format version beside the fields.
 #[derive(serde::Serialize)]
 struct Numbered<'a, T> {
-    format: u32,
+    format_version: u32,
     #[serde(flatten)]
     document: &'a T,
 }
 
 /// Pretty JSON with a line feed at the end, so that people can read and compare it.
-fn write<T: Serialize>(format: u32, document: &T) -> String {
-    let numbered = Numbered { format, document };
+fn write<T: Serialize>(format_version: u32, document: &T) -> String {
+    let numbered = Numbered { format_version, document };
     let mut text = serde_json::to_string_pretty(&numbered).expect("plain fields always make JSON");
     text.push('\n');
     text
@@ -82,14 +82,14 @@ fn read<T: DeserializeOwned>(file: &'static str, known: u32, bytes: &[u8]) -> Re
     let mut value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|why| DocumentError::malformed(file, why))?;
     let fields = value.as_object_mut().ok_or_else(|| DocumentError::malformed(file, "it is no object"))?;
-    let format = fields.remove("format");
-    let found = format.and_then(|format| format.as_u64());
-    let found = found.ok_or_else(|| DocumentError::malformed(file, "its format number is missing"))?;
+    let format_version = fields.remove("format_version");
+    let found = format_version.and_then(|number| number.as_u64());
+    let found = found.ok_or_else(|| DocumentError::malformed(file, "its format version is missing"))?;
     if found > u64::from(known) {
         return Err(DocumentError::TooNew { file, found, known });
     }
     if found == 0 {
-        return Err(DocumentError::malformed(file, "there is no format 0"));
+        return Err(DocumentError::malformed(file, "there is no format version 0"));
     }
     serde_json::from_value(value).map_err(|why| DocumentError::malformed(file, why))
 }
@@ -102,18 +102,18 @@ mod tests {
     #[test]
     fn hostile_json_is_an_error() {
         let deep = "[".repeat(100_000);
-        let nested = format!("{{\"format\":1,\"inputs\":{deep}");
+        let nested = format!("{{\"format_version\":1,\"inputs\":{deep}");
         let cases = [
             "",
             "null",
             "[]",
             "{}",
-            "{\"format\":1",
-            "{\"format\":0}",
-            "{\"format\":-1}",
-            "{\"format\":1.5}",
-            "{\"format\":\"1\"}",
-            "{\"format\":1,\"surprise\":true}",
+            "{\"format_version\":1",
+            "{\"format_version\":0}",
+            "{\"format_version\":-1}",
+            "{\"format_version\":1.5}",
+            "{\"format_version\":\"1\"}",
+            "{\"format_version\":1,\"surprise\":true}",
             "\u{feff}{}",
             &deep,
             &nested,
@@ -132,14 +132,17 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused() {
-        let newer = br#"{"format": 2, "anything": ["may", "stand", "here"]}"#;
+        let newer = br#"{"format_version": 2, "anything": ["may", "stand", "here"]}"#;
         for error in [
             SignatureDocument::from_json(newer).expect_err("newer"),
             Scores::from_json(newer).expect_err("newer"),
             Lineage::from_json(newer).expect_err("newer"),
         ] {
             assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
-            assert!(error.to_string().ends_with("has format 2, this program reads up to 1"), "{error}");
+            assert!(
+                error.to_string().ends_with("has format version 2, this program reads up to 1"),
+                "{error}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DocumentError, read, write};
 
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// Every score of a version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -173,7 +173,7 @@ impl Scores {
     /// # Errors
     /// Where the bytes are not scores of a known format, or a confusion matrix is not square.
     pub fn from_json(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let scores: Self = read(Self::FILE, FORMAT, bytes)?;
+        let scores: Self = read(Self::FILE, FORMAT_VERSION, bytes)?;
         for (split, scored) in &scores.splits {
             if let Some(confusion) = &scored.confusion
                 && !confusion.is_square()
@@ -195,7 +195,7 @@ impl Scores {
                 return Err(DocumentError::NotFinite { file: Self::FILE, what, value });
             }
         }
-        Ok(write(FORMAT, self))
+        Ok(write(FORMAT_VERSION, self))
     }
 
     /// Whether every gate was passed; so it is where there is none.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DocumentError, read, write};
 
-const FORMAT: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// The signature of a version, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,14 +44,14 @@ impl SignatureDocument {
     /// # Errors
     /// Where the bytes are not a signature of a known format, or a type or shape in it cannot be.
     pub fn from_json(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let document: Self = read(Self::FILE, FORMAT, bytes)?;
+        let document: Self = read(Self::FILE, FORMAT_VERSION, bytes)?;
         document.to_signature()?;
         Ok(document)
     }
 
     /// The document's text.
     pub fn to_json(&self) -> String {
-        write(FORMAT, self)
+        write(FORMAT_VERSION, self)
     }
 
     /// The signature without units and categories.
@@ -137,7 +137,8 @@ mod tests {
             (r#""data_type": "FP32", "shape": [1e300]"#, "invalid type"),
         ];
         for (fields, want) in cases {
-            let text = format!(r#"{{"format": 1, "inputs": [{{"name": "x", {fields}}}], "outputs": []}}"#);
+            let text =
+                format!(r#"{{"format_version": 1, "inputs": [{{"name": "x", {fields}}}], "outputs": []}}"#);
             let error = SignatureDocument::from_json(text.as_bytes()).expect_err(fields).to_string();
             assert!(error.contains(want), "{error}");
         }
