@@ -55,12 +55,15 @@ pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Shows blocks of rows, one after the other, to whoever asks.
+pub(crate) type Visit<'a> = dyn Fn(&mut dyn FnMut(&Block)) + 'a;
+
 /// What a [`super::Declared`] transform may look at: the training rows of its own input, block by block, as
 /// the transforms before it leave them.
 pub(crate) struct Training<'a> {
     pub(crate) form: &'a Form,
     pub(crate) dictionary: Option<&'a Dictionary>,
-    pub(crate) visit: &'a dyn Fn(&mut dyn FnMut(&Block)),
+    pub(crate) visit: &'a Visit<'a>,
 }
 
 impl Training<'_> {

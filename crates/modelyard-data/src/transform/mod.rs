@@ -17,9 +17,6 @@ mod resize;
 mod robust;
 mod standard;
 
-#[cfg(test)]
-mod contract;
-
 use std::fmt::Debug;
 
 use schemars::JsonSchema;
