@@ -10,9 +10,6 @@ mod size;
 mod tensor;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 
 use modelyard_model::onnx::proto::{GraphProto, ModelProto};

@@ -1,0 +1,10 @@
+//! The engines, from outside: one contract for all of them, hostile files, and parity of exported networks.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod exported;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod support;
