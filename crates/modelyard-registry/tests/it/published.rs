@@ -129,3 +129,16 @@ async fn a_path_that_cannot_be_a_store_is_named() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.hint().is_some());
 }
+
+#[tokio::test]
+async fn the_folder_may_have_any_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for odd in ["with space", "100%20", "què?mode=ro", "a#1", "'quoted'\"", "new\nline"] {
+        let path = folder.path().join(odd).join(".modelyard");
+        let registry = open(&path).await;
+        let published = registry.publish(digits("hello")).await.expect(odd);
+        registry.collect().await.expect(odd);
+        assert!(registry.load(&published).await.is_ok(), "{odd:?}");
+        assert!(path.join("store.db").is_file(), "{odd:?}");
+    }
+}

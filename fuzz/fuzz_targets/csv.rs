@@ -1,0 +1,12 @@
+//! CSV and TSV, with and without a header, plain or gzipped, and on through the pipeline.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use modelyard_data::read::csv;
+use modelyard_fuzz::{settings, source, spec, use_rows};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((form, columns, bytes)) = settings(data) else { return };
+    let spec = spec(columns);
+    use_rows(&spec, csv::from_bytes(bytes, &source(form), &spec));
+});

@@ -1,0 +1,186 @@
+"""Writes the seeds of the fuzz targets: small right inputs from which the fuzzer starts to break things.
+
+Run it here after a format has changed: python3 make_seeds.py
+"""
+
+import gzip
+import json
+import pathlib
+import struct
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent
+
+
+def seed(target, name, data):
+    folder = HERE / "seeds" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def tables():
+    """Two settings bytes, then the rows; see src/lib.rs."""
+    header = "c0,c1,c2,c3,c4,c5,c6\n"
+    rows = [
+        '1.5,red,2024-02-29,0,1,2,yes',
+        '-3e4,"blue ""x""",2024-03-01T12:00:00Z,3,4,5,no',
+        'NA,,1700000000,NaN,1e-9,?,yes',
+        '7,"two\nlines",2024-12-31 23:59,6,7,8,no',
+    ]
+    text = header + "\n".join(rows) + "\n"
+    seed("csv", "plain", b"\x00\x00" + text.encode())
+    seed("csv", "no_header", b"\x01\x00" + text[len(header):].encode())
+    seed("csv", "marked_crlf", b"\x00\x00\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    seed("csv", "semicolons", b"\x02\x10" + text.replace(",", ";").replace("yes", "1").replace("no", "0").encode())
+    seed("csv", "gzipped", b"\x00\x00" + gzip.compress(text.encode(), mtime=0))
+    lines = [
+        {"c0": 1.5, "c1": "red", "c2": "2024-02-29", "c3": 0, "c4": 1, "c5": 2, "c6": "yes"},
+        {"c0": None, "c1": "blue", "c2": 1700000000, "c3": 3, "c4": 4, "c5": 5, "c6": "no"},
+        {"c1": "\u00fc", "c2": "2024-12-31T00:00:00+02:00", "c3": 6, "c4": 7, "c5": 8, "c6": "no"},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    seed("jsonl", "plain", b"\x00\x00" + text.encode())
+    seed("jsonl", "gzipped", b"\x00\x00" + gzip.compress(text.encode(), mtime=0))
+
+
+def arrays():
+    for name, code, kind, size in [("u8", 0x08, "B", 1), ("i16", 0x0B, "h", 2), ("f32", 0x0D, "f", 4), ("f64", 0x0E, "d", 8)]:
+        values = struct.pack(f">6{kind}", *range(6))
+        data = bytes([0, 0, code, 2]) + struct.pack(">2I", 2, 3) + values
+        seed("idx", name, data)
+        seed("idx", name + "_gz", gzip.compress(data, mtime=0))
+    for name, descr, kind in [("f4", "<f4", "<6f"), ("i8", "<i8", "<6q"), ("u1", "|u1", "<6B"), ("big", ">f8", ">6d")]:
+        header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (2, 3), }}"
+        header = header.ljust(117) + "\n"
+        data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+        seed("npy", name, data + struct.pack(kind, *range(6)))
+    header = "{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }".ljust(115) + "\n"
+    data = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header.encode() + struct.pack("<f", 1)
+    seed("npy", "version_2", data)
+
+
+def images():
+    def png(colour_type, channels):
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        pixels = b"".join(b"\x00" + bytes(range(4 * channels)) for _ in range(3))
+        header = struct.pack(">2I5B", 4, 3, 8, colour_type, 0, 0, 0)
+        parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+    for name, colour_type, channels in [("grey", 0, 1), ("rgb", 2, 3), ("rgba", 6, 4)]:
+        seed("image", name + ".png", png(colour_type, channels))
+    # One grey 8 x 8 block: quantisation of ones, one DC and one AC code, a difference of 0 and the block's end.
+    table = b"\xff\xdb\x00\x43\x00" + b"\x01" * 64
+    frame = b"\xff\xc0\x00\x0b\x08\x00\x08\x00\x08\x01\x01\x11\x00"
+    codes = b"".join(b"\xff\xc4\x00\x14" + kind + b"\x01" + b"\x00" * 15 + b"\x00" for kind in (b"\x00", b"\x10"))
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"\x3f"
+    seed("image", "grey.jpg", b"\xff\xd8" + table + frame + codes + scan + b"\xff\xd9")
+
+
+def requests():
+    def body(datatype, data, shape=(1, 2)):
+        tensor = {"name": "input", "shape": list(shape), "datatype": datatype, "data": data}
+        return {"id": "7", "inputs": [tensor], "outputs": [{"name": "output"}]}
+
+    seed("json_tensors", "floats", json.dumps(body("FP32", [1.5, -2e3])))
+    seed("json_tensors", "nested", json.dumps(body("FP64", [[1, 2], [3, 4]], (2, 2))))
+    seed("json_tensors", "integers", json.dumps(body("INT64", [-(2**63), 2**63 - 1])))
+    seed("json_tensors", "booleans", json.dumps(body("BOOL", [True, False])))
+    seed("json_tensors", "texts", json.dumps(body("BYTES", ["a", "\u00fc"])))
+    seed("json_tensors", "parameters", json.dumps({"parameters": {"x": 1}, **body("UINT8", [0, 255])}))
+
+
+def field(number, value):
+    """One field of a protobuf message: an integer, or bytes, or a text."""
+    def varint(value):
+        out = b""
+        while value > 0x7F:
+            out += bytes([value & 0x7F | 0x80])
+            value >>= 7
+        return out + bytes([value])
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def onnx():
+    def value_info(name, *dims):
+        shape = b"".join(field(1, field(2, d) if isinstance(d, str) else field(1, d)) for d in dims)
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
+
+    def constant(name, dims, values):
+        raw = struct.pack(f"<{len(values)}f", *values)
+        return b"".join(field(1, d) for d in dims) + field(2, 1) + field(8, name) + field(9, raw)
+
+    def node(kind, inputs, output, attributes=b""):
+        return b"".join(field(1, i) for i in inputs) + field(2, output) + field(4, kind) + attributes
+
+    def attribute(name, integers):
+        return field(5, field(1, name) + b"".join(field(8, i) for i in integers) + field(20, 7))
+
+    def model(nodes, constants, inputs, outputs):
+        graph = b"".join(field(1, n) for n in nodes) + field(2, "g")
+        graph += b"".join(field(5, c) for c in constants)
+        graph += b"".join(field(11, i) for i in inputs) + b"".join(field(12, o) for o in outputs)
+        return field(1, 8) + field(2, "seed") + field(7, graph) + field(8, field(1, "") + field(2, 17))
+
+    dense = [node("MatMul", ["input", "w"], "h"), node("Add", ["h", "b"], "s"), node("Relu", ["s"], "output")]
+    constants = [constant("w", [3, 2], range(6)), constant("b", [2], [0.5, -0.5])]
+    whole = model(dense, constants, [value_info("input", "batch", 3)], [value_info("output", "batch", 2)])
+    seed("onnx_walk", "dense", whole)
+    pads = attribute("pads", [1, 1, 1, 1]) + attribute("strides", [1, 1]) + attribute("kernel_shape", [3, 3])
+    conv = [node("Conv", ["input", "w"], "c", pads), node("GlobalAveragePool", ["c"], "output")]
+    weights = [constant("w", [2, 1, 3, 3], range(18))]
+    whole = model(conv, weights, [value_info("input", "n", 1, 8, 8)], [value_info("output", "n", 2, 1, 1)])
+    seed("onnx_walk", "conv", whole)
+
+
+def networks():
+    """The length of network.json in two bytes, then it, then the weights in the form of safetensors."""
+    def files(input_shape, layers, tensors):
+        document = json.dumps({"format_version": 1, "network": {"input": input_shape, "layers": layers}}).encode()
+        header, offset = {}, 0
+        for name, shape in tensors:
+            size = 4
+            for dimension in shape:
+                size *= dimension
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+            offset += size
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        values = struct.pack(f"<{offset // 4}f", *range(offset // 4))
+        return struct.pack("<H", len(document)) + document + struct.pack("<Q", len(text)) + text + values
+
+    dense = [{"type": "dense", "units": 2, "activation": "softmax"}]
+    seed("network_files", "dense", files([3], dense, [("0.dense.kernel", [3, 2]), ("0.dense.bias", [2])]))
+    layers = [
+        {"type": "conv2d", "filters": 2, "kernel_size": 3, "activation": "relu"},
+        {"type": "max_pool2d"},
+        {"type": "flatten"},
+        {"type": "dropout", "rate": 0.5},
+        {"type": "dense", "units": 1},
+    ]
+    tensors = [("0.conv2d.kernel", [3, 3, 1, 2]), ("0.conv2d.bias", [2])]
+    tensors += [("4.dense.kernel", [8, 1]), ("4.dense.bias", [1])]
+    seed("network_files", "conv", files([6, 6, 1], layers, tensors))
+
+
+def stored():
+    for name in ["signature", "scores", "lineage"]:
+        seed("documents", name, (ROOT / "testdata/formats/1" / f"{name}.json").read_bytes())
+    for example in sorted((ROOT / "examples").glob("*/modelyard.toml")):
+        seed("project_file", example.parent.name, example.read_bytes())
+
+
+tables()
+arrays()
+images()
+requests()
+onnx()
+networks()
+stored()
