@@ -3,6 +3,29 @@
 //! [`read()`] turns files into a [`Dataset`], [`split()`] divides its rows, [`Pipeline::fit`] learns from the
 //! training rows, and the fitted [`Pipeline`] is the one implementation that runs in training and in
 //! serving: from raw rows to the numbers a network takes, and from its outputs back to named answers.
+//!
+//! ```
+//! use modelyard_data::{InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, Value};
+//!
+//! let spec = PipelineSpec {
+//!     inputs: vec![InputSpec::new("petal", Kind::Number)],
+//!     outputs: vec![OutputSpec::new("species", OutputKind::Category)],
+//! };
+//! let text = b"petal,species\n1,setosa\n3,virginica\n";
+//! let data = modelyard_data::read::csv::from_bytes(text, &SourceSpec::new("iris.csv"), &spec)?;
+//! let pipeline = Pipeline::fit(&spec, &data, &[0, 1])?;
+//!
+//! let row = [("petal".to_owned(), Value::Number(3.0))].into();
+//! let served = pipeline.dataset_from_rows(&[row])?;
+//! let mut numbers = Vec::new();
+//! pipeline.apply(&served, &[0], &mut numbers)?;
+//! assert_eq!(numbers, [1.0]);
+//!
+//! // The logits that a network gave for this row.
+//! let answer = &pipeline.decode(&[-2.0, 2.0], 1)[0];
+//! assert!(format!("{answer:?}").contains("label: \"virginica\""));
+//! # Ok::<(), modelyard_data::DataError>(())
+//! ```
 
 mod dataset;
 mod datetime;

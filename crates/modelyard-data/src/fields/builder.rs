@@ -167,12 +167,7 @@ impl Builder {
             picture = picture.prepare(&grey)?;
         }
         if picture.shape != expected {
-            let hint = if picture.shape[2] == expected[2] { "resize" } else { "grey" };
-            return Err(Problem::new(format!(
-                "the image is {:?} (height, width, channels), and {expected:?} is needed",
-                picture.shape
-            ))
-            .hint(format!("declare the transform {hint} on this input, before image_to_float")));
+            return Err(wrong_shape(picture.shape, expected));
         }
         bytes.extend_from_slice(&picture.bytes);
         Ok(())
@@ -264,6 +259,18 @@ impl Labels {
             Self::Closed(dictionary) => dictionary.code(label).unwrap_or(UNKNOWN),
         }
     }
+}
+
+fn wrong_shape(got: [usize; 3], expected: [usize; 3]) -> Problem {
+    let mut needed = Vec::new();
+    if got[..2] != expected[..2] {
+        needed.push("resize");
+    }
+    if got[2] != expected[2] {
+        needed.push("grey");
+    }
+    Problem::new(format!("the image is {got:?} (height, width, channels), and {expected:?} is needed"))
+        .hint(format!("declare {} before image_to_float in this input's transforms", needed.join(" and ")))
 }
 
 /// Gives the labels 0, 1, 2, … their names.

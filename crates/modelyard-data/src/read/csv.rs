@@ -1,11 +1,11 @@
 //! CSV and TSV, a record at a time: only the columns that are wanted are kept, in their own type.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::open::{NO_FILE, open, skip_byte_order_mark, unpack};
+use super::open::{NO_FILE, io_error, open, skip_byte_order_mark, unpack};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem, nearest};
@@ -87,25 +87,56 @@ fn read_table(
     builders: &mut Builders,
 ) -> Result<(), DataError> {
     skip_byte_order_mark(&mut bytes, path)?;
-    let mut reader =
-        ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bytes);
-    let mut record = ByteRecord::new();
-    let mut next =
-        |record: &mut ByteRecord| reader.read_byte_record(record).map_err(|error| malformed(path, &error));
-    if !next(&mut record)? {
+    let mut records = Records::new(bytes, path, delimiter)?;
+    if !records.next()? {
         return Err(DataError::Empty { path: path.to_owned() });
     }
-    let header = header_of(&record, path, source.has_header)?;
+    let header = header_of(&records.record, path, source.has_header)?;
     let table = Table::new(path, header, source, builders)?;
-    let mut more = if source.has_header { next(&mut record)? } else { true };
+    let mut more = if source.has_header { records.next()? } else { true };
     if !more {
         return Err(DataError::NoRows { path: path.to_owned() });
     }
     while more {
-        table.push_row(&record, builders)?;
-        more = next(&mut record)?;
+        table.push_row(&records, builders)?;
+        more = records.next()?;
     }
     Ok(())
+}
+
+/// The records of one file, one at a time, and the line of each.
+struct Records<'a> {
+    path: &'a Path,
+    reader: csv::Reader<Box<dyn Read + 'a>>,
+    record: ByteRecord,
+    /// Whether lines end in a carriage return and a line feed.
+    crlf: bool,
+}
+
+impl<'a> Records<'a> {
+    fn new(mut bytes: Box<dyn BufRead + 'a>, path: &'a Path, delimiter: u8) -> Result<Self, DataError> {
+        let start = bytes.fill_buf().map_err(|source| io_error(path, source))?;
+        let crlf =
+            start.iter().position(|byte| *byte == b'\n').is_some_and(|at| start[..at].ends_with(b"\r"));
+        // With a line end after the last line too, lines can be counted back from where a record ends; the
+        // empty line that this may add is passed over.
+        let bytes: Box<dyn Read + 'a> = Box::new(bytes.chain(if crlf { &b"\r\n"[..] } else { b"\n" }));
+        let reader =
+            ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(bytes);
+        Ok(Self { path, reader, record: ByteRecord::new(), crlf })
+    }
+
+    fn next(&mut self) -> Result<bool, DataError> {
+        self.reader.read_byte_record(&mut self.record).map_err(|error| malformed(self.path, &error))
+    }
+
+    /// The line on which the record begins. The csv crate's own count begins before the empty lines ahead of
+    /// the record, and takes the line feed of a carriage return for the next record's.
+    fn line(&self) -> u64 {
+        let inside = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let own_line_feed = u64::from(!self.crlf);
+        self.reader.position().line().saturating_sub(inside + own_line_feed).max(1)
+    }
 }
 
 fn malformed(path: &Path, error: &csv::Error) -> DataError {
@@ -163,16 +194,21 @@ impl<'a> Table<'a> {
         Ok(Self { path, header, cells, missing: &source.missing, numeric_markers })
     }
 
-    fn push_row(&self, record: &ByteRecord, builders: &mut Builders) -> Result<(), DataError> {
-        let line = record.position().map_or(0, csv::Position::line);
+    fn push_row(&self, records: &Records<'_>, builders: &mut Builders) -> Result<(), DataError> {
+        let record = &records.record;
         if record.len() != self.header.len() {
             let (expected, got) = (self.header.len(), record.len());
-            return Err(DataError::Ragged { path: self.path.to_owned(), line, expected, got });
+            return Err(DataError::Ragged {
+                path: self.path.to_owned(),
+                line: records.line(),
+                expected,
+                got,
+            });
         }
         for (builder, cells) in builders.columns.iter_mut().zip(&self.cells) {
             let is_text = matches!(builder.field.kind, FieldKind::Category { .. });
             for &cell in cells {
-                let place = at(self.path, line, &self.header[cell]);
+                let place = |problem| at(self.path, records.line(), &self.header[cell])(problem);
                 let text = std::str::from_utf8(&record[cell])
                     .map_err(|_| place(Problem::new("this is no UTF-8 text")))?
                     .trim();

@@ -60,6 +60,20 @@ fn text_where_a_number_belongs() {
 }
 
 #[test]
+fn lines_are_counted_as_editors_do() {
+    for (text, line) in [
+        ("x,y\na,a\n", 2),
+        ("x,y\na,a", 2),
+        ("x,y\r\n1,a\r\na,a\r\n", 3),
+        ("x,y\r\n1,a\r\na,a", 3),
+        ("x,y\n\n\n1,\"two\nlines\"\n\na,\"b\nb\"\n1,a\n", 7),
+        ("\r\n\r\nx,y\r\n\r\na,a\r\n", 5),
+    ] {
+        says(&read_text(text, &xy()), &[&format!("data.csv:{line},")]);
+    }
+}
+
+#[test]
 fn infinity() {
     says(&read_text("x,y\ninf,a\n", &xy()), &["data.csv:2", "infinity"]);
     says(&read_text("x,y\n1e999,a\n", &xy()), &["data.csv:2", "infinity"]);
