@@ -40,7 +40,8 @@ fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Failure> {
     }
     match headers.get(CONTENT_ENCODING) {
         Some(coding) if coding != "identity" => {
-            Err(Failure::invalid("compressed bodies are not taken").with_hint("send it without Content-Encoding"))
+            Err(Failure::invalid("compressed bodies are not taken")
+                .with_hint("send it without Content-Encoding"))
         }
         _ => Ok(()),
     }

@@ -159,7 +159,9 @@ impl Nesting {
         let fits = depth == self.sizes.len() || (self.flat && depth == 1);
         if self.depth.is_some() || !fits {
             let (got, want) = (depth, self.sizes.len());
-            return Err(E::custom(format!("a value stands in {got} nested arrays, the shape asks for {want}")));
+            return Err(E::custom(format!(
+                "a value stands in {got} nested arrays, the shape asks for {want}"
+            )));
         }
         self.depth = Some(depth);
         Ok(())
@@ -179,7 +181,10 @@ impl Nesting {
             Some(Some(want)) => {
                 Err(E::custom(format!("an array has {count} elements, the shape asks for {want}")))
             }
-            None => Err(E::custom(format!("arrays are nested deeper than the shape, which has {} dimensions", self.sizes.len()))),
+            None => Err(E::custom(format!(
+                "arrays are nested deeper than the shape, which has {} dimensions",
+                self.sizes.len()
+            ))),
         }
     }
 }

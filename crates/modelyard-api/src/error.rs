@@ -117,12 +117,7 @@ impl Failure {
         } else {
             tracing::debug!(request_id, %kind, causes, message = self.message, "a request was refused");
         }
-        let wire = Wire {
-            error: &self.message,
-            kind: kind.as_str(),
-            hint: self.hint.as_deref(),
-            request_id,
-        };
+        let wire = Wire { error: &self.message, kind: kind.as_str(), hint: self.hint.as_deref(), request_id };
         let json = serde_json::to_vec(&wire).expect("texts always become JSON");
         *response.body_mut() = Body::from(json);
         let headers = response.headers_mut();

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -50,11 +51,10 @@ pub async fn serve(
     }
     tracing::info!("draining");
     door.start_closing();
-    let open = hall.open_connections(&config);
-    if open > 0 {
+    if open_connections(&hall.permits, &config) > 0 {
         tokio::select! {
             () = hall.accept_forever() => {}
-            () = hall.all_closed(&config) => {}
+            () = all_closed(&hall.permits, &config) => {}
             () = tokio::time::sleep(config.farewell) => {}
         }
     }
@@ -76,7 +76,10 @@ impl Hall {
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
             match self.listener.accept().await {
-                Ok((stream, _)) => self.crew.take(stream, permit),
+                Ok((stream, _)) => match stream.into_std() {
+                    Ok(stream) => self.crew.take(stream, permit),
+                    Err(error) => tracing::debug!(%error, "a connection was lost"),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,39 +88,34 @@ impl Hall {
         }
     }
 
-    fn open_connections(&self, config: &ApiConfig) -> usize {
-        // The accept loop may have held one permit while it waited; it is returned when the loop is dropped.
-        config.connections_max.max(1) - self.permits.available_permits()
-    }
-
-    async fn all_closed(&self, config: &ApiConfig) {
-        let all = u32::try_from(config.connections_max.max(1)).unwrap_or(u32::MAX);
-        drop(self.permits.acquire_many(all).await);
-    }
-
     /// Takes in those who wait at the door, shuts it, and waits for the last to leave.
     async fn close(self, config: &ApiConfig) {
-        while let Some(Ok((stream, _))) = futures_now(self.listener.accept()).await {
-            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { break };
-            self.crew.take(stream, permit);
+        let Self { listener, permits, crew } = self;
+        // The operating system is asked directly: tokio may not have heard of the latest arrivals yet.
+        match listener.into_std() {
+            Ok(listener) => {
+                while let Ok((stream, _)) = listener.accept() {
+                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+                    crew.take(stream, permit);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the listener was lost"),
         }
-        self.crew.close();
-        if tokio::time::timeout(config.drain_max, self.all_closed(config)).await.is_err() {
-            tracing::warn!(left = self.open_connections(config), "connections did not end in time");
+        crew.close();
+        if tokio::time::timeout(config.drain_max, all_closed(&permits, config)).await.is_err() {
+            let left = open_connections(&permits, config);
+            tracing::warn!(left, "connections did not end in time");
         }
     }
 }
 
-/// The future's value where it has one right now.
-async fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| {
-        std::task::Poll::Ready(match future.as_mut().poll(context) {
-            std::task::Poll::Ready(value) => Some(value),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
+fn open_connections(permits: &Semaphore, config: &ApiConfig) -> usize {
+    config.connections_max.max(1) - permits.available_permits()
+}
+
+async fn all_closed(permits: &Semaphore, config: &ApiConfig) {
+    let all = u32::try_from(config.connections_max.max(1)).unwrap_or(u32::MAX);
+    drop(permits.acquire_many(all).await);
 }
 
 type Guest = (std::net::TcpStream, OwnedSemaphorePermit);
@@ -125,7 +123,7 @@ type Guest = (std::net::TcpStream, OwnedSemaphorePermit);
 /// The threads that drive connections.
 struct Crew {
     desks: Vec<mpsc::UnboundedSender<Guest>>,
-    next: std::sync::atomic::AtomicUsize,
+    next: AtomicUsize,
     closing: watch::Sender<bool>,
 }
 
@@ -140,23 +138,21 @@ impl Crew {
                 .map_err(|source| ApiError::Io { doing: "start an event loop", source })?;
             // Bounded by the connection permits that travel with the guests.
             let (desk, guests) = mpsc::unbounded_channel();
-            let desk_work = attend(guests, door.clone(), config.header_timeout, closing.clone());
+            let times = Times { header_timeout: config.header_timeout, farewell: config.farewell };
+            let desk_work = attend(guests, door.clone(), times, closing.clone());
             std::thread::Builder::new()
                 .name(format!("http {number}"))
                 .spawn(move || runtime.block_on(desk_work))
                 .map_err(|source| ApiError::Io { doing: "start a thread", source })?;
             desks.push(desk);
         }
-        Ok(Self { desks, next: Default::default(), closing })
+        Ok(Self { desks, next: AtomicUsize::new(0), closing })
     }
 
-    fn take(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        let at = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.desks.len();
-        match stream.into_std() {
-            // A desk that is gone drops the guest, which closes the connection.
-            Ok(stream) => drop(self.desks[at].send((stream, permit))),
-            Err(error) => tracing::debug!(%error, "a connection was lost"),
-        }
+    fn take(&self, stream: std::net::TcpStream, permit: OwnedSemaphorePermit) {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.desks.len();
+        // A desk that is gone drops the guest, which closes the connection.
+        drop(self.desks[at].send((stream, permit)));
     }
 
     fn close(&self) {
@@ -164,11 +160,18 @@ impl Crew {
     }
 }
 
+/// How long a connection is waited for.
+#[derive(Clone, Copy)]
+struct Times {
+    header_timeout: Duration,
+    farewell: Duration,
+}
+
 /// One thread's life: ends when the crew is dropped and the last connection has ended.
 async fn attend(
     mut guests: mpsc::UnboundedReceiver<Guest>,
     door: Door,
-    header_timeout: Duration,
+    times: Times,
     closing: watch::Sender<bool>,
 ) {
     let mut connections = tokio::task::JoinSet::new();
@@ -178,7 +181,7 @@ async fn attend(
                 Some((stream, permit)) => match open(stream) {
                     Ok(stream) => {
                         let ends = closing.subscribe();
-                        let connection = converse(stream, door.clone(), header_timeout, ends);
+                        let connection = converse(stream, door.clone(), times, ends);
                         connections.spawn(async move {
                             connection.await;
                             drop(permit);
@@ -194,27 +197,41 @@ async fn attend(
 }
 
 fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-    let stream = TcpStream::from_std(stream)?;
+    // Those taken in last come straight from the operating system.
+    stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
+    let stream = TcpStream::from_std(stream)?;
     Ok(stream)
 }
 
 /// One connection, until it ends or is told to.
-async fn converse(stream: TcpStream, door: Door, header_timeout: Duration, mut ends: watch::Receiver<bool>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let door = door.clone();
+async fn converse(stream: TcpStream, door: Door, times: Times, mut ends: watch::Receiver<bool>) {
+    let greeted = AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        greeted.store(true, Ordering::Relaxed);
+        let door = &door;
         async move { Ok::<_, std::convert::Infallible>(door.answer(request.map(Body::new)).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(times.header_timeout)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = async { drop(ends.wait_for(|end| *end).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // A connection taken in at the last moment still has its first request under way; the answer
+            // to that closes it.
+            if greeted.load(Ordering::Relaxed) {
+                connection.as_mut().graceful_shutdown();
+            }
+            match tokio::time::timeout(times.farewell, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

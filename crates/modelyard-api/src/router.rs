@@ -121,7 +121,8 @@ async fn unknown_path(uri: Uri) -> Failure {
 async fn wrong_method(request: Request<Body>) -> Failure {
     let (method, path) = (request.method(), request.uri().path());
     let path: String = path.chars().take(200).collect();
-    Failure::invalid(format!("{method} is not answered at {path}")).with_status(StatusCode::METHOD_NOT_ALLOWED)
+    Failure::invalid(format!("{method} is not answered at {path}"))
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 async fn metrics(State(service): State<Service>) -> Response {

@@ -37,7 +37,12 @@ pub(crate) fn values(out: &mut Vec<u8>, data: &TensorData, range: Range<usize>) 
         TensorData::Bytes(values) => {
             let texts: Result<Vec<&str>, _> =
                 values[range].iter().map(|bytes| std::str::from_utf8(bytes)).collect();
-            let unfit = |_| Failure::new(ErrorKind::Unsupported, "an output holds bytes that are no text, which JSON cannot carry");
+            let unfit = |_| {
+                Failure::new(
+                    ErrorKind::Unsupported,
+                    "an output holds bytes that are no text, which JSON cannot carry",
+                )
+            };
             json(out, &texts.map_err(unfit)?);
         }
     }

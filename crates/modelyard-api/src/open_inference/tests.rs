@@ -51,7 +51,8 @@ fn what_is_wrong_is_told() {
     let input = |fields: &str| format!(r#"{{"inputs":[{{{fields}}}]}}"#);
     let deep = format!(r#"{{"inputs":{}"#, "[".repeat(100_000));
     let deep_ignored = format!(r#"{{"parameters":{}"#, "[".repeat(100_000));
-    let deep_data = input(&format!(r#""name":"x","shape":[1],"datatype":"FP32","data":{}"#, "[".repeat(100_000)));
+    let deep_data =
+        input(&format!(r#""name":"x","shape":[1],"datatype":"FP32","data":{}"#, "[".repeat(100_000)));
     for (body, want) in [
         (String::new(), "EOF"),
         ("[]".to_owned(), "expected an object with inputs"),
@@ -65,7 +66,10 @@ fn what_is_wrong_is_told() {
         (input(r#""name":"x","shape":[1],"datatype":"FLOAT","data":[1]"#), "\"FLOAT\" is no data type"),
         (input(r#""name":"x","shape":[-1],"datatype":"FP32","data":[1]"#), "invalid value: integer `-1`"),
         (input(r#""name":"x","shape":[3],"datatype":"FP32","data":[1]"#), "an array has 1 elements"),
-        (input(r#""name":"x","shape":[2,2],"datatype":"FP32","data":[1]"#), "shape [2, 2] needs 4 values, got 1"),
+        (
+            input(r#""name":"x","shape":[2,2],"datatype":"FP32","data":[1]"#),
+            "shape [2, 2] needs 4 values, got 1",
+        ),
         (
             input(r#""name":"x","shape":[99999999999,99999999999],"datatype":"FP32","data":[1]"#),
             "too many elements",

@@ -34,7 +34,8 @@ pub struct DecodedRequest {
 /// # Errors
 /// What is wrong and where in the body, as an invalid argument.
 pub fn decode_json(body: &[u8]) -> Result<DecodedRequest, Failure> {
-    let malformed = |error: serde_json::Error| Failure::invalid(format!("the body is no inference request: {error}"));
+    let malformed =
+        |error: serde_json::Error| Failure::invalid(format!("the body is no inference request: {error}"));
     let first = read(body, &[]).map_err(malformed)?;
     // Members of a JSON object have no order. Data that came before its type and shape was skipped, and is
     // read in a second pass, now that they are known; clients write them first.
@@ -84,7 +85,8 @@ impl Input {
         let shape = self.head.shape.ok_or_else(|| lacks("shape"))?;
         self.head.data_type.ok_or_else(|| lacks("datatype"))?;
         let data = self.data.ok_or_else(|| lacks("data"))?;
-        let tensor = Tensor::new(shape, data).map_err(|error| Failure::invalid(format!("input {name:?}: {error}")))?;
+        let tensor =
+            Tensor::new(shape, data).map_err(|error| Failure::invalid(format!("input {name:?}: {error}")))?;
         Ok(NamedTensor { name, tensor })
     }
 }
@@ -219,7 +221,9 @@ impl<'de> Visitor<'de> for InputSeed {
                 "shape" => {
                     let shape: Vec<usize> = map.next_value()?;
                     if shape.len() > DIMENSIONS_MAX {
-                        return Err(A::Error::custom(format!("a shape of more than {DIMENSIONS_MAX} dimensions")));
+                        return Err(A::Error::custom(format!(
+                            "a shape of more than {DIMENSIONS_MAX} dimensions"
+                        )));
                     }
                     input.head.shape = Some(shape);
                 }

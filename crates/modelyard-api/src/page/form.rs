@@ -22,7 +22,9 @@ pub(super) fn write(html: &mut String, version: &ServedVersion) {
         }
         None => write_tensors(html, model, &version.signature().inputs),
     }
-    html.push_str("<button type=\"submit\">Predict</button>\n</form>\n<output aria-live=\"polite\"></output>\n");
+    html.push_str(
+        "<button type=\"submit\">Predict</button>\n</form>\n<output aria-live=\"polite\"></output>\n",
+    );
 }
 
 fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
@@ -34,7 +36,9 @@ fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
     match field.kind {
         Kind::Number => put(
             html,
-            format_args!("<input {common} data-kind=\"number\" type=\"number\" step=\"any\" value=\"{example}\">\n"),
+            format_args!(
+                "<input {common} data-kind=\"number\" type=\"number\" step=\"any\" value=\"{example}\">\n"
+            ),
         ),
         Kind::Category if (1..=CATEGORIES_MAX).contains(&field.categories.len()) => {
             put(html, format_args!("<select {common} data-kind=\"text\">\n"));
@@ -49,11 +53,17 @@ fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
             html.push_str("</select>\n");
         }
         Kind::Category | Kind::Datetime => {
-            put(html, format_args!("<input {common} data-kind=\"text\" type=\"text\" value=\"{example}\">\n"));
+            put(
+                html,
+                format_args!("<input {common} data-kind=\"text\" type=\"text\" value=\"{example}\">\n"),
+            );
         }
         Kind::Vector => write_area(html, &format!("{common} data-kind=\"json\""), &example),
         Kind::Image => {
-            put(html, format_args!("<input {common} data-kind=\"image\" type=\"file\" accept=\"image/*\">\n"));
+            put(
+                html,
+                format_args!("<input {common} data-kind=\"image\" type=\"file\" accept=\"image/*\">\n"),
+            );
         }
     }
 }
@@ -126,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_row_of_zeros_has_the_shape_of_a_row() {
-        let spec = |data_type, shape: &[Dim]| TensorSpec { name: "x".to_owned(), data_type, shape: shape.to_vec() };
+        let spec =
+            |data_type, shape: &[Dim]| TensorSpec { name: "x".to_owned(), data_type, shape: shape.to_vec() };
         let (any, two) = (Dim::Any, Dim::Fixed(2));
         assert_eq!(zeros(&spec(DataType::F32, &[any, two, two])), "[[0, 0], [0, 0]]");
         assert_eq!(zeros(&spec(DataType::Bool, &[any])), "false");

@@ -164,7 +164,11 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
 ///
 /// # Errors
 /// Where an output holds what JSON cannot carry.
-pub(super) fn write_tensor_row(out: &mut Vec<u8>, outputs: &[NamedTensor], row: usize) -> Result<(), Failure> {
+pub(super) fn write_tensor_row(
+    out: &mut Vec<u8>,
+    outputs: &[NamedTensor],
+    row: usize,
+) -> Result<(), Failure> {
     let write_one = |out: &mut Vec<u8>, output: &NamedTensor| {
         let behind = output.tensor.shape().get(1..).unwrap_or_default();
         let step: usize = behind.iter().product();

@@ -31,7 +31,8 @@ fn row(values: &[(&str, Value)]) -> Row {
 #[test]
 fn rows_by_name_keep_the_meaning_of_json() {
     let fields = [field("a", Kind::Number), field("b", Kind::Category), field("c", Kind::Vector)];
-    let body = r#"{"signature_name":"x","instances":[{"a":1,"b":"red","c":[[1,2],[3,null]]},{"a":null,"b":true}]}"#;
+    let body =
+        r#"{"signature_name":"x","instances":[{"a":1,"b":"red","c":[[1,2],[3,null]]},{"a":null,"b":true}]}"#;
     let read = rows(body, Envelope::Instances, &fields).expect("a right body");
     assert_eq!(read.len(), 2);
     assert_eq!((&read[0]["a"], &read[0]["b"]), (&Value::Number(1.0), &Value::Text("red".to_owned())));

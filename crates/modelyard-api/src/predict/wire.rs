@@ -5,8 +5,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use modelyard_serve::{FieldInfo, Kind, Row, Value};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Failure;
 
@@ -38,7 +38,11 @@ pub(super) trait Rows<'de> {
 ///
 /// # Errors
 /// What is wrong and where in the body.
-pub(super) fn decode<'de, R: Rows<'de>>(body: &'de [u8], envelope: Envelope, rows: &mut R) -> Result<(), Failure> {
+pub(super) fn decode<'de, R: Rows<'de>>(
+    body: &'de [u8],
+    envelope: Envelope,
+    rows: &mut R,
+) -> Result<(), Failure> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let read = BodySeed { envelope, rows }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     read.map_err(|error| Failure::invalid(format!("the body is no prediction request: {error}")))

@@ -41,7 +41,11 @@ async fn rows_queue_and_deadline_have_limits() {
     for (config, status, kind) in [
         (ServeConfig { request_rows_max: 1, ..ServeConfig::default() }, 413, "too_large"),
         (ServeConfig { queue_rows_max: 1, ..ServeConfig::default() }, 429, "resource_exhausted"),
-        (ServeConfig { deadline_default: Duration::ZERO, ..ServeConfig::default() }, 504, "deadline_exceeded"),
+        (
+            ServeConfig { deadline_default: Duration::ZERO, ..ServeConfig::default() },
+            504,
+            "deadline_exceeded",
+        ),
     ] {
         let running = store.serve_with(config, ApiConfig::default()).await;
         let reply = running.post(INFER, two_rows).await;
@@ -75,7 +79,9 @@ async fn connections_that_only_hold_on_are_closed() {
     let mut half_head = running.client().await;
     half_head.stream.write_all(b"POST /v2/models/m/infer HT").await.expect("writes");
     let mut half_body = running.client().await;
-    half_body.stream.write_all(format!("POST {INFER} HTTP/1.1\r\ncontent-length: 100\r\n\r\nabc").as_bytes())
+    half_body
+        .stream
+        .write_all(format!("POST {INFER} HTTP/1.1\r\ncontent-length: 100\r\n\r\nabc").as_bytes())
         .await
         .expect("writes");
     let mut half_open = running.client().await;

@@ -7,7 +7,8 @@ use crate::support::{Store, named, onnx, vector};
 fn check_category(answer: &Value, labels: &[&str]) {
     let probabilities = answer["probabilities"].as_object().expect("probabilities");
     assert_eq!(probabilities.keys().map(String::as_str).collect::<Vec<_>>(), labels);
-    let likeliest = probabilities.iter().max_by(|a, b| a.1.as_f64().partial_cmp(&b.1.as_f64()).expect("numbers"));
+    let likeliest =
+        probabilities.iter().max_by(|a, b| a.1.as_f64().partial_cmp(&b.1.as_f64()).expect("numbers"));
     assert_eq!(answer["label"], json!(likeliest.expect("one").0), "{answer}");
 }
 
@@ -30,10 +31,12 @@ async fn rows_by_name_get_named_answers() {
     let one = running.post("/predict", json!({ "input": rows[0] }).to_string()).await.json();
     check_category(&one["prediction"]["kind"], &["apple", "pear", "plum"]);
 
-    let wrong = running.post("/predict", json!({ "input": { "sise": 2, "<colour>": "red" } }).to_string()).await;
+    let wrong =
+        running.post("/predict", json!({ "input": { "sise": 2, "<colour>": "red" } }).to_string()).await;
     let told = wrong.failure(400, "invalid_argument");
     assert!(told.contains("sise") || told.contains("size"), "{told}");
-    let text = running.post("/predict", json!({ "input": { "size": "big", "<colour>": "red" } }).to_string()).await;
+    let text =
+        running.post("/predict", json!({ "input": { "size": "big", "<colour>": "red" } }).to_string()).await;
     assert!(text.failure(400, "invalid_argument").contains("size"));
     let empty = running.post("/v1/models/fruit:predict", r#"{"instances":[]}"#).await;
     assert_eq!(empty.failure(400, "invalid_argument"), "the request has no rows");
@@ -87,6 +90,9 @@ async fn the_short_form_needs_exactly_one_model() {
     assert_eq!(refused, "/predict needs exactly one served model, there are 2");
     assert_eq!(running.get("/v1/models").await.json(), json!({ "models": ["a", "b"] }));
     let status = running.get("/v1/models/a").await.json();
-    assert_eq!((&status["ready"], &status["model_version_status"][0]["state"]), (&json!(true), &json!("AVAILABLE")));
+    assert_eq!(
+        (&status["ready"], &status["model_version_status"][0]["state"]),
+        (&json!(true), &json!("AVAILABLE"))
+    );
     running.stop().await;
 }

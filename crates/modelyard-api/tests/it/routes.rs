@@ -64,7 +64,8 @@ async fn id_outputs_and_request_id_come_back() {
     let json = reply.json();
     assert_eq!((&json["id"], &json["model_version"]), (&json!("abc"), &json!("1")));
     assert_eq!(json["outputs"][0]["shape"], json!([3, 2]));
-    let other = client.send("GET", "/v2", &[("x-request-id", &"x".repeat(500))], b"").await.expect("an answer");
+    let other =
+        client.send("GET", "/v2", &[("x-request-id", &"x".repeat(500))], b"").await.expect("an answer");
     assert!(other.headers["x-request-id"].len() < 40, "a long id is replaced");
     running.stop().await;
 }
@@ -74,10 +75,15 @@ async fn wrong_requests_are_told_what_is_expected() {
     let store = Store::new().await;
     store.publish("digits", native(2, 2, 1)).await;
     let running = store.serve().await;
-    let infer = async |body: &str| running.post("/v2/models/digits/infer", body).await.failure(400, "invalid_argument");
+    let infer = async |body: &str| {
+        running.post("/v2/models/digits/infer", body).await.failure(400, "invalid_argument")
+    };
     let tensor = |fields: &str| format!(r#"{{"inputs":[{{{fields}}}]}}"#);
     for (fields, want) in [
-        (r#""name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]"#, "input \"x\" is not known; the model takes input"),
+        (
+            r#""name":"x","shape":[1,2],"datatype":"FP32","data":[1,2]"#,
+            "input \"x\" is not known; the model takes input",
+        ),
         (
             r#""name":"input","shape":[1,3],"datatype":"FP32","data":[1,2,3]"#,
             "input \"input\" has shape [1, 3], the model takes [-1, 2]",
@@ -95,7 +101,10 @@ async fn wrong_requests_are_told_what_is_expected() {
     }
     let nan_output = r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}],"outputs":[{"name":"y"}]}"#;
     assert_eq!(infer(nan_output).await, "output \"y\" is not known; the model gives output");
-    let deep = format!(r#"{{"inputs":[{{"name":"input","shape":[1,2],"datatype":"FP32","data":{}"#, "[".repeat(100_000));
+    let deep = format!(
+        r#"{{"inputs":[{{"name":"input","shape":[1,2],"datatype":"FP32","data":{}"#,
+        "[".repeat(100_000)
+    );
     assert!(infer(&deep).await.contains("recursion limit"));
 
     let unknown = running.post("/v2/models/digit/infer", "{}").await.failure(404, "not_found");
@@ -110,7 +119,8 @@ async fn wrong_requests_are_told_what_is_expected() {
     assert_eq!(method.headers["allow"], "POST");
     let mut client = running.client().await;
     let binary = [("inference-header-content-length", "10")];
-    let reply = client.send("POST", "/v2/models/digits/infer", &binary, b"0123456789").await.expect("an answer");
+    let reply =
+        client.send("POST", "/v2/models/digits/infer", &binary, b"0123456789").await.expect("an answer");
     assert_eq!(reply.failure(400, "invalid_argument"), "binary tensors are not taken");
     running.stop().await;
 }
@@ -162,7 +172,10 @@ async fn the_page_names_the_models_with_a_form_for_each() {
         assert!(page.text().contains(part), "{part} is not in\n{}", page.text());
     }
     assert!(!page.text().contains("<colour>"), "names are escaped");
-    assert_eq!(running.get("/assets/page.js").await.headers["content-type"], "text/javascript; charset=utf-8");
+    assert_eq!(
+        running.get("/assets/page.js").await.headers["content-type"],
+        "text/javascript; charset=utf-8"
+    );
     assert_eq!(running.get("/assets/page.css").await.status, 200);
     let head = running.client().await.send("HEAD", "/", &[], b"").await.expect("an answer");
     assert_eq!(head.status, 200);

@@ -68,7 +68,8 @@ pub(crate) fn named(seed: u64) -> Files {
         "inputs": [{ "name": "size", "kind": "number" }, { "name": "<colour>", "kind": "category", "column": "colour" }],
         "outputs": [{ "name": "kind", "kind": "category" }],
     });
-    let rows = "size,colour,kind\n1,red,apple\n2,green,pear\n3,red,plum\n4,green,apple\n5,red,pear\n6,green,plum\n";
+    let rows =
+        "size,colour,kind\n1,red,apple\n2,green,pear\n3,red,plum\n4,green,apple\n5,red,pear\n6,green,plum\n";
     with_pipeline(&spec, "rows.csv", rows, 3, seed)
 }
 
@@ -147,7 +148,8 @@ impl Store {
         let registry = Registry::open(self.folder.path(), Arc::new(RealClock)).await.expect("opens");
         let runtimes = Arc::new(Runtimes::detect(&RuntimeConfig::default()));
         let only: Option<Vec<ModelName>> = None;
-        let server = Server::start(registry, runtimes, serve, Arc::new(RealClock), only).await.expect("starts");
+        let server =
+            Server::start(registry, runtimes, serve, Arc::new(RealClock), only).await.expect("starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -236,7 +238,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Reply> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             write!(head, "{name}: {value}\r\n").expect("writes to a string");
         }
@@ -285,6 +288,7 @@ impl Client {
 
 /// An inference request of one row of this width, all values alike.
 pub(crate) fn infer_body(width: usize, value: f32) -> String {
-    let input = json!({ "name": "input", "shape": [1, width], "datatype": "FP32", "data": vec![value; width] });
+    let input =
+        json!({ "name": "input", "shape": [1, width], "datatype": "FP32", "data": vec![value; width] });
     json!({ "inputs": [input] }).to_string()
 }
