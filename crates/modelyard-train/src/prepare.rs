@@ -71,7 +71,9 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| at_last_layer(project, Problem::new(error.to_string()).hint_from(error.hint())))?;
     let loss = loss(project, width);
     let mut warnings = pipeline.warnings().to_vec();
-    let problems = rows_fit(project, &pipeline, &parts, &mut warnings);
+    let mut problems = rows_fit(project, &pipeline, &parts, &mut warnings);
+    problems.extend(loss_fits(project, &loss));
+    problems.extend(answers_among_inputs(project, &dataset));
     if !problems.is_empty() {
         return Err(TrainError::misfit(problems));
     }
@@ -211,6 +213,47 @@ fn loss(project: &Project, width: usize) -> LossSpec {
         }
     }
     loss
+}
+
+/// Why a loss cannot compare what the outputs hold.
+fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
+    let for_category = matches!(loss, LossSpec::CrossEntropy(_) | LossSpec::BinaryCrossEntropy(_));
+    let output = &project.pipeline().outputs[0];
+    let problem = match (for_category, output.kind) {
+        (false, OutputKind::Category) => Problem::new(format!(
+            "the loss `{}` compares numbers, and output `{}` is a category",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"cross_entropy\""),
+        (true, OutputKind::Number) => Problem::new(format!(
+            "the loss `{}` is for a category, and output `{}` is a number",
+            loss.name(),
+            output.name
+        ))
+        .hint("use mse, mae or huber"),
+        _ => return None,
+    };
+    Some(project.complain("training.loss", Target::Value, problem))
+}
+
+/// Vectors that take in an output's column: the network would only learn to copy the answer.
+fn answers_among_inputs(project: &Project, dataset: &Dataset) -> Vec<Diagnostic> {
+    let spec = project.pipeline();
+    let mut problems = Vec::new();
+    for output in &spec.outputs {
+        let answer = output.column.as_ref().unwrap_or(&output.name);
+        for (i, input) in spec.inputs.iter().enumerate() {
+            let column = dataset.columns().iter().find(|column| *column.name == *input.name);
+            if column.is_some_and(|column| column.members.contains(answer)) {
+                let problem =
+                    Problem::new(format!("the column {answer:?} is an output and cannot be an input too"))
+                        .hint("name the columns so that they leave it out");
+                problems.push(project.complain(&format!("inputs[{i}].columns"), Target::Value, problem));
+            }
+        }
+    }
+    problems
 }
 
 /// Whether the number of rows in each part, and the classes, fit the settings.

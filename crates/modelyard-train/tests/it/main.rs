@@ -1,0 +1,7 @@
+//! Projects from file to package, through the public doors.
+
+mod bad_data;
+mod examples;
+mod generated;
+mod support;
+mod training;
