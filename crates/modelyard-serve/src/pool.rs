@@ -165,10 +165,7 @@ impl Core {
     }
 
     /// Queues a request, and runs the next batch at once where that is short work.
-    fn submit(
-        self: &Arc<Self>,
-        work: Work,
-    ) -> Result<(Ticket, oneshot::Receiver<Outputs>), ServeError> {
+    fn submit(self: &Arc<Self>, work: Work) -> Result<(Ticket, oneshot::Receiver<Outputs>), ServeError> {
         let Work { inputs, rows, shape, deadline } = work;
         let (reply, answer) = oneshot::channel();
         let now = self.clock.now();
@@ -276,9 +273,7 @@ impl Core {
             }
             state.threads_idle += 1;
             state = match wait {
-                Some(wait) => {
-                    self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(wait) => self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
             state.threads_idle -= 1;

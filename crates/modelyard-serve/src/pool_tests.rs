@@ -199,7 +199,10 @@ async fn expired_requests_are_told_and_never_run() {
     let bench = bench(true, 100);
     let running = bench.send([1, 1], 0.0);
     assert_eq!(bench.began.recv(), Ok(1));
-    assert_eq!(kind(bench.pool.run(bench.work([1, 1], 1.0, Duration::ZERO)).await), ErrorKind::DeadlineExceeded);
+    assert_eq!(
+        kind(bench.pool.run(bench.work([1, 1], 1.0, Duration::ZERO)).await),
+        ErrorKind::DeadlineExceeded
+    );
     let late = bench.pool.core.submit(bench.work([1, 1], 2.0, Duration::from_secs(5))).expect("room").1;
     bench.clock.0.store(6_000_000, Ordering::SeqCst);
     bench.open.send(()).expect("the session waits");

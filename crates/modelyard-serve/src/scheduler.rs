@@ -181,7 +181,9 @@ impl<S: PartialEq, T> Scheduler<S, T> {
     /// Drops a request that still waits, where its caller went away. None where it is gone already.
     pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
         for group in &mut self.groups {
-            let Ok(at) = group.queue.binary_search_by_key(&ticket, |waiting| waiting.ticket) else { continue };
+            let Ok(at) = group.queue.binary_search_by_key(&ticket, |waiting| waiting.ticket) else {
+                continue;
+            };
             let waiting = group.queue.remove(at)?;
             group.rows -= waiting.rows;
             self.queued_rows -= waiting.rows;

@@ -119,7 +119,8 @@ fn simulate(seed: u64, steps: u32, limits: Limits) {
                 next_work += 1;
             }
             5 => {
-                let Some((&work, known)) = waiting.iter().nth(dice.roll(1 + waiting.len() as u64) as usize) else {
+                let Some((&work, known)) = waiting.iter().nth(dice.roll(1 + waiting.len() as u64) as usize)
+                else {
                     continue;
                 };
                 let cancelled = scheduler.cancel(known.ticket);
@@ -169,17 +170,26 @@ fn check_next(
                 .iter()
                 .map(|m| waiting.remove(&m.work).unwrap_or_else(|| panic!("{context}: {m:?} doubled")))
                 .collect();
-            assert!(!taken.is_empty() && taken.iter().all(|k| k.shape == taken[0].shape), "{context}: shapes");
+            assert!(
+                !taken.is_empty() && taken.iter().all(|k| k.shape == taken[0].shape),
+                "{context}: shapes"
+            );
             assert!(taken.windows(2).all(|w| w[0].ticket < w[1].ticket), "{context}: order");
             assert!(taken.iter().all(|k| k.deadline > now), "{context}: an expired one was run");
             assert_eq!(batch.rows, taken.iter().map(|k| k.rows).sum::<usize>(), "{context}: rows");
             assert!(batch.rows <= limits.batch_rows_max || taken.len() == 1, "{context}: too large");
-            let swapped = batch.members.iter().zip(&taken).any(|(m, k)| m.ticket != k.ticket || m.rows != k.rows);
+            let swapped =
+                batch.members.iter().zip(&taken).any(|(m, k)| m.ticket != k.ticket || m.rows != k.rows);
             assert!(!swapped, "{context}: swapped");
             let rest = waiting.values().filter(|k| k.shape == taken[0].shape && k.deadline > now);
-            assert!(rest.map(|k| k.ticket).min().is_none_or(|t| t > taken[0].ticket), "{context}: not the oldest");
+            assert!(
+                rest.map(|k| k.ticket).min().is_none_or(|t| t > taken[0].ticket),
+                "{context}: not the oldest"
+            );
         }
-        Next::WaitUntil(at) => assert!(at > now && scheduler.queued_rows() > 0, "{context}: a wait for nothing"),
+        Next::WaitUntil(at) => {
+            assert!(at > now && scheduler.queued_rows() > 0, "{context}: a wait for nothing")
+        }
         Next::Idle => {
             assert!(waiting.values().all(|k| k.deadline <= now), "{context}: idle, yet one is waiting");
             assert_eq!(scheduler.queued_rows(), 0, "{context}");

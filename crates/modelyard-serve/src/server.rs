@@ -320,8 +320,10 @@ impl Server {
             Some(VersionSelector::Alias(alias)) => route.aliases.get(alias).copied(),
             Some(VersionSelector::Number(number)) => Some(*number),
         };
-        let unknown =
-            |selector: &VersionSelector| ServeError::UnknownVersion { model: name.clone(), selector: selector.clone() };
+        let unknown = |selector: &VersionSelector| ServeError::UnknownVersion {
+            model: name.clone(),
+            selector: selector.clone(),
+        };
         let Some(number) = number else {
             return Err(unknown(selector.expect("none returned above")));
         };
