@@ -62,3 +62,20 @@ impl Op for ActivationOp {
         activation::back(self.activation, tape.output, before, d_input, self.width);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        for activation in Activation::ALL {
+            let layer = LayerSpec::Activation(ActivationLayer { activation });
+            contract::check(&layer, &[19]);
+            contract::check(&layer, &[3, 2, 4]);
+            contract::check_inference(&layer, &[3, 2, 4]);
+        }
+    }
+}

@@ -81,3 +81,32 @@ impl Op for AvgPoolOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        let same = AvgPool2d { padding: Padding::Same, ..AvgPool2d::default() };
+        let overlapping = AvgPool2d {
+            pool_size: Size2d::Rectangle([3, 2]),
+            strides: Some(Size2d::Square(1)),
+            padding: Padding::Same,
+        };
+        for pool in [AvgPool2d::default(), same, overlapping] {
+            for input in [[4, 6, 3], [5, 7, 1]] {
+                contract::check(&LayerSpec::AvgPool2d(pool.clone()), &input);
+                contract::check_inference(&LayerSpec::AvgPool2d(pool.clone()), &input);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let layer = LayerSpec::AvgPool2d(AvgPool2d::default());
+        contract::check_error(layer, &[9], "takes an image", "image layers before flatten");
+    }
+}

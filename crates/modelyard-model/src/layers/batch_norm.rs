@@ -300,3 +300,23 @@ impl Kernel for InputDelta<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        contract::check(&LayerSpec::BatchNorm(BatchNorm::default()), &[4]);
+        contract::check(&LayerSpec::BatchNorm(BatchNorm::default()), &[3, 2, 5]);
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_said() {
+        let norm = |momentum, epsilon| LayerSpec::BatchNorm(BatchNorm { momentum, epsilon });
+        contract::check_error(norm(1.5, 1e-3), &[3], "momentum must be between 0 and 1", "");
+        contract::check_error(norm(0.9, 0.0), &[3], "epsilon must be above 0", "");
+    }
+}

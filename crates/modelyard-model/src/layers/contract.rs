@@ -1,1 +1,158 @@
+//! What every layer must pass: finite differences for weights and inputs, the same answers in training and
+//! inference, a round trip through its configuration, and errors for shapes that it cannot take.
 
+use super::{LayerSpec, Role};
+use crate::NetworkSpec;
+use crate::kernels::product::Parallelism;
+use crate::op::{Op, Pass, Place, Purpose, Tape};
+use crate::rng::Rng;
+
+/// One layer alone, with random weights and inputs.
+struct Bench {
+    op: Box<dyn Op>,
+    parameters: Vec<f32>,
+    state: Vec<f32>,
+    input: Vec<f32>,
+    /// The loss is the sum of outputs times these.
+    factors: Vec<f32>,
+    output: Vec<f32>,
+    rows: usize,
+}
+
+const ROWS: usize = 3;
+
+impl Bench {
+    fn new(layer: &LayerSpec, input: &[usize], purpose: Purpose) -> Self {
+        let spec = NetworkSpec { input: input.to_vec(), layers: vec![layer.clone()] };
+        let layout = spec.layout().expect("the layer takes this shape");
+        let place = Place {
+            input,
+            weights: &layout.layers[0].places,
+            rows_max: ROWS,
+            purpose,
+            pooled: false,
+            index: 0,
+        };
+        let op = layer.layer().plan(&place).expect("the layer computes something");
+        let mut rng = Rng::new(5);
+        let mut random = |len: usize| (0..len).map(|_| rng.normal()).collect::<Vec<f32>>();
+        let output_len = ROWS * layout.output.iter().product::<usize>();
+        Self {
+            op,
+            parameters: random(layout.trained_len),
+            state: random(layout.state_len).into_iter().map(|x| 0.5 + x.abs()).collect(),
+            input: random(ROWS * input.iter().product::<usize>()),
+            factors: random(output_len),
+            output: vec![f32::NAN; output_len],
+            rows: ROWS,
+        }
+    }
+
+    fn run<T>(&mut self, then: impl FnOnce(&mut dyn Op, &Pass<'_>, &mut [f32], &[f32], &[f32]) -> T) -> T {
+        let pass = Pass {
+            parameters: &self.parameters,
+            state: &self.state,
+            rows: self.rows,
+            rows_total: self.rows,
+            first_row: 0,
+            key: 9,
+            parallelism: Parallelism::Single,
+        };
+        then(self.op.as_mut(), &pass, &mut self.output, &self.input, &self.factors)
+    }
+
+    fn loss(&mut self) -> f64 {
+        self.run(|op, pass, output, input, factors| {
+            op.gather(pass, input, None);
+            op.forward(pass, input, output);
+            output.iter().zip(factors).map(|(&y, &r)| f64::from(y) * f64::from(r)).sum()
+        })
+    }
+
+    /// The derivatives by the weights and by the inputs.
+    fn backward(&mut self) -> (Vec<f32>, Vec<f32>) {
+        self.loss();
+        self.run(|op, pass, output, input, factors| {
+            op.gather(pass, input, Some(factors));
+            let (mut gradients, mut d_input) =
+                (vec![f32::NAN; pass.parameters.len()], vec![f32::NAN; input.len()]);
+            let mut d_output = factors.to_vec();
+            let tape = Tape {
+                input,
+                output,
+                d_output: &mut d_output,
+                d_input: Some(&mut d_input),
+                gradients: &mut gradients,
+            };
+            op.backward(pass, tape);
+            (gradients, d_input)
+        })
+    }
+
+    /// Compares one derivative with both one-sided differences; where those disagree there is a kink.
+    fn check_slope(&mut self, what: &str, at: usize, slope: f32, value: fn(&mut Self) -> &mut Vec<f32>) {
+        let step = 2e-3;
+        let start = value(self)[at];
+        let middle = self.loss();
+        value(self)[at] = start + step;
+        let above = self.loss();
+        value(self)[at] = start - step;
+        let below = self.loss();
+        value(self)[at] = start;
+        let step = f64::from(step);
+        let (right, left) = ((above - middle) / step, (middle - below) / step);
+        let (measured, slope) = ((right + left) / 2.0, f64::from(slope));
+        let tolerance = 1e-2 * (1.0 + measured.abs());
+        if (right - left).abs() < 4.0 * tolerance {
+            assert!(
+                (measured - slope).abs() < tolerance,
+                "{what} {at}: measured {measured}, computed {slope}"
+            );
+        }
+    }
+}
+
+/// Checks a layer on an input shape that it takes.
+pub(crate) fn check(layer: &LayerSpec, input: &[usize]) {
+    check_round_trip(layer);
+    let mut bench = Bench::new(layer, input, Purpose::Training);
+    let (gradients, d_input) = bench.backward();
+    let spec = NetworkSpec { input: input.to_vec(), layers: vec![layer.clone()] };
+    let layout = spec.layout().expect("the layer takes this shape");
+    for (parameter, place) in layout.layers[0].parameters.iter().zip(&layout.layers[0].places) {
+        let stride = (place.len() / 40).max(1);
+        for at in place.clone().step_by(stride).filter(|_| parameter.role == Role::Trained) {
+            bench.check_slope(parameter.name, at, gradients[at], |bench| &mut bench.parameters);
+        }
+    }
+    let stride = (d_input.len() / 120).max(1);
+    for at in (0..d_input.len()).step_by(stride) {
+        bench.check_slope("input", at, d_input[at], |bench| &mut bench.input);
+    }
+}
+
+/// Checks that inference gives what training's forward pass gives, for layers without randomness or memory.
+pub(crate) fn check_inference(layer: &LayerSpec, input: &[usize]) {
+    let mut training = Bench::new(layer, input, Purpose::Training);
+    let mut inference = Bench::new(layer, input, Purpose::Inference);
+    assert_eq!(training.loss(), inference.loss(), "{layer:?}");
+    assert_eq!(training.output, inference.output, "{layer:?}");
+}
+
+fn check_round_trip(layer: &LayerSpec) {
+    let json = serde_json::to_value(layer).expect("a layer is written");
+    assert_eq!(json["type"], layer.kind());
+    assert_eq!(&serde_json::from_value::<LayerSpec>(json.clone()).expect("and read"), layer);
+    let mut unknown = json;
+    unknown["unitz"] = 3.into();
+    let error =
+        serde_json::from_value::<LayerSpec>(unknown).expect_err("unknown keys are refused").to_string();
+    assert!(error.contains("unknown field `unitz`"), "{error}");
+}
+
+/// Checks the error that a layer gives for a shape or settings that cannot be.
+pub(crate) fn check_error(layer: LayerSpec, input: &[usize], wanted: &str, hint: &str) {
+    let error = NetworkSpec { input: input.to_vec(), layers: vec![layer] }.shapes().expect_err(wanted);
+    assert!(error.to_string().contains(wanted), "{error}");
+    assert!(error.hint().unwrap_or_default().contains(hint), "{:?}", error.hint());
+}

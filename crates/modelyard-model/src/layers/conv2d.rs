@@ -262,3 +262,105 @@ impl Op for Conv2dOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::contract;
+    use crate::rng::Rng;
+    use crate::{Forward, LayerSpec, Network, NetworkSpec};
+    use std::sync::Arc;
+
+    fn kinds() -> Vec<Conv2d> {
+        let base = Conv2d::new(4, 3, None);
+        vec![
+            base.clone(),
+            Conv2d { activation: Some(Activation::Relu), ..base.clone() },
+            Conv2d { activation: Some(Activation::Gelu), padding: Padding::Same, ..base.clone() },
+            Conv2d { strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
+            Conv2d {
+                strides: Size2d::Rectangle([2, 3]),
+                kernel_size: Size2d::Rectangle([2, 4]),
+                ..base.clone()
+            },
+            Conv2d { kernel_size: Size2d::Square(1), activation: Some(Activation::Softmax), ..base.clone() },
+            Conv2d { kernel_size: Size2d::Square(1), strides: Size2d::Square(2), ..base.clone() },
+            Conv2d { kernel_size: Size2d::Square(5), padding: Padding::Same, use_bias: false, ..base },
+        ]
+    }
+
+    #[test]
+    fn contract() {
+        for conv in kinds() {
+            for input in [[7, 6, 2], [5, 5, 1], [6, 7, 3]] {
+                contract::check(&LayerSpec::Conv2d(conv.clone()), &input);
+                contract::check_inference(&LayerSpec::Conv2d(conv.clone()), &input);
+            }
+        }
+    }
+
+    /// The definition, without any cleverness.
+    fn by_definition(
+        conv: &Conv2d,
+        input: &[usize],
+        image: &[f32],
+        kernel: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
+        let window = conv.window(input).expect("it fits");
+        let (rows, columns, channels) = (window.rows, window.columns, window.channels);
+        let mut output = Vec::new();
+        for (y, x) in (0..rows.output).flat_map(|y| (0..columns.output).map(move |x| (y, x))) {
+            for filter in 0..conv.filters {
+                let mut sum = f64::from(bias[filter]);
+                for (ky, kx) in rows.inside(y).flat_map(|ky| columns.inside(x).map(move |kx| (ky, kx))) {
+                    for channel in 0..channels {
+                        let at =
+                            (rows.source(y, ky) * columns.input + columns.source(x, kx)) * channels + channel;
+                        let tap = ((ky * columns.size + kx) * channels + channel) * conv.filters + filter;
+                        sum += f64::from(image[at]) * f64::from(kernel[tap]);
+                    }
+                }
+                output.push(sum as f32);
+            }
+        }
+        output
+    }
+
+    #[test]
+    fn answers_as_the_definition_says_in_every_block() {
+        for conv in kinds().into_iter().filter(|conv| conv.activation.is_none() && conv.use_bias) {
+            let input = vec![41, 38, 9];
+            let layers = vec![LayerSpec::Conv2d(conv.clone())];
+            let network = Network::init(NetworkSpec { input: input.clone(), layers }, 3).expect("it fits");
+            let mut rng = Rng::new(1);
+            let len: usize = input.iter().product();
+            let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
+            let mut outputs = Vec::new();
+            Forward::new(&Arc::new(network.clone())).run(&images, 5, &mut outputs).expect("five images");
+            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+            let wanted =
+                images.chunks(len).flat_map(|image| by_definition(&conv, &input, image, kernel, bias));
+            for (got, wanted) in outputs.iter().zip(wanted) {
+                assert!((got - wanted).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let conv = |size| LayerSpec::Conv2d(Conv2d::new(4, size, None));
+        contract::check_error(
+            conv(3),
+            &[12],
+            "takes an image [height, width, channels]",
+            "image layers before",
+        );
+        contract::check_error(conv(3), &[28, 28], "but the input gives [28, 28]", "[28, 28, 1]");
+        contract::check_error(conv(5), &[4, 9, 1], "an image of at least [5, 5, …]", "smaller kernel_size");
+        contract::check_error(conv(0), &[4, 9, 1], "kernel_size must be at least 1", "");
+        contract::check_error(conv(1 << 40), &[4, 9, 1], "kernel_size", "");
+        let none = Conv2d { strides: Size2d::Square(0), ..Conv2d::new(4, 3, None) };
+        contract::check_error(LayerSpec::Conv2d(none), &[4, 9, 1], "strides must be at least 1", "");
+    }
+}

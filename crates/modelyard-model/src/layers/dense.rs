@@ -137,3 +137,33 @@ impl Op for DenseOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        for activation in [None].into_iter().chain(Activation::ALL.map(Some)) {
+            let layer = LayerSpec::Dense(Dense::new(5, activation));
+            contract::check(&layer, &[7]);
+            contract::check_inference(&layer, &[7]);
+        }
+        contract::check(&LayerSpec::Dense(Dense { use_bias: false, ..Dense::new(3, None) }), &[4]);
+        contract::check_inference(&LayerSpec::Dense(Dense::new(70, Some(Activation::Relu))), &[33]);
+    }
+
+    #[test]
+    fn images_need_a_flatten_layer() {
+        let layer = LayerSpec::Dense(Dense::new(5, None));
+        contract::check_error(
+            layer,
+            &[4, 4, 1],
+            "takes one row of values [features], but the input",
+            "flatten",
+        );
+        contract::check_error(LayerSpec::Dense(Dense::new(0, None)), &[4], "units must be at least 1", "");
+    }
+}

@@ -106,3 +106,58 @@ impl Kernel for Mask<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::kernels::product::Parallelism;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        contract::check(&LayerSpec::Dropout(Dropout { rate: 0.4 }), &[50]);
+        contract::check(&LayerSpec::Dropout(Dropout { rate: 0.2 }), &[4, 4, 3]);
+    }
+
+    fn mask(key: u64, first_row: usize, rows: usize) -> Vec<f32> {
+        let pass = Pass {
+            parameters: &[],
+            state: &[],
+            rows,
+            rows_total: 100,
+            first_row,
+            key,
+            parallelism: Parallelism::Single,
+        };
+        let place = Place {
+            input: &[50],
+            weights: &[],
+            rows_max: 100,
+            purpose: Purpose::Training,
+            pooled: false,
+            index: 2,
+        };
+        let mut op = Dropout { rate: 0.3 }.plan(&place).expect("a rate above 0");
+        let mut output = vec![0.0; rows * 50];
+        op.forward(&pass, &vec![1.0; rows * 50], &mut output);
+        output
+    }
+
+    #[test]
+    fn the_share_is_right_and_masks_do_not_depend_on_sharding() {
+        let whole = mask(1, 0, 100);
+        let dropped = whole.iter().filter(|&&x| x == 0.0).count() as f64 / 5000.0;
+        assert!((dropped - 0.3).abs() < 0.02, "{dropped}");
+        assert!(whole.iter().all(|&x| x == 0.0 || (x - 1.0 / 0.7).abs() < 1e-6));
+        assert_eq!(whole[40 * 50..], mask(1, 40, 60));
+        assert_ne!(whole, mask(2, 0, 100));
+    }
+
+    #[test]
+    fn rates_that_cannot_be_are_said() {
+        for rate in [-0.1, 1.0, f32::NAN] {
+            contract::check_error(LayerSpec::Dropout(Dropout { rate }), &[3], "rate must be at least 0", "");
+        }
+    }
+}

@@ -95,3 +95,33 @@ impl Op for MaxPoolOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LayerSpec;
+    use crate::layers::contract;
+
+    #[test]
+    fn contract() {
+        let same = MaxPool2d { padding: Padding::Same, ..MaxPool2d::default() };
+        let overlapping = MaxPool2d {
+            pool_size: Size2d::Rectangle([3, 2]),
+            strides: Some(Size2d::Square(1)),
+            padding: Padding::Same,
+        };
+        for pool in [MaxPool2d::default(), same, overlapping] {
+            for input in [[4, 6, 3], [5, 7, 1]] {
+                contract::check(&LayerSpec::MaxPool2d(pool.clone()), &input);
+                contract::check_inference(&LayerSpec::MaxPool2d(pool.clone()), &input);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let layer = LayerSpec::MaxPool2d(MaxPool2d::default());
+        contract::check_error(layer.clone(), &[9], "takes an image", "image layers before flatten");
+        contract::check_error(layer, &[1, 9, 2], "an image of at least [2, 2, …] for its pool_size", "same");
+    }
+}

@@ -1,0 +1,141 @@
+//! Whole networks against finite differences: what one step of plain gradient descent does to each weight is
+//! compared with how the loss changes when that weight is moved.
+
+use modelyard_model::{
+    Activation, BinaryCrossEntropy, Conv2d, CrossEntropy, Engine, EngineConfig, Flatten, Huber, LayerSpec,
+    LossSpec, MaxPool2d, MeanAbsoluteError, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Padding,
+    Sgd, Targets,
+};
+use safetensors::SafeTensors;
+
+use crate::{config, dense, network, random};
+
+/// All weights of a network by name.
+fn weights(network: &Network) -> Vec<(String, Vec<f32>)> {
+    let bytes = network.weights_safetensors();
+    let tensors = SafeTensors::deserialize(&bytes).expect("our own bytes");
+    let floats =
+        |data: &[u8]| data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().expect("four"))).collect();
+    let mut all: Vec<_> =
+        tensors.iter().map(|(name, tensor)| (name.to_owned(), floats(tensor.data()))).collect();
+    all.sort_by(|a: &(String, Vec<f32>), b| a.0.cmp(&b.0));
+    all
+}
+
+/// The same network with one weight moved.
+fn moved(start: &Network, name: &str, at: usize, by: f32) -> Network {
+    let bytes = start.weights_safetensors();
+    let tensors = SafeTensors::deserialize(&bytes).expect("our own bytes");
+    let offset = tensors.tensor(name).expect("it is there").data().as_ptr() as usize
+        - bytes.as_ptr() as usize
+        + 4 * at;
+    let mut bytes = bytes.clone();
+    let value = f32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four")) + by;
+    bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    Network::from_parts(start.network_json().as_bytes(), &bytes).expect("only a value changed")
+}
+
+fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, rows: usize) {
+    let start = Network::init(spec.clone(), 11).expect("the network can be");
+    let inputs = random(rows * spec.input.iter().product::<usize>(), 3);
+    let row_weights: Vec<f32> = (0..rows).map(|row| 0.5 + (row % 3) as f32).collect();
+    let optimizer = OptimizerSpec::Sgd(Sgd { learning_rate: 1.0, ..Sgd::default() });
+    let config = EngineConfig { optimizer, ..config(loss.clone(), 1, rows) };
+    let loss_at = |network: &Network| {
+        let mut engine = Engine::new(network.clone(), config.clone()).expect("the settings are right");
+        let mut outputs = Vec::new();
+        engine.forward(&inputs, rows, &mut outputs).expect("the lengths are right");
+        engine.loss_of(&outputs, targets, Some(&row_weights)).expect("the targets are right")
+    };
+    let mut engine = Engine::new(start.clone(), config.clone()).expect("the settings are right");
+    let step = engine.step(&inputs, targets, Some(&row_weights)).expect("the mini-batch is right");
+    let again = loss_at(&start);
+    assert!(
+        (step.loss - again).abs() < 1e-4 * (1.0 + again),
+        "training says {}, validation {again}",
+        step.loss
+    );
+    let after = weights(&engine.network());
+    for ((name, before), (_, after)) in weights(&start).into_iter().zip(after) {
+        for at in (0..before.len()).step_by((before.len() / 12).max(1)) {
+            let slope = before[at] - after[at];
+            let h = 4e-3;
+            let (right, middle, left) =
+                (loss_at(&moved(&start, &name, at, h)), again, loss_at(&moved(&start, &name, at, -h)));
+            let measured = (right - left) / (2.0 * h);
+            let tolerance = 2e-3 + 2e-2 * measured.abs();
+            let kink = ((right - middle) - (middle - left)).abs() / h > 4.0 * tolerance;
+            assert!(
+                kink || (slope - measured).abs() < tolerance,
+                "{} {name} {at}: step moved by {slope}, measured {measured}",
+                loss.name()
+            );
+        }
+    }
+}
+
+fn values(len: usize) -> Vec<f32> {
+    random(len, 8)
+}
+
+#[test]
+fn regression_losses() {
+    let spec = || network(&[5], vec![dense(7, Some(Activation::Tanh)), dense(3, None)]);
+    let values = values(30);
+    for loss in [
+        LossSpec::MeanSquaredError(MeanSquaredError {}),
+        LossSpec::MeanAbsoluteError(MeanAbsoluteError {}),
+        LossSpec::Huber(Huber { delta: 0.7 }),
+    ] {
+        check(spec(), loss, Targets::Values(&values), 10);
+    }
+    // Without a fused loss a trailing activation is an operation like any other.
+    let spec = network(&[5], vec![dense(3, Some(Activation::Softmax))]);
+    check(spec, LossSpec::MeanSquaredError(MeanSquaredError {}), Targets::Values(&values), 10);
+}
+
+#[test]
+fn cross_entropies_from_logits_and_through_softmax() {
+    let classes = [0, 2, 1, 1, 0, 2, 2, 1];
+    let shares: Vec<f32> = values(24)
+        .chunks(3)
+        .flat_map(|row| {
+            let sum: f32 = row.iter().map(|x| x.abs()).sum();
+            row.iter().map(move |x| x.abs() / sum).collect::<Vec<_>>()
+        })
+        .collect();
+    for label_smoothing in [0.0, 0.2] {
+        for last in [None, Some(Activation::Softmax)] {
+            let spec = network(&[6], vec![dense(5, Some(Activation::Silu)), dense(3, last)]);
+            let loss = LossSpec::CrossEntropy(CrossEntropy { label_smoothing });
+            check(spec.clone(), loss.clone(), Targets::Classes(&classes), 8);
+            check(spec, loss, Targets::Values(&shares), 8);
+        }
+        for last in [None, Some(Activation::Sigmoid)] {
+            let loss = LossSpec::BinaryCrossEntropy(BinaryCrossEntropy { label_smoothing });
+            let yes_or_no: Vec<u32> = classes.iter().map(|class| class % 2).collect();
+            let spec = network(&[6], vec![dense(5, Some(Activation::Elu)), dense(1, last)]);
+            check(spec, loss.clone(), Targets::Classes(&yes_or_no), 8);
+            let spec = network(&[6], vec![dense(5, Some(Activation::Elu)), dense(3, last)]);
+            check(spec, loss, Targets::Values(&shares), 8);
+        }
+    }
+}
+
+#[test]
+fn convolutions_with_the_pooling_inside() {
+    let loss = || LossSpec::CrossEntropy(CrossEntropy::default());
+    let classes = [0, 1, 2, 0, 2];
+    for (activation, padding) in [
+        (Some(Activation::Relu), Padding::Valid),
+        (Some(Activation::Sigmoid), Padding::Same),
+        (Some(Activation::Gelu), Padding::Valid),
+        (None, Padding::Same),
+    ] {
+        let conv = |filters| LayerSpec::Conv2d(Conv2d { padding, ..Conv2d::new(filters, 3, activation) });
+        let pool = || LayerSpec::MaxPool2d(MaxPool2d::default());
+        let flatten = LayerSpec::Flatten(Flatten {});
+        let layers = vec![conv(3), pool(), conv(4), pool(), flatten, dense(3, Some(Activation::Softmax))];
+        check(network(&[12, 11, 1], layers), loss(), Targets::Classes(&classes), 5);
+    }
+}
