@@ -204,9 +204,7 @@ fn check_graph<'a>(graph: &'a GraphProto, around: &Wide<'a>) -> Result<(), Runti
     for node in &graph.node {
         let reads_wide = wide_data_inputs(node).any(|name| wide.contains(name));
         let casts = node.op_type == "Cast" && cast_target(node) == Some(ElementType::Int64);
-        if node.op_type == "Cast" {
-            check_cast(node)?;
-        }
+        check_node(node)?;
         if reads_wide && is_arithmetic(&node.op_type) {
             return Err(refused(format!("it computes {} of 64-bit integers in 32 bits", node.op_type)));
         }
@@ -296,6 +294,20 @@ fn is_arithmetic(operator: &str) -> bool {
         "Sum",
     ];
     ARITHMETIC.contains(&operator)
+}
+
+/// Attributes that ONNX lets a file leave out and rten does not.
+fn check_node(node: &NodeProto) -> Result<(), RuntimeError> {
+    let needs = match node.op_type.as_str() {
+        "Cast" => return check_cast(node),
+        "MaxPool" | "AveragePool" => "strides",
+        "Conv" | "ConvTranspose" => "kernel_shape",
+        _ => return Ok(()),
+    };
+    if node.attribute.iter().any(|attribute| attribute.name == needs) {
+        return Ok(());
+    }
+    Err(refused(format!("it does not run {} where the attribute {needs} is left out", node.op_type)))
 }
 
 fn cast_target(node: &NodeProto) -> Option<ElementType> {

@@ -77,7 +77,8 @@ fn products_windows_and_normalisation_answer_as_specified() {
         vec![AttributeProto::ints("kernel_shape", &[2, 2])],
     );
     check("Conv", &conv, (&[1, 1, 3, 3], pixels.clone().into()), (&[1, 1, 2, 2], vec![6.0f32; 4].into()));
-    let window = || vec![AttributeProto::ints("kernel_shape", &[2, 2])];
+    let window =
+        || vec![AttributeProto::ints("kernel_shape", &[2, 2]), AttributeProto::ints("strides", &[1, 1])];
     let max = one_node("MaxPool", (F32, &image), (F32, 4), &[], window());
     let want = vec![5.0f32, 6.0, 8.0, 9.0];
     check("MaxPool", &max, (&[1, 1, 3, 3], pixels.clone().into()), (&[1, 1, 2, 2], want.into()));
@@ -212,20 +213,16 @@ fn inputs_that_do_not_fit_are_errors_and_the_session_stays_usable() {
 #[test]
 fn rten_refuses_by_name_what_it_would_answer_wrongly() {
     let rten = runtimes().by_name("rten").expect("it is always there");
-    let i8_image = [ANY, Dim::Fixed(1), Dim::Fixed(3), Dim::Fixed(3)];
+    let image = [ANY, Dim::Fixed(1), Dim::Fixed(3), Dim::Fixed(3)];
     let refused = |onnx: &[u8], word: &str| {
         let error = rten.check(&files(onnx)).expect_err(word);
         assert!(error.to_string().contains(word), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("pip install onnxruntime")), "{error:?}");
     };
-    refused(
-        &one_node("ConvInteger", (DataType::U8, &i8_image), (DataType::I32, 4), &[], vec![]),
-        "ConvInteger",
-    );
-    refused(
-        &one_node("QLinearConv", (DataType::U8, &i8_image), (DataType::U8, 4), &[], vec![]),
-        "QLinearConv",
-    );
+    refused(&one_node("ConvInteger", (DataType::U8, &image), (DataType::I32, 4), &[], vec![]), "ConvInteger");
+    refused(&one_node("QLinearConv", (DataType::U8, &image), (DataType::U8, 4), &[], vec![]), "QLinearConv");
+    let no_strides = vec![AttributeProto::ints("kernel_shape", &[2, 2])];
+    refused(&one_node("MaxPool", (F32, &image), (F32, 4), &[], no_strides), "strides");
     refused(&one_node("ai.onnx.ml::Scaler", (F32, &[ANY]), (F32, 1), &[], vec![]), "ai.onnx.ml::Scaler");
     refused(&one_node("Identity", (DataType::F64, &[ANY]), (DataType::F64, 1), &[], vec![]), "FP64");
     let mut old = GraphBuilder::new("old");
