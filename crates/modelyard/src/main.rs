@@ -1,2 +1,45 @@
-//! The binary.
-fn main() {}
+//! The binary: reads the command line, the environment and the clock, wires the floors below together,
+//! and turns every failure into one message and one documented exit code.
+
+mod cli;
+mod clock;
+
+mod curl;
+mod failure;
+mod files;
+mod logging;
+mod onnxruntime;
+mod output;
+mod progress;
+mod live;
+mod report;
+mod example;
+mod serving;
+mod signals;
+mod table;
+mod stored;
+mod training;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::print_usage_error(&error),
+    };
+    let mut output = Output::new(cli.global.json, cli.global.quiet);
+    let result = logging::start(&cli.global.log).and_then(|()| cli::run(cli, &mut output));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.print_failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `modelyard predict`: a file of rows in, the same rows with answers out.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use modelyard_data::{Answer, Format, Prediction};
+use serde_json::{Map, Value, json};
+
+use crate::cli::arguments::ThreadsArgs;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::stored::{ModelAndData, Stored};
+
+const HELP: &str = "\
+Examples:
+  modelyard predict digits november.csv > answers.csv
+  modelyard predict digits november.csv --out answers.csv --probabilities
+  modelyard predict clothes pictures/           a folder of images
+  modelyard predict digits november.csv --json | head -1
+
+A CSV or TSV file comes back with `predicted_NAME` beside its own columns, and `probability` where the
+answer is a category. Other formats come back as the answers alone, in the order of the rows. Columns
+that the model does not use may be there; the answers need not be.
+
+With --json or --format jsonl, one line for each row, as the HTTP routes answer: {output: number}, or
+  {output: {\"label\": class, \"probabilities\": {class: number, …}}} for categories";
+
+/// Answer every row of a file.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct PredictArgs {
+    #[command(flatten)]
+    asked: ModelAndData,
+    /// The file to write, which must not be there yet [default: standard output].
+    #[arg(long, short, env = "MODELYARD_OUT", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How to write the answers.
+    #[arg(long, env = "MODELYARD_FORMAT", value_name = "FORMAT")]
+    format: Option<AnswerFormat>,
+    /// The probability of every class, not only of the answer.
+    #[arg(long, env = "MODELYARD_PROBABILITIES", value_parser = FalseyValueParser::new())]
+    probabilities: bool,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+}
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AnswerFormat {
+    /// A line of cells for each row, under a header.
+    Csv,
+    /// A JSON object for each row.
+    Jsonl,
+}
+
+/// Answers the rows.
+///
+/// # Errors
+/// A version or file that is not there, rows that do not fit, or a place that is taken.
+pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure> {
+    let stored = Stored::load(&args.asked)?;
+    let spec = stored.model.pipeline().spec().inputs_only();
+    let dataset = stored.read(&args.asked.data, None, &spec)?;
+    let format = args.format.unwrap_or(if output.is_json() { AnswerFormat::Jsonl } else { AnswerFormat::Csv });
+    let mut writer: Box<dyn AnswerWriter> = match format {
+        AnswerFormat::Jsonl => Box::new(JsonLines { out: open(args.out.as_deref())? }),
+        AnswerFormat::Csv => Box::new(Cells::new(args, &stored)?),
+    };
+    let written = stored.model.predict(&dataset, args.threads.count(), |answers| writer.write(&answers));
+    match written.and_then(|()| writer.finish()) {
+        Err(Stopped::ReaderLeft) | Ok(()) => Ok(()),
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Why writing ended before the last row.
+enum Stopped {
+    /// Whoever read standard output wants no more (`| head`).
+    ReaderLeft,
+    /// It could not go on.
+    Failed(Failure),
+}
+
+impl From<modelyard_train::TrainError> for Stopped {
+    fn from(error: modelyard_train::TrainError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderLeft,
+            _ => Self::Failed(Failure::io("cannot write the answers", &error)),
+        }
+    }
+}
+
+impl From<csv::Error> for Stopped {
+    fn from(error: csv::Error) -> Self {
+        let message = error.to_string();
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) => error.into(),
+            _ => Self::Failed(Failure::new(Exit::BadInput, message)),
+        }
+    }
+}
+
+/// Writes answers in the order of the rows.
+trait AnswerWriter {
+    fn write(&mut self, answers: &[Answer]) -> Result<(), Stopped>;
+    fn finish(&mut self) -> Result<(), Stopped>;
+}
+
+fn open(out: Option<&Path>) -> Result<Box<dyn Write>, Failure> {
+    let Some(path) = out else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
+    let file = File::create_new(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(Exit::BadInput, format!("{} is there already", path.display()))
+                .hint("remove it, or name another file with --out")
+        }
+        _ => Failure::io(format!("cannot write {}", path.display()), &error),
+    })?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+/// A JSON object for each row.
+struct JsonLines {
+    out: Box<dyn Write>,
+}
+
+impl AnswerWriter for JsonLines {
+    fn write(&mut self, answers: &[Answer]) -> Result<(), Stopped> {
+        for answer in answers {
+            writeln!(self.out, "{}", as_json(answer))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Stopped> {
+        Ok(self.out.flush()?)
+    }
+}
+
+/// An answer as the HTTP routes give it.
+fn as_json(answer: &Answer) -> Value {
+    let output = |(name, prediction): &(String, Prediction)| {
+        let value = match prediction {
+            Prediction::Number(number) => json!(number),
+            Prediction::Category { label, probabilities } => {
+                let classes: Map<String, Value> =
+                    probabilities.iter().map(|(class, p)| (class.clone(), json!(p))).collect();
+                json!({ "label": label, "probabilities": classes })
+            }
+        };
+        (name.clone(), value)
+    };
+    Value::Object(answer.outputs.iter().map(output).collect())
+}
+
+/// The cells of the input with those of the answer behind them.
+struct Cells {
+    /// The input's own rows; none where it is no table of text.
+    input: Option<csv::Reader<File>>,
+    out: csv::Writer<Box<dyn Write>>,
+    /// Names of the input's columns, until the header is written.
+    header: Option<csv::StringRecord>,
+    probabilities: bool,
+}
+
+impl Cells {
+    fn new(args: &PredictArgs, stored: &Stored) -> Result<Self, Failure> {
+        let path = &args.asked.data;
+        let source = stored.source(path, None);
+        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let is_tsv = source.format.map_or(name.ends_with(".tsv"), |format| format == Format::Tsv);
+        let is_table = is_tsv || source.format.map_or(name.ends_with(".csv"), |format| format == Format::Csv);
+        let delimiter = source.delimiter.unwrap_or(if is_tsv { '\t' } else { ',' });
+        let mut out = csv::WriterBuilder::new();
+        let mut input = None;
+        let mut header = csv::StringRecord::new();
+        if let (true, Ok(delimiter)) = (is_table && !name.ends_with(".gz"), u8::try_from(delimiter)) {
+            out.delimiter(delimiter);
+            let mut reader = csv::ReaderBuilder::new();
+            reader.delimiter(delimiter).has_headers(source.has_header);
+            let cannot = |error: csv::Error| Failure::new(Exit::BadInput, format!("cannot read {}: {error}", path.display()));
+            let mut reader = reader.from_path(path).map_err(cannot)?;
+            header = reader.headers().map_err(cannot)?.clone();
+            if !source.has_header {
+                header = (0..header.len()).map(|column| format!("c{column}")).collect();
+            }
+            input = Some(reader);
+        }
+        let out = out.from_writer(open(args.out.as_deref())?);
+        Ok(Self { input, out, header: Some(header), probabilities: args.probabilities })
+    }
+
+    fn write_header(&mut self, answer: &Answer) -> Result<(), Stopped> {
+        let Some(mut header) = self.header.take() else { return Ok(()) };
+        for (name, prediction) in &answer.outputs {
+            header.push_field(&format!("predicted_{name}"));
+            if let Prediction::Category { probabilities, .. } = prediction {
+                match self.probabilities {
+                    true => probabilities.iter().for_each(|(c, _)| header.push_field(&format!("probability_{c}"))),
+                    false => header.push_field("probability"),
+                }
+            }
+        }
+        Ok(self.out.write_record(&header)?)
+    }
+}
+
+impl AnswerWriter for Cells {
+    fn write(&mut self, answers: &[Answer]) -> Result<(), Stopped> {
+        if let Some(first) = answers.first() {
+            self.write_header(first)?;
+        }
+        let mut cells = csv::StringRecord::new();
+        for answer in answers {
+            cells.clear();
+            if let Some(input) = &mut self.input {
+                input.read_record(&mut cells)?;
+            }
+            for (_, prediction) in &answer.outputs {
+                push_cells(&mut cells, prediction, self.probabilities);
+            }
+            self.out.write_record(&cells)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Stopped> {
+        Ok(self.out.flush()?)
+    }
+}
+
+fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
+    match prediction {
+        Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Category { label, probabilities } => {
+            cells.push_field(label);
+            for (class, probability) in probabilities {
+                if every_class || class == label {
+                    cells.push_field(&format!("{probability:.6}"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_its_json() {
+        let category = Prediction::Category {
+            label: "yes".to_owned(),
+            probabilities: vec![("no".to_owned(), 0.25), ("yes".to_owned(), 0.75)],
+        };
+        let answer = Answer { outputs: vec![("bought".to_owned(), category)] };
+        assert_eq!(
+            as_json(&answer),
+            json!({ "bought": { "label": "yes", "probabilities": { "no": 0.25, "yes": 0.75 } } })
+        );
+    }
+}

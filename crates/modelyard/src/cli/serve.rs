@@ -1,0 +1,113 @@
+//! `modelyard serve`: every model of a store, under its name, over HTTP.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use modelyard_serve::Server;
+use modelyard_types::ModelName;
+use serde::Serialize;
+
+use super::GlobalArgs;
+use crate::cli::arguments::StoreArgs;
+use crate::curl::url;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::serving::{LISTEN, ReservedPort, Serving, ServingArgs};
+use crate::signals::StopSignal;
+use crate::wiring;
+
+const HELP: &str = "\
+Examples:
+  modelyard serve --store examples/digits/.modelyard
+  modelyard serve --listen 0.0.0.0:80 --model digits
+
+Then:
+  http://127.0.0.1:8080/                        a page to try the models on
+  POST /predict                                 {\"input\": {…}}, where one model is served
+  POST /v1/models/NAME:predict                  {\"instances\": [{…}, …]}
+  POST /v2/models/NAME/infer                    the Open Inference Protocol, version 2
+  GET  /metrics                                 for Prometheus
+
+A version that is promoted while the server runs is picked up without a restart. Ctrl-C answers the
+requests in flight, then ends with exit code 0.
+
+With --json, once it listens: {\"address\": \"host:port\", \"url\": text, \"models\":
+  [{\"model\": name, \"version\": number or null, \"problem\": text or null}, …]}";
+
+/// Serve the models of a store over HTTP.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Serve this model only; may be given more than once.
+    #[arg(long = "model", env = "MODELYARD_MODEL", value_name = "NAME", value_delimiter = ',')]
+    models: Vec<ModelName>,
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, env = "MODELYARD_LISTEN", default_value = LISTEN, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    limits: ServingArgs,
+}
+
+#[derive(Serialize)]
+struct ServeJson {
+    address: String,
+    url: String,
+    models: Vec<ModelJson>,
+}
+
+#[derive(Serialize)]
+struct ModelJson {
+    model: String,
+    version: Option<u64>,
+    problem: Option<String>,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// A store that cannot be used, a store without models, or a port in use.
+pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> Result<(), Failure> {
+    wiring::block_on(async {
+        let stop = StopSignal::listen()?;
+        let port = ReservedPort::take(args.listen)?;
+        let registry = wiring::open_existing(&args.store.store).await?;
+        if registry.models().await?.is_empty() {
+            let message = format!("the store {} holds no models", args.store.store.display());
+            return Err(Failure::new(Exit::NotFound, message)
+                .hint("train one with `modelyard up` or bring one in with `modelyard import`"));
+        }
+        let only = (!args.models.is_empty()).then_some(args.models);
+        let serving = Serving::start(registry, global, args.limits.resolve(None), only).await?;
+        serving.run(port, stop, |address, server| announce(address, server, output)).await?;
+        output.remark("stopped");
+        Ok(())
+    })
+}
+
+fn announce(address: SocketAddr, server: &Server, output: &mut Output) {
+    let models: Vec<ModelJson> = server
+        .models()
+        .into_iter()
+        .map(|status| ModelJson {
+            model: status.name.to_string(),
+            version: status.live.map(|live| live.version().get()),
+            problem: status.problem,
+        })
+        .collect();
+    for model in &models {
+        match (&model.version, &model.problem) {
+            (Some(version), None) => output.text(format!("{} version {version}", model.model)),
+            (Some(version), Some(problem)) => {
+                output.text(format!("{} version {version} ({problem})", model.model));
+            }
+            (None, problem) => {
+                let problem = problem.as_deref().unwrap_or("no version to serve");
+                output.text(format!("{} is not served: {problem}", model.model));
+            }
+        }
+    }
+    output.text(format!("serving on {}/  (Ctrl-C stops)", url(address)));
+    output.json(&ServeJson { address: address.to_string(), url: url(address), models });
+}

@@ -1,0 +1,26 @@
+//! Reading and writing whole files, with messages that name them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::failure::{Exit, Failure};
+
+/// The bytes of a file of at most `bytes_max`.
+///
+/// # Errors
+/// A file that is not there, cannot be read or is larger.
+pub(crate) fn read_up_to(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let cannot = |error: io::Error| Failure::io(format!("cannot read {}", path.display()), &error);
+    let file = File::open(path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        return Err(Failure::new(Exit::BadInput, format!("{} is a folder, not a file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > bytes_max {
+        let message = format!("{} is larger than {bytes_max} bytes", path.display());
+        return Err(Failure::new(Exit::BadInput, message));
+    }
+    Ok(bytes)
+}

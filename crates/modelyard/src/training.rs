@@ -1,0 +1,258 @@
+//! From a project to a published version, for `train` and `up` alike.
+
+use std::path::Path;
+
+use modelyard_registry::document::Scores;
+use modelyard_registry::{ModelVersion, NewVersion, Origin, Registry, RegistryError};
+use modelyard_runtime::ParityReport;
+use modelyard_train::{Host, Prepared, Project, Trained, data_digest, fingerprint, fit, package, prepare};
+use modelyard_types::Alias;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::GlobalArgs;
+use crate::clock::SystemClock;
+use crate::example::Example;
+use crate::failure::{Exit, Failure};
+use crate::live::Live;
+use crate::output::Output;
+use crate::progress::{TrainingProgress, seconds, thousands};
+use crate::report::report;
+use crate::signals::StopSignal;
+use crate::wiring;
+
+/// Name and version of this program, as the lineage of a version shows them.
+pub(crate) const PROGRAM: &str = concat!("modelyard ", env!("CARGO_PKG_VERSION"));
+
+/// What the registry keeps beside a version trained here, so that nothing has to be read again to serve it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// What decided the outcome: equal means that nothing has changed.
+    fingerprint: String,
+    /// A row to ask about.
+    example: Option<Example>,
+}
+
+impl Summary {
+    /// What is kept beside a version; none for imported ones.
+    pub(crate) fn of(version: &ModelVersion) -> Option<Self> {
+        serde_json::from_value(version.summary.clone()).ok()
+    }
+
+    /// A row to ask about.
+    pub(crate) fn into_example(self) -> Option<Example> {
+        self.example
+    }
+}
+
+/// What a training run made.
+pub(crate) struct Run {
+    /// The published version.
+    pub(crate) version: ModelVersion,
+    /// Its scores and gates.
+    pub(crate) scores: Scores,
+    /// How the engines compared.
+    pub(crate) parity: ParityReport,
+    /// Epochs run, and the one whose weights were kept.
+    pub(crate) epochs: (usize, usize),
+    /// How long training took, in seconds.
+    pub(crate) seconds: f64,
+}
+
+/// The newest version that was made from the same project file, data and program, if there is one.
+///
+/// # Errors
+/// Data that cannot be read, or a store that cannot be used.
+pub(crate) async fn unchanged(project: &Project, registry: &Registry) -> Result<Option<ModelVersion>, Failure> {
+    let versions = match registry.versions(project.name()).await {
+        Ok(versions) => versions,
+        Err(RegistryError::NoSuchModel { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let now = fingerprint(project, &data_digest(project)?, PROGRAM);
+    let same = |version: &ModelVersion| Summary::of(version).is_some_and(|summary| summary.fingerprint == now);
+    Ok(versions.into_iter().rev().find(same))
+}
+
+/// Checks, trains, scores and publishes; moves no alias.
+///
+/// # Errors
+/// Whatever is wrong with the project or its data; training that diverges or is stopped; an ONNX file that
+/// answers otherwise than the network; a store that cannot be written.
+pub(crate) async fn train_and_publish(
+    project: &Project,
+    registry: &Registry,
+    session: &mut Session<'_>,
+) -> Result<Run, Failure> {
+    let prepared = prepare(project)?;
+    session.tell_plan(project, &prepared);
+    let host = Host { clock: &SystemClock, threads: session.threads, program: PROGRAM };
+    let trained = session.fit(project, &prepared, &host)?;
+    session.tell_outcome(&trained);
+    let runtimes = wiring::runtimes(session.global)?;
+    let package = package(project, &prepared, &trained, &runtimes, &host)?;
+    session.output.remark(parity_sentence(&package.parity));
+    let summary = Summary { fingerprint: package.fingerprint, example: Example::of(project, &prepared) };
+    let new = NewVersion {
+        name: project.name().clone(),
+        files: package.files,
+        origin: Origin::Trained,
+        gates_passed: trained.scores.gates_passed(),
+        summary: serde_json::to_value(summary).expect("our own type serializes"),
+        parent: None,
+        by: wiring::caller(),
+    };
+    let version = registry.publish(new).await?;
+    Ok(Run {
+        version,
+        parity: package.parity,
+        epochs: (trained.history.len(), trained.kept_epoch),
+        seconds: trained.elapsed.as_secs_f64(),
+        scores: trained.scores,
+    })
+}
+
+/// Who trains: flags, streams, and the wish to stop.
+pub(crate) struct Session<'a> {
+    /// The global flags.
+    pub(crate) global: &'a GlobalArgs,
+    /// Threads, where the project file does not say.
+    pub(crate) threads: usize,
+    /// Ctrl-C.
+    pub(crate) stop: &'a StopSignal,
+    /// The streams.
+    pub(crate) output: &'a mut Output,
+}
+
+impl Session<'_> {
+    fn tell_plan(&mut self, project: &Project, prepared: &Prepared) {
+        let parts = &prepared.parts;
+        let (train, validation, test) = (parts.train.len(), parts.validation.len(), parts.test.len());
+        self.output.remark(format!(
+            "{}: {} rows ({train} to learn from, {validation} to decide when to stop, {test} to test)",
+            project.name(),
+            thousands(prepared.dataset.rows() as f64),
+        ));
+        for warning in &prepared.warnings {
+            self.output.remark(format!("warning: {warning}"));
+        }
+    }
+
+    fn fit(&mut self, project: &Project, prepared: &Prepared, host: &Host<'_>) -> Result<Trained, Failure> {
+        let mut progress = TrainingProgress::new(self.output.is_quiet());
+        let trained = fit(project, prepared, host, &mut progress, self.stop.flag());
+        progress.finish();
+        Ok(trained?)
+    }
+
+    fn tell_outcome(&mut self, trained: &Trained) {
+        let (run, kept) = (trained.history.len(), trained.kept_epoch);
+        let kept = if kept == run { String::new() } else { format!(", kept the best, epoch {kept}") };
+        self.output.remark(format!("trained {run} epochs in {}{kept}\n", seconds(trained.elapsed)));
+        self.output.text(report(&trained.scores));
+        self.output.text("");
+    }
+}
+
+fn parity_sentence(parity: &ParityReport) -> String {
+    let others: Vec<String> = parity
+        .differences
+        .iter()
+        .map(|other| format!("{} (largest difference {:.1e})", other.runtime, other.scaled_max))
+        .collect();
+    format!("the ONNX file answers as the trained network does on real rows: {}", others.join(", "))
+}
+
+/// What `train` and `up` print with `--json`.
+#[derive(Serialize)]
+pub(crate) struct RunJson {
+    model: String,
+    version: u64,
+    digest: String,
+    store: std::path::PathBuf,
+    trained: bool,
+    epochs: Option<usize>,
+    kept_epoch: Option<usize>,
+    seconds: Option<f64>,
+    scores: Scores,
+    parity: Vec<ParityJson>,
+    gates_passed: bool,
+    live: bool,
+    #[serde(flatten)]
+    pub(crate) serving: Option<ServingJson>,
+}
+
+/// The part of [`RunJson`] that `up` adds once it listens.
+#[derive(Serialize)]
+pub(crate) struct ServingJson {
+    pub(crate) address: String,
+    pub(crate) url: String,
+    pub(crate) curl: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ParityJson {
+    engine: &'static str,
+    difference: f64,
+}
+
+impl RunJson {
+    /// The result of a training run.
+    pub(crate) fn trained(run: &Run, live: Live, store: &Path) -> Self {
+        let engine =
+            |d: &modelyard_runtime::Difference| ParityJson { engine: d.runtime, difference: d.scaled_max };
+        Self {
+            trained: true,
+            epochs: Some(run.epochs.0),
+            kept_epoch: Some(run.epochs.1),
+            seconds: Some(run.seconds),
+            parity: run.parity.differences.iter().map(engine).collect(),
+            ..Self::unchanged(&run.version, run.scores.clone(), live, store)
+        }
+    }
+
+    /// A version that needed no training.
+    pub(crate) fn unchanged(version: &ModelVersion, scores: Scores, live: Live, store: &Path) -> Self {
+        Self {
+            model: version.name.to_string(),
+            version: version.version.get(),
+            digest: version.digest.clone(),
+            store: store.to_owned(),
+            trained: false,
+            epochs: None,
+            kept_epoch: None,
+            seconds: None,
+            parity: Vec::new(),
+            gates_passed: version.gates_passed,
+            live: live == Live::Yes,
+            scores,
+            serving: None,
+        }
+    }
+}
+
+/// The scores of a version in the registry.
+///
+/// # Errors
+/// A version that is damaged or has none.
+pub(crate) async fn scores_of(registry: &Registry, version: &ModelVersion) -> Result<Scores, Failure> {
+    let Some(bytes) = registry.load_file(version, Scores::FILE).await? else {
+        return Ok(Scores::default());
+    };
+    Ok(Scores::from_json(&bytes).map_err(RegistryError::from)?)
+}
+
+/// The failure for a version that missed a gate: it is published, and nothing points at it.
+pub(crate) async fn gate_missed(registry: &Registry, version: &ModelVersion, store: &Path) -> Failure {
+    let (name, number) = (&version.name, version.version);
+    let live = registry.find(name, &modelyard_types::VersionSelector::Alias(Alias::live())).await;
+    let stays = match live {
+        Ok(live) => format!("version {} stays live", live.version),
+        Err(_) => "no version is live".to_owned(),
+    };
+    let store = store.display();
+    Failure::new(Exit::GateMissed, format!("version {number} of {name} missed a gate: nothing was promoted, {stays}"))
+        .hint(format!(
+            "it is kept for inspection: modelyard models show {name} {number} --store {store}\n\
+             make it live all the same: modelyard models promote {name} {number} --force --store {store}"
+        ))
+}
