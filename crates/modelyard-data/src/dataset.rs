@@ -189,9 +189,16 @@ impl Numbers {
     /// Gives back memory that growing took ahead of need.
     pub fn shrink(&mut self) {
         match self {
-            Self::Single(values) => values.shrink_to_fit(),
-            Self::Double(values) => values.shrink_to_fit(),
+            Self::Single(values) => shrink(values),
+            Self::Double(values) => shrink(values),
         }
+    }
+}
+
+/// Gives back what growing took ahead of need, where that is worth a copy.
+pub(crate) fn shrink<T>(values: &mut Vec<T>) {
+    if values.capacity() - values.len() > 1024 {
+        values.shrink_to_fit();
     }
 }
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 
 use super::{Field, FieldKind};
 use crate::dataset::{
-    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, Numbers, UNKNOWN, Vectors,
+    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, Numbers, UNKNOWN, Vectors, shrink,
 };
 use crate::datetime;
 use crate::error::{DataError, Place, Problem, excerpt};
@@ -197,7 +197,7 @@ impl Builder {
                 ColumnData::Numbers(numbers)
             }
             Growing::Categories { mut codes, labels } => {
-                codes.shrink_to_fit();
+                shrink(&mut codes);
                 let categories = match labels {
                     Labels::Closed(dictionary) => Categories { codes, dictionary },
                     Labels::Open(dictionary) => match &self.field.kind {
@@ -210,16 +210,16 @@ impl Builder {
                 ColumnData::Categories(categories)
             }
             Growing::Datetimes(mut seconds) => {
-                seconds.shrink_to_fit();
+                shrink(&mut seconds);
                 ColumnData::Datetimes(seconds)
             }
             Growing::Vectors { width, mut values } => {
-                values.shrink_to_fit();
+                shrink(&mut values);
                 let width = if self.members.is_empty() { width.unwrap_or(0) } else { self.members.len() };
                 ColumnData::Vectors(Vectors { width, values })
             }
             Growing::Images { shape, mut bytes, .. } => {
-                bytes.shrink_to_fit();
+                shrink(&mut bytes);
                 ColumnData::Images(Images { shape: shape.unwrap_or([0, 0, 0]), bytes })
             }
         };

@@ -53,8 +53,15 @@ impl Keys {
         Self { keys }
     }
 
-    fn slot(&self, name: &str) -> Option<Slot> {
-        self.keys.binary_search_by(|(key, _)| key.as_str().cmp(name)).ok().map(|at| self.keys[at].1)
+    /// What a name means. Rows are sorted as the keys are, so the name is most often the one at the cursor,
+    /// just after the one before.
+    fn slot(&self, name: &str, cursor: &mut usize) -> Option<Slot> {
+        let at = match self.keys.get(*cursor) {
+            Some((key, _)) if key == name => *cursor,
+            _ => self.keys.binary_search_by(|(key, _)| key.as_str().cmp(name)).ok()?,
+        };
+        *cursor = at + 1;
+        Some(self.keys[at].1)
     }
 
     fn input_names(&self) -> impl Iterator<Item = &str> {
@@ -99,8 +106,9 @@ impl Pipeline {
         given.whole.clear();
         given.whole.resize(self.inputs.len(), None);
         given.parts.iter_mut().for_each(Vec::clear);
+        let mut cursor = 0;
         for (name, value) in row {
-            match self.keys.slot(name) {
+            match self.keys.slot(name, &mut cursor) {
                 Some(Slot::Input(at)) => given.whole[at] = Some(value),
                 Some(Slot::Member(at, place)) => {
                     let number = match value {

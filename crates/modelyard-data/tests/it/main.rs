@@ -6,6 +6,7 @@ mod decoders;
 mod images;
 mod pipeline;
 mod reading;
+mod stored;
 
 use modelyard_data::{
     Dataset, InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, TransformSpec,
