@@ -102,7 +102,7 @@ pub enum ServeError {
     },
     /// The rows do not fit the pipeline.
     #[error("{0}")]
-    Rows(DataError),
+    Rows(Box<DataError>),
     /// The version that should serve could not be loaded, and there is none from before.
     #[error("version {version} of model {model} should serve, but could not be loaded")]
     NotLoaded {
@@ -147,7 +147,7 @@ pub enum ServeError {
         version: Version,
         /// What the pipeline said.
         #[source]
-        source: DataError,
+        source: Box<DataError>,
     },
     /// No runtime could load the version's network.
     #[error("version {version} of model {model} cannot be loaded")]
@@ -158,11 +158,17 @@ pub enum ServeError {
         version: Version,
         /// What the runtime said.
         #[source]
-        source: RuntimeError,
+        source: Box<RuntimeError>,
     },
     /// The registry failed.
     #[error("the registry could not be read")]
-    Registry(#[from] RegistryError),
+    Registry(#[source] Box<RegistryError>),
+}
+
+impl From<RegistryError> for ServeError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 fn suggestion(nearest: &Option<String>) -> String {

@@ -40,6 +40,9 @@ pub(crate) struct Work {
     pub(crate) deadline: Instant,
 }
 
+/// A batch, and the session to run it where one is free; else one may be made.
+type Assignment = (Option<Box<dyn Session>>, Batch<Job>);
+
 struct State {
     scheduler: Scheduler<RowShape, Job>,
     sessions: Vec<Box<dyn Session>>,
@@ -249,7 +252,7 @@ impl Core {
     }
 
     /// Blocks until there is a batch and a session (or leave to make one); none when the pool is closed.
-    fn await_batch(&self) -> Option<(Option<Box<dyn Session>>, Batch<Job>)> {
+    fn await_batch(&self) -> Option<Assignment> {
         let mut state = self.lock();
         loop {
             if state.closed {

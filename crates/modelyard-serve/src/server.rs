@@ -340,7 +340,7 @@ impl Server {
         let selector = VersionSelector::Number(number);
         let record = self.registry.find(name, &selector).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => unknown(&selector),
-            _ => ServeError::Registry(error),
+            _ => error.into(),
         })?;
         let version = self.fetch(&record).await?;
         self.remember(&version);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use modelyard_data::{Answer, FieldInfo, Pipeline, Row};
+use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row};
 use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
@@ -44,12 +44,16 @@ impl Loader {
         files: &VersionFiles,
     ) -> Result<ServedVersion, ServeError> {
         let (model, version) = (record.name.clone(), record.version);
-        let unfit = |source: RuntimeError| ServeError::Load { model: model.clone(), version, source };
+        let unfit = |source: RuntimeError| ServeError::Load {
+            model: model.clone(),
+            version,
+            source: Box::new(source),
+        };
         let pipeline = match files.get("pipeline.json") {
             Some(json) => Some(Pipeline::from_json(json).map_err(|source| ServeError::Pipeline {
                 model: model.clone(),
                 version,
-                source,
+                source: Box::new(source),
             })?),
             None => None,
         };
@@ -90,6 +94,10 @@ fn misfit(pipeline: &Pipeline, signature: &Signature) -> Option<String> {
         ([input], [_]) if input.shape.len() == pipeline.input_shape().len() + 1 => None,
         _ => Some("its pipeline does not fit its network's inputs and outputs".to_owned()),
     }
+}
+
+fn misfit_rows(error: DataError) -> ServeError {
+    ServeError::Rows(Box::new(error))
 }
 
 impl ServedVersion {
@@ -214,10 +222,10 @@ impl ServedVersion {
     fn prepare(&self, rows: &[Row]) -> Result<NamedTensor, ServeError> {
         let pipeline = self.pipeline.as_ref().expect("the caller looked");
         let start: Instant = self.clock.now();
-        let data = pipeline.dataset_from_rows(rows).map_err(ServeError::Rows)?;
+        let data = pipeline.dataset_from_rows(rows).map_err(misfit_rows)?;
         let all: Vec<usize> = (0..rows.len()).collect();
         let mut values = Vec::new();
-        pipeline.apply(&data, &all, &mut values).map_err(ServeError::Rows)?;
+        pipeline.apply(&data, &all, &mut values).map_err(misfit_rows)?;
         self.pipeline_cost.observe(rows.len(), self.clock.now().saturating_duration_since(start));
         let mut shape = vec![rows.len()];
         shape.extend_from_slice(pipeline.input_shape());
