@@ -103,6 +103,13 @@ impl Inspected {
 /// constants; sizes beyond the limits; values used before they are made (and so cycles), missing or made
 /// twice; loops without a bound; empty graphs; inputs that are no tensors or whose rank is not known.
 ///
+/// ```
+/// use modelyard_runtime::{OnnxLimits, inspect_onnx};
+///
+/// let error = inspect_onnx(b"no model", &OnnxLimits::default()).expect_err("it is none");
+/// assert!(error.to_string().starts_with("not a valid ONNX model"));
+/// ```
+///
 /// # Errors
 /// [`RuntimeError::InvalidOnnx`], [`RuntimeError::RefusedOnnx`] or [`RuntimeError::TooLarge`].
 pub fn inspect_onnx(bytes: &[u8], limits: &OnnxLimits) -> Result<OnnxSummary, RuntimeError> {

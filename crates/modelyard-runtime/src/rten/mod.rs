@@ -97,7 +97,8 @@ impl LoadedModel for RtenModel {
         &self.signature
     }
 
-    /// Each session has a thread pool of its own, so that sessions do not wait for each other.
+    /// Each session has a thread pool of its own, so that sessions do not wait for each other. (rten also
+    /// starts a pool for the whole process at the first call, which then stays idle.)
     fn session(&self) -> Result<Box<dyn Session>, RuntimeError> {
         Ok(Box::new(RtenSession {
             model: Arc::clone(&self.model),

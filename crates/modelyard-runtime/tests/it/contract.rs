@@ -3,7 +3,7 @@
 
 use modelyard_model::onnx::GraphBuilder;
 use modelyard_model::onnx::proto::{AttributeProto, AttributeType};
-use modelyard_runtime::{LoadOptions, RuntimeError};
+use modelyard_runtime::{LoadOptions, RuntimeError, parity};
 use modelyard_types::{DataType, Dim, ErrorKind, TensorData};
 
 use crate::support::{files, named, noise, one_node, onnx_engines, runtimes};
@@ -243,6 +243,68 @@ fn rten_refuses_by_name_what_it_would_answer_wrongly() {
     let error =
         model.session().expect("a session").run(&[named("x", &[1], vec![1i64 << 40])]).expect_err("wide");
     assert!(matches!(error, RuntimeError::InputValue { .. }), "{error}");
+}
+
+#[test]
+fn rten_agrees_with_onnx_runtime_operator_by_operator() {
+    const OPERATORS: [&str; 46] = [
+        "Abs",
+        "Acos",
+        "Acosh",
+        "Asin",
+        "Asinh",
+        "Atan",
+        "Atanh",
+        "Ceil",
+        "Clip",
+        "Cos",
+        "Cosh",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Flatten",
+        "Floor",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "LogSoftmax",
+        "LpNormalization",
+        "Neg",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Relu",
+        "Round",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Sinh",
+        "Softmax",
+        "Softsign",
+        "Sqrt",
+        "Tan",
+        "Tanh",
+        "Transpose",
+    ];
+    if onnx_engines().len() < 2 {
+        return eprintln!("SKIPPED: rten beside ONNX Runtime");
+    }
+    for operator in OPERATORS {
+        let onnx = one_node(operator, (F32, &[ANY, Dim::Fixed(4)]), (F32, 2), &[], vec![]);
+        let x = named("x", &[3, 4], noise(12, 8));
+        let report =
+            parity(runtimes(), &files(&onnx), &[x]).unwrap_or_else(|error| panic!("{operator}: {error}"));
+        assert!(report.agrees(1e-5), "{operator}: {report:?}");
+    }
 }
 
 #[test]

@@ -203,6 +203,12 @@ fn sizes_that_requests_decide_are_not_given_to_rten() {
     let rten = onnx_engines().into_iter().find(|engine| engine.name() == "rten").expect("it is always there");
     let error = rten.check(&files(&bytes)).expect_err("an allocation that fails would end the process");
     assert!(error.to_string().contains("exhaust memory"), "{error}");
+    if let Some(engine) = onnx_engines().into_iter().find(|engine| engine.name() == "onnxruntime") {
+        let model = engine.load(&files(&bytes), &LoadOptions::default()).expect("it loads");
+        let mut session = model.session().expect("a session");
+        session.run(&[named("x", &[1], vec![1i64 << 42])]).expect_err("there is not so much memory");
+        session.run(&[named("x", &[1], vec![3i64])]).expect("it still runs");
+    }
 }
 
 fn prost_varint(mut value: usize, bytes: &mut Vec<u8>) {
