@@ -75,7 +75,7 @@ pub enum RuntimeError {
     },
     /// Our own network files are damaged.
     #[error("the network cannot be loaded")]
-    Network(#[source] ModelError),
+    Network(#[source] Box<ModelError>),
     /// The engine refused the model.
     #[error("{runtime} cannot load the model: {message}")]
     Load {
@@ -145,6 +145,10 @@ impl RuntimeError {
             Self::Network(error) => error.hint(),
             _ => None,
         }
+    }
+
+    pub(crate) fn network(error: ModelError) -> Self {
+        Self::Network(Box::new(error))
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {

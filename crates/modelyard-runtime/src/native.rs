@@ -44,7 +44,7 @@ impl Runtime for Native {
         _options: &LoadOptions,
     ) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
         let (network, weights) = parts(files)?;
-        let network = Network::from_parts(network, weights).map_err(RuntimeError::Network)?;
+        let network = Network::from_parts(network, weights).map_err(RuntimeError::network)?;
         let signature = signature(&network)?;
         Ok(Arc::new(NativeModel { network: Arc::new(network), signature }))
     }
@@ -58,7 +58,7 @@ fn parts<'a>(files: &ModelFiles<'a>) -> Result<(&'a [u8], &'a [u8]), RuntimeErro
 }
 
 fn signature(network: &Network) -> Result<Signature, RuntimeError> {
-    let output = network.spec().output_shape().map_err(RuntimeError::Network)?;
+    let output = network.spec().output_shape().map_err(RuntimeError::network)?;
     let spec = |name: &str, shape: &[usize]| TensorSpec {
         name: name.to_owned(),
         data_type: DataType::F32,
@@ -88,7 +88,7 @@ impl Session for NativeSession {
         let rows = input.rows();
         let values = input.as_f32().expect("the signature was checked: it is f32");
         let mut outputs = Vec::new();
-        self.forward.run(values, rows, &mut outputs).map_err(RuntimeError::Network)?;
+        self.forward.run(values, rows, &mut outputs).map_err(RuntimeError::network)?;
         let shape = self.signature.outputs[0].shape.iter().map(|dim| match dim {
             Dim::Any => rows,
             Dim::Fixed(n) => *n,

@@ -99,13 +99,11 @@ impl OrtModel {
         guarded(NAME, "loading a model", || {
             let build = || -> Result<ort::session::Session, String> {
                 let builder = SessionBuilder::new(&self.environment).map_err(said)?;
-                let mut builder = builder
-                    .with_intra_threads(self.threads)
-                    .and_then(|builder| builder.with_inter_threads(1))
-                    .and_then(|builder| builder.with_intra_op_spinning(false))
-                    .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
-                    .and_then(|builder| builder.with_log_level(LogLevel::Fatal))
-                    .map_err(said)?;
+                let builder = builder.with_intra_threads(self.threads).map_err(said)?;
+                let builder = builder.with_inter_threads(1).map_err(said)?;
+                let builder = builder.with_intra_op_spinning(false).map_err(said)?;
+                let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(said)?;
+                let mut builder = builder.with_log_level(LogLevel::Fatal).map_err(said)?;
                 builder.commit_from_memory(&self.bytes).map_err(said)
             };
             build().map_err(|message| RuntimeError::Load { runtime: NAME, message })

@@ -10,7 +10,7 @@ use modelyard_runtime::{ModelFiles, Runtime, RuntimeConfig, Runtimes, usual_onnx
 use modelyard_types::{DataType, Dim, NamedTensor, Tensor, TensorData};
 
 /// All engines, found once. Says loudly when ONNX Runtime is not there.
-pub fn runtimes() -> &'static Runtimes {
+pub(crate) fn runtimes() -> &'static Runtimes {
     static RUNTIMES: OnceLock<Runtimes> = OnceLock::new();
     RUNTIMES.get_or_init(|| {
         let found = Runtimes::detect(&RuntimeConfig {
@@ -37,7 +37,7 @@ fn onnxruntime_candidates() -> Vec<PathBuf> {
 }
 
 /// The engines that run ONNX and are usable here.
-pub fn onnx_engines() -> Vec<&'static dyn Runtime> {
+pub(crate) fn onnx_engines() -> Vec<&'static dyn Runtime> {
     let usable = |name: &str| runtimes().report().iter().any(|r| r.name == name && r.missing.is_none());
     ["onnxruntime", "rten"]
         .into_iter()
@@ -46,17 +46,17 @@ pub fn onnx_engines() -> Vec<&'static dyn Runtime> {
         .collect()
 }
 
-pub fn files(onnx: &[u8]) -> ModelFiles<'_> {
+pub(crate) fn files(onnx: &[u8]) -> ModelFiles<'_> {
     ModelFiles { onnx: Some(onnx), ..ModelFiles::default() }
 }
 
-pub fn named(name: &str, shape: &[usize], data: impl Into<TensorData>) -> NamedTensor {
+pub(crate) fn named(name: &str, shape: &[usize], data: impl Into<TensorData>) -> NamedTensor {
     let tensor = Tensor::new(shape.to_vec(), data.into()).expect("the shape fits the data");
     NamedTensor { name: name.to_owned(), tensor }
 }
 
 /// A model of one node: input `x` of this shape, output `y` of this type, `more` as constants of floats.
-pub fn one_node(
+pub(crate) fn one_node(
     operator: &str,
     x: (DataType, &[Dim]),
     y: (DataType, usize),
@@ -76,7 +76,7 @@ pub fn one_node(
 }
 
 /// Numbers between -1 and 1 from a seed.
-pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
         state ^= state << 13;
