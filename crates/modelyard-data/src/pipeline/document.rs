@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::fit::check_numeric;
 use super::input::FittedInput;
 use super::output::FittedOutput;
-use super::{OutputActivation, Pipeline, Task};
+use super::{OutputActivation, Pipeline};
 use crate::dataset::Dictionary;
 use crate::error::{DataError, Problem};
 use crate::fields::{Field, wanted};
@@ -138,16 +138,8 @@ fn build(document: Document) -> Result<Pipeline, DataError> {
         outputs.push(build_output(output, declared, spec.inputs.len() + at)?);
     }
     let mut pipeline = Pipeline::assemble(spec, inputs, outputs, document.warnings)?;
-    if document.output_width != pipeline.output_width() || is_set(&pipeline.task, document.output_activation)
-    {
-        pipeline.set_output_activation(document.output_width, document.output_activation)?;
-    }
+    pipeline.set_output_activation(document.output_width, document.output_activation)?;
     Ok(pipeline)
-}
-
-/// Whether training has told how the outputs are read: the default needs no check against the task.
-fn is_set(task: &Task, activation: OutputActivation) -> bool {
-    activation != OutputActivation::default() || matches!(task, Task::Regression { .. })
 }
 
 fn build_input(input: InputDocument, declared: &InputSpec, field: Field) -> Result<FittedInput, DataError> {
@@ -169,10 +161,7 @@ fn build_input(input: InputDocument, declared: &InputSpec, field: Field) -> Resu
             format!("{:?} is declared as {} and fitted as something else", declared.name, declared.kind);
         return Err(damaged(problem));
     }
-    let example = match (declared.kind, Value::from_json(&input.example)) {
-        (_, None | Some(Value::Missing)) => None,
-        (_, Some(value)) => Some(value),
-    };
+    let example = Value::from_json(&input.example).filter(|value| *value != Value::Missing);
     let mut fitted = FittedInput {
         name: field.name.clone(),
         kind: declared.kind,

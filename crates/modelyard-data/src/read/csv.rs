@@ -127,7 +127,7 @@ impl<'a> Records<'a> {
     }
 
     fn next(&mut self) -> Result<bool, DataError> {
-        self.reader.read_byte_record(&mut self.record).map_err(|error| malformed(self.path, &error))
+        self.reader.read_byte_record(&mut self.record).map_err(|error| malformed(self.path, error))
     }
 
     /// The line on which the record begins. The csv crate's own count begins before the empty lines ahead of
@@ -139,8 +139,12 @@ impl<'a> Records<'a> {
     }
 }
 
-fn malformed(path: &Path, error: &csv::Error) -> DataError {
-    DataError::Malformed { path: path.to_owned(), format: "CSV", problem: error.to_string() }
+fn malformed(path: &Path, error: csv::Error) -> DataError {
+    let problem = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => io_error(path, source),
+        _ => DataError::Malformed { path: path.to_owned(), format: "CSV", problem },
+    }
 }
 
 fn header_of(record: &ByteRecord, path: &Path, has_header: bool) -> Result<Vec<String>, DataError> {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
-use super::csv::check_members;
 use super::open::{NO_FILE, io_error, open, skip_byte_order_mark, unpack};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
@@ -98,7 +97,7 @@ impl<'a> Lines<'a> {
     fn push_line(&mut self, line: &[u8], builders: &mut Builders) -> Result<(), DataError> {
         let object: Map<String, Json> =
             serde_json::from_slice(line).map_err(|error| self.malformed(&error.to_string()))?;
-        if builders.rows == 0 || self.keys.is_empty() {
+        if self.keys.is_empty() {
             self.keys = object.keys().cloned().collect();
         }
         for (column, builder) in builders.columns.iter_mut().enumerate() {
@@ -129,7 +128,6 @@ impl<'a> Lines<'a> {
             if let Some(absent) = names.iter().find(|name| !object.contains_key(*name)) {
                 return Err(self.no_key(absent));
             }
-            check_members(&builder.members, &names, self.path, &builder.field.name)?;
             builder.members = names;
         }
         let mut numbers = Vec::with_capacity(builder.members.len());

@@ -86,9 +86,15 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
+/// What the operating system, or the unpacking of gzip, found wrong.
 pub(crate) fn io_error(path: &Path, source: std::io::Error) -> DataError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    let path = path.to_owned();
     match source.kind() {
-        std::io::ErrorKind::NotFound => DataError::Missing { path: path.to_owned() },
-        _ => DataError::Io { path: path.to_owned(), source },
+        NotFound => DataError::Missing { path },
+        InvalidData | InvalidInput | UnexpectedEof => {
+            DataError::Malformed { path, format: "gzip", problem: source.to_string() }
+        }
+        _ => DataError::Io { path, source },
     }
 }

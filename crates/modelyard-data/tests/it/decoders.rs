@@ -58,5 +58,9 @@ proptest! {
 #[test]
 fn a_gzip_that_ends_early_is_an_error() {
     let gz = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xcb];
-    assert!(idx::from_bytes(&gz).is_err());
+    let error = idx::from_bytes(&gz).expect_err("cut off").to_string();
+    assert!(error.contains("no valid gzip"), "{error}");
+    let spec = spec(&[("a", Kind::Number)], OutputKind::Category);
+    let error = csv::from_bytes(&gz, &SourceSpec::new("x"), &spec).expect_err("cut off").to_string();
+    assert!(error.contains("no valid gzip"), "{error}");
 }

@@ -164,5 +164,5 @@ fn the_split_reads_its_own_column() {
     source.split.column = Some("unit".into());
     let data = read(&source, folder.path(), &ab()).expect("reads");
     let parts = split(&source.split, &data, &ab().outputs).expect("splits");
-    assert!(parts.test.len() % 4 == 0 && !parts.test.is_empty(), "whole units");
+    assert!(parts.test.len().is_multiple_of(4) && !parts.test.is_empty(), "whole units");
 }
