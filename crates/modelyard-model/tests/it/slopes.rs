@@ -59,7 +59,7 @@ fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, rows: usize) {
     for ((name, before), (_, after)) in weights(&start).into_iter().zip(after) {
         for at in (0..before.len()).step_by((before.len() / 12).max(1)) {
             let slope = before[at] - after[at];
-            let h = 4e-3;
+            let h = 5e-4;
             let (right, middle, left) =
                 (loss_at(&moved(&start, &name, at, h)), again, loss_at(&moved(&start, &name, at, -h)));
             let measured = (right - left) / (2.0 * h);
