@@ -184,8 +184,17 @@ macro_rules! from_errors {
     };
 }
 
+impl From<modelyard_registry::RegistryError> for Failure {
+    fn from(error: modelyard_registry::RegistryError) -> Self {
+        let mut failure = Self::from_error(error.kind(), error.hint(), &error);
+        if matches!(error, modelyard_registry::RegistryError::GatesMissed { .. }) {
+            failure.exit = Exit::GateMissed;
+        }
+        failure
+    }
+}
+
 from_errors!(
-    modelyard_registry::RegistryError,
     modelyard_runtime::RuntimeError,
     modelyard_data::DataError,
     modelyard_train::ProjectError,

@@ -5,19 +5,19 @@ mod cli;
 mod clock;
 
 mod curl;
+mod example;
 mod failure;
 mod files;
+mod live;
 mod logging;
 mod onnxruntime;
 mod output;
 mod progress;
-mod live;
 mod report;
-mod example;
 mod serving;
 mod signals;
-mod table;
 mod stored;
+mod table;
 mod training;
 mod wiring;
 

@@ -59,9 +59,8 @@ fn site_packages(surroundings: &Surroundings) -> Vec<PathBuf> {
 
 /// `lib/python3*/site-packages` and Debian's `dist-packages` under a prefix such as `/usr/local`.
 fn packages_under(prefix: &Path) -> Vec<PathBuf> {
-    let is_python = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3"))
-    };
+    let is_python =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3"));
     let pythons = sorted(&prefix.join("lib")).into_iter().filter(is_python);
     let folders = pythons.flat_map(|python| [python.join("site-packages"), python.join("dist-packages")]);
     folders.filter(|folder| folder.is_dir()).collect()

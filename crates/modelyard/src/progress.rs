@@ -142,7 +142,8 @@ pub(crate) fn thousands(value: f64) -> String {
 pub(crate) fn seconds(duration: Duration) -> String {
     let total = duration.as_secs();
     match total {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        0 => format!("{:.2} s", duration.as_secs_f64()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
         10..60 => format!("{total} s"),
         60..3600 => format!("{} min {} s", total / 60, total % 60),
         _ => format!("{} h {} min", total / 3600, total % 3600 / 60),
@@ -157,7 +158,7 @@ mod tests {
     fn numbers_are_for_people() {
         assert_eq!([0.4, 999.0, 1000.0, 1_234_567.0].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         let shown = [0.44, 12.9, 200.0, 3700.0].map(|s| seconds(Duration::from_secs_f64(s)));
-        assert_eq!(shown, ["0.4 s", "12 s", "3 min 20 s", "1 h 1 min"]);
+        assert_eq!(shown, ["0.44 s", "12 s", "3 min 20 s", "1 h 1 min"]);
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub(crate) fn report(scores: &Scores) -> String {
 fn metrics(scores: &Scores) -> String {
     let splits: Vec<(&str, &SplitScores)> =
         SPLITS.iter().filter_map(|name| Some((*name, scores.splits.get(*name)?))).collect();
-    let headings: Vec<String> = splits.iter().map(|(name, split)| format!("{name} ({})", split.rows)).collect();
+    let headings: Vec<String> =
+        splits.iter().map(|(name, split)| format!("{name} ({})", split.rows)).collect();
     let mut columns = vec![("metric", Align::Left)];
     columns.extend(headings.iter().map(|heading| (heading.as_str(), Align::Right)));
     columns.extend([("95 % interval", Align::Right), ("baseline", Align::Right)]);

@@ -126,7 +126,9 @@ fn refused(wanted: SocketAddr, error: &std::io::Error) -> Failure {
              with --listen {}:0 (any free one)",
             wanted.ip()
         ),
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose a higher one".to_owned(),
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need more rights; choose a higher one".to_owned()
+        }
         _ => "choose an address of this machine with --listen, such as 127.0.0.1:8080".to_owned(),
     };
     Failure::new(Exit::Unavailable, format!("cannot listen on {wanted}")).caused_by(error).hint(hint)

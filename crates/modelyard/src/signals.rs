@@ -21,9 +21,8 @@ impl StopSignal {
     /// # Errors
     /// Where the system refuses a signal handler.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let open = |kind: SignalKind| {
-            signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error))
-        };
+        let open =
+            |kind: SignalKind| signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error));
         let (interrupt, terminate) = (open(SignalKind::interrupt())?, open(SignalKind::terminate())?);
         let flag = Arc::new(AtomicBool::new(false));
         let (sender, changed) = watch::channel(false);

@@ -34,7 +34,8 @@ impl Table {
 
     /// The table as text, each line indented by `indent` spaces, without a line end after the last.
     pub(crate) fn render(&self, indent: usize) -> String {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let lines: Vec<String> = self.rows.iter().map(|row| self.line(row, &widths, indent)).collect();
         lines.join("\n")

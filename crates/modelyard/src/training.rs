@@ -62,14 +62,18 @@ pub(crate) struct Run {
 ///
 /// # Errors
 /// Data that cannot be read, or a store that cannot be used.
-pub(crate) async fn unchanged(project: &Project, registry: &Registry) -> Result<Option<ModelVersion>, Failure> {
+pub(crate) async fn unchanged(
+    project: &Project,
+    registry: &Registry,
+) -> Result<Option<ModelVersion>, Failure> {
     let versions = match registry.versions(project.name()).await {
         Ok(versions) => versions,
         Err(RegistryError::NoSuchModel { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let now = fingerprint(project, &data_digest(project)?, PROGRAM);
-    let same = |version: &ModelVersion| Summary::of(version).is_some_and(|summary| summary.fingerprint == now);
+    let same =
+        |version: &ModelVersion| Summary::of(version).is_some_and(|summary| summary.fingerprint == now);
     Ok(versions.into_iter().rev().find(same))
 }
 
@@ -250,9 +254,12 @@ pub(crate) async fn gate_missed(registry: &Registry, version: &ModelVersion, sto
         Err(_) => "no version is live".to_owned(),
     };
     let store = store.display();
-    Failure::new(Exit::GateMissed, format!("version {number} of {name} missed a gate: nothing was promoted, {stays}"))
-        .hint(format!(
-            "it is kept for inspection: modelyard models show {name} {number} --store {store}\n\
+    Failure::new(
+        Exit::GateMissed,
+        format!("version {number} of {name} missed a gate: nothing was promoted, {stays}"),
+    )
+    .hint(format!(
+        "it is kept for inspection: modelyard models show {name} {number} --store {store}\n\
              make it live all the same: modelyard models promote {name} {number} --force --store {store}"
-        ))
+    ))
 }

@@ -14,6 +14,9 @@ use crate::clock::SystemClock;
 use crate::failure::{Exit, Failure};
 use crate::onnxruntime::{Surroundings, candidates};
 
+/// The file by which a folder is known as a store.
+const DATABASE: &str = "store.db";
+
 /// Runs async work to its end on a runtime of its own.
 ///
 /// # Errors
@@ -32,18 +35,20 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 /// Opens a store that must be there already.
 ///
 /// # Errors
-/// A folder that is not there, or a store that cannot be used.
+/// A folder that is not there or no store, or a store that cannot be used.
 pub(crate) async fn open_existing(store: &Path) -> Result<Registry, Failure> {
-    if store.is_dir() {
-        let inner = store.join(STORE_FOLDER);
-        if !inner.is_dir() {
-            return open_or_create(store).await;
-        }
-        return Err(Failure::new(Exit::NotFound, format!("{} is a project, not a store", store.display()))
-            .hint(format!("its store is --store {}", inner.display())));
+    if store.join(DATABASE).is_file() {
+        return open_or_create(store).await;
+    }
+    let inner = store.join(STORE_FOLDER);
+    if inner.is_dir() {
+        let message = format!("{} is a project, not a store", store.display());
+        return Err(
+            Failure::new(Exit::NotFound, message).hint(format!("its store is --store {}", inner.display()))
+        );
     }
     Err(Failure::new(Exit::NotFound, format!("there is no store at {}", store.display())).hint(
-        "name it with --store, such as --store examples/digits/.modelyard; `modelyard up` and `modelyard import` make one",
+        "`modelyard up` and `modelyard import` make one; name it with --store, such as --store examples/digits/.modelyard",
     ))
 }
 

@@ -64,7 +64,8 @@ fn physical_cores() -> usize {
     let logical = std::thread::available_parallelism().map_or(1, usize::from);
     let cores: std::collections::BTreeSet<String> = (0..4096)
         .map_while(|cpu| {
-            std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")).ok()
+            std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
+                .ok()
         })
         .collect();
     if cores.is_empty() { logical } else { logical.min(cores.len()) }

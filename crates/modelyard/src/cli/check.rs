@@ -108,7 +108,8 @@ fn rows(report: &CheckReport) -> String {
     let mut columns = vec![("rows", Align::Left)];
     columns.extend(report.rows.iter().map(|(split, _)| (split.as_str(), Align::Right)));
     let mut table = Table::new(&columns);
-    let counts = |rows: &[(Split, usize)]| rows.iter().map(|(_, count)| count.to_string()).collect::<Vec<_>>();
+    let counts =
+        |rows: &[(Split, usize)]| rows.iter().map(|(_, count)| count.to_string()).collect::<Vec<_>>();
     table.row(std::iter::once("all".to_owned()).chain(counts(&report.rows)));
     for class in &report.classes {
         table.row(std::iter::once(class.label.clone()).chain(counts(&class.rows)));
@@ -117,7 +118,8 @@ fn rows(report: &CheckReport) -> String {
 }
 
 fn json(report: &CheckReport) -> CheckJson<'_> {
-    let counts = |rows: &[(Split, usize)]| rows.iter().map(|(split, count)| (split.as_str(), *count)).collect();
+    let counts =
+        |rows: &[(Split, usize)]| rows.iter().map(|(split, count)| (split.as_str(), *count)).collect();
     CheckJson {
         model: &report.name,
         task: report.task,
@@ -127,7 +129,11 @@ fn json(report: &CheckReport) -> CheckJson<'_> {
             .iter()
             .map(|c| ColumnJson { name: &c.name, kind: &c.kind, output: c.output })
             .collect(),
-        classes: report.classes.iter().map(|c| ClassJson { label: &c.label, rows: counts(&c.rows) }).collect(),
+        classes: report
+            .classes
+            .iter()
+            .map(|c| ClassJson { label: &c.label, rows: counts(&c.rows) })
+            .collect(),
         input_shape: &report.input_shape,
         layers: report
             .layers

@@ -80,7 +80,11 @@ pub(crate) fn run(args: &DoctorArgs, global: &GlobalArgs, output: &mut Output) -
     let found = DoctorJson {
         version: env!("CARGO_PKG_VERSION"),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        instruction_sets: instruction_sets().into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect(),
+        instruction_sets: instruction_sets()
+            .into_iter()
+            .filter(|(_, has)| *has)
+            .map(|(name, _)| name)
+            .collect(),
         engines: wiring::runtimes(global)?.report().into_iter().map(EngineJson::from).collect(),
         limits: limits(),
         store: store(&args.store.store),
@@ -147,10 +151,17 @@ fn text(found: &DoctorJson) -> String {
     let limits = &found.limits;
     lines.push("limits".to_owned());
     lines.push(format!("  request body     {}", size(limits.body_bytes_max as u64)));
-    lines.push(format!("  rows             {} a request, {} waiting", limits.request_rows_max, limits.queue_rows_max));
+    lines.push(format!(
+        "  rows             {} a request, {} waiting",
+        limits.request_rows_max, limits.queue_rows_max
+    ));
     lines.push(format!("  batch            {} rows", limits.batch_size_max));
     lines.push(format!("  deadline         {} ms", limits.deadline_ms));
     lines.push(format!("  connections      {}", limits.connections_max));
-    lines.push(format!("  imported ONNX    {}, {} nodes", size(limits.onnx_file_bytes_max as u64), limits.onnx_nodes_max));
+    lines.push(format!(
+        "  imported ONNX    {}, {} nodes",
+        size(limits.onnx_file_bytes_max as u64),
+        limits.onnx_nodes_max
+    ));
     lines.join("\n")
 }

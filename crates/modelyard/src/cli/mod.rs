@@ -43,7 +43,7 @@ such as MODELYARD_LISTEN for --listen. A flag on the command line wins.";
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "modelyard", version, about = ABOUT, long_about = LONG_ABOUT)]
-#[command(after_long_help = after_help(), propagate_version = true, max_term_width = 100)]
+#[command(after_long_help = after_help(), max_term_width = 100)]
 #[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// Flags that every command takes.
@@ -145,7 +145,9 @@ mod tests {
     fn every_flag_has_its_environment_twin() {
         for (path, command) in commands(&definition(), "modelyard") {
             for flag in command.get_opts().chain(command.get_arguments().filter(|a| !a.is_positional())) {
-                let Some(long) = flag.get_long() else { panic!("{path}: {} has no long name", flag.get_id()) };
+                let Some(long) = flag.get_long() else {
+                    panic!("{path}: {} has no long name", flag.get_id())
+                };
                 let want = format!("MODELYARD_{}", long.to_uppercase().replace('-', "_"));
                 let got = flag.get_env().map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(got.as_deref(), Some(want.as_str()), "{path} --{long}");

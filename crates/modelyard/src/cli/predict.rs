@@ -64,7 +64,8 @@ pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure
     let stored = Stored::load(&args.asked)?;
     let spec = stored.model.pipeline().spec().inputs_only();
     let dataset = stored.read(&args.asked.data, None, &spec)?;
-    let format = args.format.unwrap_or(if output.is_json() { AnswerFormat::Jsonl } else { AnswerFormat::Csv });
+    let format =
+        args.format.unwrap_or(if output.is_json() { AnswerFormat::Jsonl } else { AnswerFormat::Csv });
     let mut writer: Box<dyn AnswerWriter> = match format {
         AnswerFormat::Jsonl => Box::new(JsonLines { out: open(args.out.as_deref())? }),
         AnswerFormat::Csv => Box::new(Cells::new(args, &stored)?),
@@ -186,7 +187,9 @@ impl Cells {
             out.delimiter(delimiter);
             let mut reader = csv::ReaderBuilder::new();
             reader.delimiter(delimiter).has_headers(source.has_header);
-            let cannot = |error: csv::Error| Failure::new(Exit::BadInput, format!("cannot read {}: {error}", path.display()));
+            let cannot = |error: csv::Error| {
+                Failure::new(Exit::BadInput, format!("cannot read {}: {error}", path.display()))
+            };
             let mut reader = reader.from_path(path).map_err(cannot)?;
             header = reader.headers().map_err(cannot)?.clone();
             if !source.has_header {
@@ -204,7 +207,9 @@ impl Cells {
             header.push_field(&format!("predicted_{name}"));
             if let Prediction::Category { probabilities, .. } = prediction {
                 match self.probabilities {
-                    true => probabilities.iter().for_each(|(c, _)| header.push_field(&format!("probability_{c}"))),
+                    true => {
+                        probabilities.iter().for_each(|(c, _)| header.push_field(&format!("probability_{c}")))
+                    }
                     false => header.push_field("probability"),
                 }
             }

@@ -90,7 +90,8 @@ fn flags<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     let rows: Vec<String> =
         arguments.filter(|a| !matches!(a.get_id().as_str(), "help" | "version")).map(flag).collect();
     if !rows.is_empty() {
-        let _ = write!(text, "| argument | environment | meaning |\n| --- | --- | --- |\n{}\n", rows.concat());
+        let _ =
+            write!(text, "| argument | environment | meaning |\n| --- | --- | --- |\n{}\n", rows.concat());
     }
 }
 
@@ -106,7 +107,8 @@ fn flag(argument: &Arg) -> String {
     };
     let environment = argument.get_env().map(|env| format!("`{}`", env.to_string_lossy()));
     let help = argument.get_long_help().or_else(|| argument.get_help());
-    let mut meaning = help.map(ToString::to_string).unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+    let mut meaning =
+        help.map(ToString::to_string).unwrap_or_default().replace('\n', " ").replace('|', "\\|");
     let default: Vec<_> = argument.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
     if !default.is_empty() && argument.get_action().takes_values() {
         let _ = write!(meaning, " Default: `{}`.", default.join(" "));
@@ -126,7 +128,9 @@ mod tests {
     #[test]
     fn the_page_names_every_command_and_flag() {
         let page = page();
-        for want in ["## modelyard up", "### modelyard models rollback", "`--listen ADDRESS`", "`MODELYARD_STORE`"] {
+        for want in
+            ["## modelyard up", "### modelyard models rollback", "`--listen ADDRESS`", "`MODELYARD_STORE`"]
+        {
             assert!(page.contains(want), "{want} is missing:\n{page}");
         }
         assert!(!page.contains("\n\n\n"), "no double blank lines");

@@ -59,7 +59,9 @@ pub(crate) fn run(args: TrainArgs, global: &GlobalArgs, output: &mut Output) -> 
         let (version, json) = match same {
             Some(version) => {
                 let (name, number) = (&version.name, version.version);
-                output.text(format!("nothing has changed since version {number} of {name} was trained; --force trains anew"));
+                output.text(format!(
+                    "nothing has changed since version {number} of {name} was trained; --force trains anew"
+                ));
                 let scores = scores_of(&registry, &version).await?;
                 let live = Live::of(&version);
                 let json = RunJson::unchanged(&version, scores, live, &store);

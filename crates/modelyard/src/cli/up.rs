@@ -84,7 +84,11 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
         };
         let Some(port) = port.filter(|_| version.gates_passed) else {
             output.json(&json);
-            return if version.gates_passed { Ok(()) } else { Err(gate_missed(&registry, &version, &store).await) };
+            return if version.gates_passed {
+                Ok(())
+            } else {
+                Err(gate_missed(&registry, &version, &store).await)
+            };
         };
         let limits = args.limits.resolve(Some(project.serving()));
         let serving = Serving::start(registry, global, limits, Some(vec![project.name().clone()])).await?;

@@ -17,16 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
     /// The same, if it ended with this code and nothing panicked.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "exit code\n{self}");
         assert!(!self.stderr.contains("panicked"), "no panic\n{self}");
         self
@@ -34,21 +34,21 @@ impl Run {
 
     /// The one JSON object on standard output.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.lines().count(), 1, "one line of JSON\n{self}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
     }
 
     /// The same, if standard error has this text.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "{text:?} is not said\n{self}");
         self
     }
 
     /// The same, if standard output has this text.
     #[track_caller]
-    pub fn prints(self, text: &str) -> Self {
+    pub(crate) fn prints(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "{text:?} is not printed\n{self}");
         self
     }
@@ -61,7 +61,7 @@ impl std::fmt::Display for Run {
 }
 
 /// The binary, in `folder`, with nothing of ours in the environment.
-pub fn command(folder: &Path, args: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelyard"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MODELYARD_")) {
         command.env_remove(name);
@@ -71,7 +71,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn run_command(mut command: Command) -> Run {
+pub(crate) fn run_command(mut command: Command) -> Run {
     let output = command.output().expect("the binary starts");
     Run {
         code: output.status.code(),
@@ -81,12 +81,12 @@ pub fn run_command(mut command: Command) -> Run {
 }
 
 /// Runs the binary in `folder` to its end.
-pub fn run(folder: &Path, args: &[&str]) -> Run {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Run {
     run_command(command(folder, args))
 }
 
 /// The binary in the background, killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: PathBuf,
@@ -98,7 +98,7 @@ pub struct Running {
 
 impl Running {
     /// Starts the binary in `folder`.
-    pub fn start(folder: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
         let logs = tempfile::tempdir().expect("a temporary folder");
         let stderr = logs.path().join("stderr");
         let mut command = command(folder, args);
@@ -117,7 +117,7 @@ impl Running {
 
     /// Reads standard output up to a line with this text and returns that line.
     #[track_caller]
-    pub fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
             let mut line = String::new();
             let read = self.stdout.read_line(&mut line).expect("text");
@@ -132,25 +132,25 @@ impl Running {
 
     /// Waits until it serves and returns where.
     #[track_caller]
-    pub fn wait_for_address(&mut self) -> SocketAddr {
+    pub(crate) fn wait_for_address(&mut self) -> SocketAddr {
         let line = self.wait_for("serving on http://");
         let text = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
         text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
     /// Sends Ctrl-C and waits for the end.
-    pub fn interrupt(self) -> Run {
+    pub(crate) fn interrupt(self) -> Run {
         self.end_by("-INT")
     }
 
     /// Sends a signal and waits for the end.
-    pub fn end_by(mut self, name: &str) -> Run {
+    pub(crate) fn end_by(mut self, name: &str) -> Run {
         signal(self.child.id(), name);
         self.finish()
     }
 
     /// Waits for the end.
-    pub fn finish(&mut self) -> Run {
+    pub(crate) fn finish(&mut self) -> Run {
         self.stdout.read_to_string(&mut self.seen).expect("text");
         let status = self.child.wait().expect("it ends");
         let stderr = fs::read_to_string(&self.stderr).expect("text");
@@ -170,7 +170,7 @@ fn signal(pid: u32, name: &str) {
 }
 
 /// Sends one HTTP request; gives the status and the body.
-pub fn http(address: SocketAddr, request: &str, body: &str) -> (u16, String) {
+pub(crate) fn http(address: SocketAddr, request: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     let length = body.len();
     let head = format!(
@@ -186,19 +186,19 @@ pub fn http(address: SocketAddr, request: &str, body: &str) -> (u16, String) {
 }
 
 /// Runs a line in a shell, as a newcomer would paste it.
-pub fn shell(line: &str) -> String {
+pub(crate) fn shell(line: &str) -> String {
     let output = Command::new("sh").args(["-c", line]).output().expect("a shell");
     assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// The repository's root.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Copies a folder with all that is in it.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("can make folders");
     for entry in fs::read_dir(from).expect("it is there").flatten() {
         let target = to.join(entry.file_name());
@@ -211,7 +211,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// A project folder with a small table, made in a moment: two classes that a line parts.
-pub fn small_project(folder: &Path) {
+pub(crate) fn small_project(folder: &Path) {
     let mut rows = String::from("width,height,colour,kind\n");
     for i in 0..120 {
         let (width, height) = (f64::from(i % 12), f64::from(i / 12));
@@ -225,7 +225,7 @@ pub fn small_project(folder: &Path) {
 }
 
 /// The project file of [`small_project`].
-pub const SMALL_PROJECT: &str = r#"
+pub(crate) const SMALL_PROJECT: &str = r#"
 [project]
 name = "shapes"
 
@@ -270,7 +270,7 @@ at_least = 0.7
 "#;
 
 /// A [`small_project`] changed by replacing text in its project file.
-pub fn changed_project(folder: &Path, changes: &[(&str, &str)]) {
+pub(crate) fn changed_project(folder: &Path, changes: &[(&str, &str)]) {
     small_project(folder);
     let mut text = SMALL_PROJECT.to_owned();
     for (from, to) in changes {
@@ -281,7 +281,7 @@ pub fn changed_project(folder: &Path, changes: &[(&str, &str)]) {
 }
 
 /// The small project, trained once for all tests: copy it, never change it.
-pub static TRAINED: LazyLock<TempDir> = LazyLock::new(|| {
+pub(crate) static TRAINED: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder");
     small_project(folder.path());
     run(folder.path(), &["up", ".", "--no-serve"]).expect(0);
@@ -289,14 +289,14 @@ pub static TRAINED: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 /// A copy of [`TRAINED`] to change at will: version 1 is live.
-pub fn trained() -> TempDir {
+pub(crate) fn trained() -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     copy_folder(TRAINED.path(), copy.path());
     copy
 }
 
 /// A copy of [`TRAINED`] with a second version, made with another seed; version 1 is live.
-pub static TRAINED_TWICE: LazyLock<TempDir> = LazyLock::new(|| {
+pub(crate) static TRAINED_TWICE: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = trained();
     let text = SMALL_PROJECT.replace("seed = 3\nthreads", "seed = 4\nthreads");
     fs::write(folder.path().join("modelyard.toml"), text).expect("can write");
@@ -305,7 +305,7 @@ pub static TRAINED_TWICE: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 /// A copy of [`TRAINED_TWICE`] to change at will.
-pub fn trained_twice() -> TempDir {
+pub(crate) fn trained_twice() -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     copy_folder(TRAINED_TWICE.path(), copy.path());
     copy

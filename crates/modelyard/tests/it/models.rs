@@ -43,12 +43,14 @@ fn versions_are_listed_shown_and_compared() {
 fn an_alias_moves_there_and_back_and_the_history_tells() {
     let folder = trained_twice();
     let at = folder.path();
-    let promoted = run(at, &["models", "promote", "shapes", "2", "--why", "better", "--json"]).expect(0).json();
+    let promoted =
+        run(at, &["models", "promote", "shapes", "2", "--why", "better", "--json"]).expect(0).json();
     assert_eq!((&promoted["from"], &promoted["to"]), (&1.into(), &2.into()));
     let back = run(at, &["models", "rollback", "shapes", "--json"]).expect(0).json();
     assert_eq!((&back["kind"], &back["to"]), (&"rollback".into(), &1.into()));
     let history = run(at, &["models", "history", "shapes", "--json"]).expect(0).json();
-    let kinds: Vec<&str> = history["moves"].as_array().expect("a list").iter().filter_map(|m| m["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        history["moves"].as_array().expect("a list").iter().filter_map(|m| m["kind"].as_str()).collect();
     assert_eq!(kinds, ["rollback", "promote", "promote"]);
     assert_eq!(history["moves"][1]["why"], "better");
     assert_eq!(history["moves"][1]["by"], "tester");
@@ -61,11 +63,20 @@ fn an_alias_moves_there_and_back_and_the_history_tells() {
 fn what_is_not_there_is_named_with_the_nearest() {
     let folder = trained();
     let at = folder.path();
-    run(at, &["models", "show", "shape"]).expect(5).says("no model named \"shape\"").says("did you mean \"shapes\"?");
-    run(at, &["models", "show", "shapes", "9"]).expect(5).says("has no version 9").says("newest version is 1");
+    run(at, &["models", "show", "shape"])
+        .expect(5)
+        .says("no model named \"shape\"")
+        .says("did you mean \"shapes\"?");
+    run(at, &["models", "show", "shapes", "9"])
+        .expect(5)
+        .says("has no version 9")
+        .says("newest version is 1");
     run(at, &["models", "show", "shapes", "next"]).expect(5).says("has no alias").says("live");
     run(at, &["models", "list", "--store", "nowhere"]).expect(5).says("no store at nowhere").says("hint: ");
-    run(at, &["models", "list", "--store", "."]).expect(5).says("is a project, not a store").says("./.modelyard");
+    run(at, &["models", "list", "--store", "."])
+        .expect(5)
+        .says("is a project, not a store")
+        .says("./.modelyard");
     assert!(!at.join("nowhere").exists(), "looking makes no store");
     fs::create_dir(at.join("empty")).expect("can make folders");
     run(at, &["models", "list", "--store", "empty"]).expect(5);
@@ -88,7 +99,8 @@ fn a_flipped_bit_is_found_and_the_version_is_not_served() {
     let at = folder.path();
     run(at, &["models", "verify", "shapes"]).expect(0).prints("all intact");
     let versions = at.join(".modelyard/versions");
-    let weights = files_below(&versions).into_iter().find(|p| p.ends_with("weights.safetensors")).expect("stored");
+    let weights =
+        files_below(&versions).into_iter().find(|p| p.ends_with("weights.safetensors")).expect("stored");
     let mut bytes = fs::read(&weights).expect("can read");
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -99,7 +111,9 @@ fn a_flipped_bit_is_found_and_the_version_is_not_served() {
     assert_eq!(report.json()["faults"][0]["file"], "weights.safetensors");
     let error: serde_json::Value = serde_json::from_str(&report.stderr).expect("JSON on standard error");
     assert_eq!(error["exit_code"], 6);
-    run(at, &["export", "shapes", "--out", "out"]).expect(6).says("weights.safetensors of shapes version 1 is damaged");
+    run(at, &["export", "shapes", "--out", "out"])
+        .expect(6)
+        .says("weights.safetensors of shapes version 1 is damaged");
     run(at, &["predict", "shapes", "shapes.csv"]).expect(6).says("is damaged");
 }
 

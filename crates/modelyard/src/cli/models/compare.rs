@@ -81,13 +81,15 @@ pub(crate) fn run(args: &CompareArgs, output: &mut Output) -> Result<(), Failure
 }
 
 fn text(found: &Comparison) -> String {
-    let (first, second) = (format!("version {}", found.first.version), format!("version {}", found.second.version));
+    let (first, second) =
+        (format!("version {}", found.first.version), format!("version {}", found.second.version));
     let mut parts = vec![format!("{}: {first} and {second}", found.first.name)];
     if !found.scores.is_empty() {
         parts.push(scores(found, &first, &second));
     }
     if !found.lineage.is_empty() {
-        let mut table = Table::new(&[("made from", Align::Left), (&first, Align::Left), (&second, Align::Left)]);
+        let mut table =
+            Table::new(&[("made from", Align::Left), (&first, Align::Left), (&second, Align::Left)]);
         let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
         for line in &found.lineage {
             table.row([line.field.to_owned(), value(&line.first), value(&line.second)]);

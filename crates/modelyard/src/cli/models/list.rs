@@ -56,7 +56,8 @@ pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<(), Failure> {
         ("aliases", Align::Left),
     ]);
     for model in &models {
-        let aliases: Vec<String> = model.aliases.iter().map(|(alias, to)| format!("{alias} → {to}")).collect();
+        let aliases: Vec<String> =
+            model.aliases.iter().map(|(alias, to)| format!("{alias} → {to}")).collect();
         table.row([
             model.name.to_string(),
             model.versions.to_string(),
