@@ -78,6 +78,10 @@ pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> 
             return Err(Failure::new(Exit::NotFound, message)
                 .hint("train one with `modelyard up` or bring one in with `modelyard import`"));
         }
+        for name in &args.models {
+            // Only to say which name was meant, where there is no such model.
+            registry.versions(name).await?;
+        }
         let only = (!args.models.is_empty()).then_some(args.models);
         let serving = Serving::start(registry, global, args.limits.resolve(None), only).await?;
         serving.run(port, stop, |address, server| announce(address, server, output)).await?;

@@ -15,7 +15,7 @@ fn an_exported_network_comes_back_as_a_foreign_model() {
     let imported =
         run(at, &["import", "shapes.onnx", "--name", "foreign", "--store", "s", "--json"]).expect(0).json();
     assert_eq!((&imported["version"], &imported["live"]), (&1.into(), &true.into()));
-    assert_eq!(imported["inputs"][0]["shape"], json!([-1, 5]));
+    assert_eq!(imported["inputs"][0]["shape"], json!([-1, 6]));
     run(at, &["models", "show", "foreign", "--store", "s"])
         .expect(0)
         .prints("imported")
@@ -27,7 +27,7 @@ fn an_exported_network_comes_back_as_a_foreign_model() {
 
     let mut server = Running::start(at, &["serve", "--store", "s", "--listen", "127.0.0.1:0"]);
     let address = server.wait_for_address();
-    let body = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1, 5], "data": [0, 0, 1, 0, 0] }] });
+    let body = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0, 0, 1, 0, 0, 0] }] });
     let (status, answer) = http(address, "POST /v2/models/foreign/infer", &body.to_string());
     assert_eq!(status, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).expect("JSON");

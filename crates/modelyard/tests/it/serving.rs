@@ -24,7 +24,7 @@ fn every_route_answers_and_a_promotion_is_picked_up() {
     assert_eq!(one["prediction"]["kind"]["label"], "wide", "{one}");
     let many = ask("POST /v1/models/shapes:predict", &format!(r#"{{"instances": [{ROW}, {ROW}]}}"#), 200);
     assert_eq!(many["predictions"].as_array().map(Vec::len), Some(2), "{many}");
-    let tensor = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1, 5], "data": [0, 0, 1, 0, 0] }] });
+    let tensor = json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0, 0, 1, 0, 0, 0] }] });
     let infer = ask("POST /v2/models/shapes/infer", &tensor.to_string(), 200);
     assert_eq!(infer["model_version"], "1");
     ask("POST /v2/models/nobody/infer", &tensor.to_string(), 404);
