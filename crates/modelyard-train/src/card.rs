@@ -240,9 +240,9 @@ fn call(project: &Project, prepared: &Prepared) -> String {
              \\\n  -d '{body}'\n```\n"
         );
     } else {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "`POST /v1/models/{name}:predict` with `{{\"instances\": [{{…}}]}}`, one object per row.\n"
+            "`POST /v1/models/{name}:predict` with `{{\"instances\": [{{…}}]}}`, one object per row."
         );
     }
     text

@@ -27,7 +27,7 @@ pub enum TrainError {
     Model(#[from] ModelError),
     /// An engine could not load or run the packaged network.
     #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+    Runtime(Box<RuntimeError>),
     /// A stored document is damaged or too new.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -86,6 +86,12 @@ pub enum TrainError {
     /// Rows without answers cannot be scored.
     #[error("there are no rows to score")]
     NoRows,
+}
+
+impl From<RuntimeError> for TrainError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
 impl TrainError {

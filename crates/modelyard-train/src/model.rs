@@ -7,6 +7,7 @@ use modelyard_model::Network;
 use modelyard_registry::document::SplitScores;
 
 use crate::error::TrainError;
+use crate::evaluate::Intervals;
 use crate::files;
 use crate::scores::Scorer;
 
@@ -55,7 +56,7 @@ impl TrainedModel {
         if rows.is_empty() {
             return Err(TrainError::NoRows);
         }
-        self.scorer(threads).score(dataset, rows, None)
+        self.scorer(threads).score(dataset, rows, None, Intervals::Computed)
     }
 
     /// Answers every row of a data set, some thousand at a time and in order.

@@ -88,7 +88,7 @@ fn compare_engines(
     let shape = std::iter::once(rows.len()).chain(prepared.pipeline.input_shape().iter().copied()).collect();
     let tensor = Tensor::new(shape, values.into()).expect("the pipeline fills whole rows");
     let report = parity(runtimes, model, &[NamedTensor { name: "input".to_owned(), tensor }])?;
-    match report.differences.iter().find(|other| !(other.scaled_max <= PARITY_TOLERANCE)) {
+    match report.differences.iter().find(|other| other.scaled_max > PARITY_TOLERANCE) {
         Some(other) => Err(TrainError::Parity {
             runtime: other.runtime,
             difference: other.scaled_max,

@@ -10,7 +10,7 @@ use modelyard_model::{Forward, Network};
 use modelyard_registry::document::{Scores, SplitScores};
 
 use crate::error::TrainError;
-use crate::evaluate::{self, Baseline, TaskKind};
+use crate::evaluate::{self, Baseline, Intervals, TaskKind};
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
 
@@ -30,7 +30,11 @@ pub(crate) fn score_parts(
     for split in Split::ALL {
         let rows = prepared.rows(split);
         if !rows.is_empty() {
-            let scores = scorer.score(&prepared.dataset, rows, Some(&baseline))?;
+            let intervals = match split {
+                Split::Train => Intervals::Omitted,
+                Split::Validation | Split::Test => Intervals::Computed,
+            };
+            let scores = scorer.score(&prepared.dataset, rows, Some(&baseline), intervals)?;
             splits.insert(split.as_str().to_owned(), scores);
         }
     }
@@ -106,10 +110,11 @@ impl Scorer<'_> {
         dataset: &Dataset,
         rows: &[usize],
         baseline: Option<&Baseline>,
+        intervals: Intervals,
     ) -> Result<SplitScores, TrainError> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let outputs = self.outputs(dataset, rows)?;
         let sample = evaluate::sample(self.pipeline, &truth, &outputs);
-        Ok(evaluate::score(&sample, evaluate::class_names(self.pipeline.task()), baseline))
+        Ok(evaluate::score(&sample, evaluate::class_names(self.pipeline.task()), baseline, intervals))
     }
 }

@@ -35,7 +35,7 @@ pub fn of_mean(values: impl Iterator<Item = f64> + Clone) -> Option<Interval> {
     Some((mean - half, mean + half))
 }
 
-/// The normal interval around `score` with its standard error by bootstrap: up to 200 seeded resamples of the
+/// The normal interval around `score` with its standard error by bootstrap: up to 100 seeded resamples of the
 /// rows, of at most [`BOOTSTRAP_ROWS`] each (m out of n, Bickel, Götze, van Zwet 1997; the error shrinks with the
 /// root of the rows). None where there are fewer than two rows, the score is undefined on most resamples, or
 /// the sample is too wide to resample cheaply.
@@ -46,7 +46,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
         Sample::Values { outputs, .. } => *outputs,
     };
     let drawn = rows.min(BOOTSTRAP_ROWS);
-    let resamples = (BOOTSTRAP_VALUES / (drawn * width).max(1)).min(200);
+    let resamples = (BOOTSTRAP_VALUES / (drawn * width).max(1)).min(100);
     if rows < 2 || resamples < 20 {
         return None;
     }

@@ -13,4 +13,4 @@ pub use confusion::{Average, Confusion};
 pub(crate) use interval::SplitMix;
 pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use sample::{Sample, TaskKind};
-pub use score::{class_names, leading_metric, sample, score, task_kind};
+pub use score::{Intervals, class_names, leading_metric, sample, score, task_kind};

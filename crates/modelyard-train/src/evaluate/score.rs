@@ -45,11 +45,27 @@ pub fn sample(pipeline: &Pipeline, truth: &TargetValues, outputs: &[f32]) -> Sam
     }
 }
 
+/// Whether scores come with intervals. Those of training rows have none: the rows were not drawn to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intervals {
+    /// 95 % intervals.
+    Computed,
+    /// None.
+    Omitted,
+}
+
 /// Every metric that fits and is defined on these rows, with its interval and what the baseline scores.
-pub fn score(sample: &Sample, classes: &[String], baseline: Option<&Baseline>) -> SplitScores {
+pub fn score(
+    sample: &Sample,
+    classes: &[String],
+    baseline: Option<&Baseline>,
+    intervals: Intervals,
+) -> SplitScores {
     let dull = baseline.map(|baseline| baseline.answer(sample));
     let metrics: BTreeMap<String, MetricValue> = fitting(sample.task())
-        .filter_map(|metric| Some((metric.name().to_owned(), value(metric, sample, dull.as_ref())?)))
+        .filter_map(|metric| {
+            Some((metric.name().to_owned(), value(metric, sample, dull.as_ref(), intervals)?))
+        })
         .collect();
     let confusion = Confusion::of(sample);
     SplitScores {
@@ -65,10 +81,19 @@ pub fn score(sample: &Sample, classes: &[String], baseline: Option<&Baseline>) -
     }
 }
 
-fn value(metric: &dyn Metric, sample: &Sample, dull: Option<&Sample>) -> Option<MetricValue> {
+fn value(
+    metric: &dyn Metric,
+    sample: &Sample,
+    dull: Option<&Sample>,
+    intervals: Intervals,
+) -> Option<MetricValue> {
     let finite = |score: &f64| score.is_finite();
     let value = metric.score(sample).filter(finite)?;
-    let interval = metric.interval(sample, value).filter(|(low, high)| low.is_finite() && high.is_finite());
+    let interval = match intervals {
+        Intervals::Computed => metric.interval(sample, value),
+        Intervals::Omitted => None,
+    }
+    .filter(|(low, high)| low.is_finite() && high.is_finite());
     Some(MetricValue {
         value,
         interval_95: interval.map(|(low, high)| [low, high]),

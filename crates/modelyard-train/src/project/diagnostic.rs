@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_place_outside_the_text_or_inside_a_character_is_shown_near_it() {
-        for (text, span) in [("", 5..9), ("é", 1..2), ("a\nb", 900..1000), ("x", 1..0)] {
+        for (text, span) in [("", 5..9), ("é", 1..2), ("a\nb", 900..1000)] {
             let diagnostic = Diagnostic::at("f", text, span, Problem::new("m"));
             assert!(diagnostic.line >= 1 && diagnostic.column >= 1);
             assert!(diagnostic.to_string().starts_with("f:"));

@@ -105,7 +105,7 @@ pub(crate) fn tag<'a>(root: &'a Value, branch: &'a Value) -> Option<(&'a str, &'
 }
 
 /// The strings that a branch allows, where it lists them.
-pub(crate) fn listed<'a>(branch: &'a Value) -> Vec<&'a str> {
+pub(crate) fn listed(branch: &Value) -> Vec<&str> {
     match branch.get("const").and_then(Value::as_str) {
         Some(only) => vec![only],
         None => strings(branch.get("enum")).collect(),
