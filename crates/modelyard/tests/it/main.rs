@@ -1,7 +1,10 @@
 //! The real binary, run the way people run it: commands in, files, text and HTTP out.
 
+#![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
 mod bad_input;
 mod command_line;
+mod guide;
 mod harness;
 mod import_export;
 mod models;
