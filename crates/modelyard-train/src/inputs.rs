@@ -65,3 +65,33 @@ impl<'a> InputRows<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use modelyard_data::{InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SourceSpec, read};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_the_same_kept_ready_or_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("a.csv"), "x,y\n1,a\n2,b\n4,a\n8,b\n").expect("written");
+        let spec = PipelineSpec {
+            inputs: vec![InputSpec::new("x", Kind::Number)],
+            outputs: vec![OutputSpec::new("y", OutputKind::Category)],
+        };
+        let dataset = read(&SourceSpec::new("a.csv"), folder.path(), &spec).expect("reads");
+        let rows = [3, 0, 2, 1];
+        let pipeline = Pipeline::fit(&spec, &dataset, &rows).expect("fits");
+        let gather = |bytes_max| {
+            let inputs =
+                InputRows::with_limit(&pipeline, &dataset, &rows, bytes_max).expect("takes the rows");
+            let mut out = vec![9.0];
+            inputs.gather(&[2, 0], &mut out).expect("takes the rows");
+            out
+        };
+        assert_eq!(gather(0), gather(1 << 20));
+        assert_eq!(gather(0).len(), 2);
+        assert!(gather(0)[1] > gather(0)[0], "row 3 holds 8, row 2 holds 4");
+    }
+}

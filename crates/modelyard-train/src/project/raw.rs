@@ -42,7 +42,8 @@ pub struct ProjectFile {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectSection {
-    /// The name under which models are registered and served: lower-case letters, digits, `-`, `_` and `.`.
+    /// The name under which models are registered and served: ASCII letters, digits, `-`, `_` and `.`,
+    /// beginning with a letter or digit.
     pub name: String,
     /// One or two sentences for the model card: what the model is for.
     #[serde(default)]

@@ -22,9 +22,8 @@ it is trained, what it must reach and how it is served. It is [TOML](https://tom
 file. `modelyard check` compares it with the data before anything is trained. Unknown keys, names and values out
 of range are errors that show the line and the nearest valid name.
 
-This page is generated from the program. For completion in an editor, put this in the file's first line:
-`#:schema https://raw.githubusercontent.com/modelyard/modelyard/main/schemas/project.schema.json`,
-or point it to `schemas/project.schema.json`.
+This page is generated from the program, as is the JSON Schema in `schemas/project.schema.json`. Editors that know
+TOML schemas complete keys by it when the file's first line is `#:schema path/to/project.schema.json`.
 ";
 
 /// The page as Markdown, as it stands in `docs/reference/project-file.md`.

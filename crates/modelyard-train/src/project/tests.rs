@@ -140,6 +140,12 @@ fn values_must_have_their_type_and_range() {
     check("units = 64", "units = -1", &["`units` = -1 is out of range", "at least 0"]);
     check("seed = 7", "seed = nan", &["a finite number is wanted here"]);
     check("[[outputs]]", "[outputs]", &["`outputs` cannot be a table", "a list of"]);
+    check("seed = 7", "seed = 7\n[data.extra]", &["unknown key `extra` in [data]"]);
+    check(
+        "source = \"digits.csv\"",
+        "source = \"digits.csv\"\ndelimiter = \"||\"",
+        &["modelyard.toml:7:13: `delimiter` has 2 characters", "exactly 1"],
+    );
     check("columns = \"pixel_*\"", "columns = 3", &["`columns` cannot be a whole number"]);
 }
 

@@ -229,9 +229,11 @@ impl<'a> Check<'a> {
 
     fn text(&mut self, branches: &[&Value], fitting: &[&Value], text: &str, path: &str) {
         let names: Vec<&str> = fitting.iter().flat_map(|branch| listed(branch)).collect();
-        let free = fitting.iter().any(|branch| listed(branch).is_empty());
-        if free || names.contains(&text) {
+        if names.contains(&text) {
             return;
+        }
+        if let Some(free) = fitting.iter().find(|branch| listed(branch).is_empty()) {
+            return self.length(free, text, path);
         }
         let mut problem = Problem::new(format!("`{}` knows no {text:?}", name_of(path)))
             .expected(names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "))
@@ -240,6 +242,18 @@ impl<'a> Check<'a> {
             problem = problem.hint("or write a table with its settings");
         }
         self.add(path, Target::Value, problem);
+    }
+
+    fn length(&mut self, schema: &Value, text: &str, path: &str) {
+        let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
+        let length = text.chars().count() as u64;
+        let (min, max) = (bound("minLength").unwrap_or(0), bound("maxLength").unwrap_or(u64::MAX));
+        if length < min || length > max {
+            let wanted = if min == max { format!("exactly {min}") } else { format!("{min} to {max}") };
+            let problem =
+                Problem::new(format!("`{}` has {length} characters", name_of(path))).expected(wanted);
+            self.add(path, Target::Value, problem);
+        }
     }
 
     fn choose(&mut self, fitting: &[&'a Value], map: &Map<String, Value>, path: &str) {
