@@ -8,7 +8,7 @@ use crate::support::run;
 
 fn example(name: &str) -> Project {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
-    Project::read(&folder).unwrap_or_else(|error| panic!("{error}"))
+    Project::read(&folder).expect("the example is right")
 }
 
 #[test]
@@ -19,8 +19,8 @@ fn fashion_mnist_reads() {
 #[test]
 fn digits_reach_their_gate() {
     let project = example("digits");
-    let prepared = prepare(&project).unwrap_or_else(|error| panic!("{error}"));
-    let trained = run(&project, &prepared).unwrap_or_else(|error| panic!("{error}"));
+    let prepared = prepare(&project).expect("the project fits its data");
+    let trained = run(&project, &prepared).expect("training works");
     let accuracy = trained.scores.metric("test", "accuracy").expect("scored");
     assert!(accuracy >= 0.975, "{accuracy}");
     assert!(trained.scores.gates_passed());

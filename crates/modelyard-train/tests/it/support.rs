@@ -109,13 +109,13 @@ impl Folder {
 
     pub(crate) fn prepare(&self) -> (Project, Prepared) {
         let project = self.project();
-        let prepared = prepare(&project).unwrap_or_else(|error| panic!("{error}"));
+        let prepared = prepare(&project).expect("the project fits its data");
         (project, prepared)
     }
 
     pub(crate) fn train(&self) -> (Project, Prepared, Trained) {
         let (project, prepared) = self.prepare();
-        let trained = run(&project, &prepared).unwrap_or_else(|error| panic!("{error}"));
+        let trained = run(&project, &prepared).expect("training works");
         (project, prepared, trained)
     }
 }
