@@ -75,11 +75,16 @@ pub(crate) fn runtimes(global: &GlobalArgs) -> Result<Runtimes, Failure> {
     Ok(Runtimes::detect(&RuntimeConfig { onnxruntime_candidates: found, ..RuntimeConfig::default() }))
 }
 
-/// Who asks, for the history: the user of this machine.
+/// Who asks, for the history: the user of this machine, by name or else by home folder.
 #[allow(clippy::disallowed_methods, reason = "the binary reads the environment")]
 pub(crate) fn caller() -> Caller {
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    Caller(user.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned()))
+    let known = |name: String| Some(name).filter(|name| !name.is_empty());
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| known(std::env::var(name).ok()?));
+    let home = || {
+        let home = std::path::PathBuf::from(std::env::var_os("HOME")?);
+        known(home.file_name()?.to_string_lossy().into_owned())
+    };
+    Caller(user.or_else(home).unwrap_or_else(|| "unknown".to_owned()))
 }
 
 /// A moment as people and scripts read it: RFC 3339 in UTC, to the second.

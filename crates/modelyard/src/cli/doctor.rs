@@ -126,7 +126,7 @@ fn store(path: &Path) -> StoreJson {
             Ok((models.len(), models.iter().map(|model| model.versions).sum::<u64>()))
         });
         match counted {
-            Ok((models, versions)) => ("ok", format!("{models} models, {versions} versions")),
+            Ok((models, versions)) => ("ok", format!("models: {models}, versions: {versions}")),
             Err(failure) => ("unusable", failure.to_string()),
         }
     };

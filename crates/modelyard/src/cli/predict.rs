@@ -22,8 +22,9 @@ Examples:
   modelyard predict digits november.csv --json | head -1
 
 A CSV or TSV file comes back with `predicted_NAME` beside its own columns, and `probability` where the
-answer is a category. Other formats come back as the answers alone, in the order of the rows. Columns
-that the model does not use may be there; the answers need not be.
+answer is a category; a folder of images with the name of each file. Other formats come back as the
+answers alone, in the order of the rows. Columns that the model does not use may be there; the answers
+need not be.
 
 With --json or --format jsonl, one line for each row, as the HTTP routes answer: {output: number}, or
   {output: {\"label\": class, \"probabilities\": {class: number, …}}} for categories";
@@ -164,12 +165,34 @@ fn as_json(answer: &Answer) -> Value {
 
 /// The cells of the input with those of the answer behind them.
 struct Cells {
-    /// The input's own rows; none where it is no table of text.
-    input: Option<csv::Reader<File>>,
+    rows: OwnCells,
     out: csv::Writer<Box<dyn Write>>,
     /// Names of the input's columns, until the header is written.
     header: Option<csv::StringRecord>,
     probabilities: bool,
+}
+
+/// What of the input stands before each answer.
+enum OwnCells {
+    /// The cells of the table's next row.
+    Table(Box<csv::Reader<File>>),
+    /// The name of the next image.
+    Files(std::vec::IntoIter<PathBuf>),
+    /// Nothing: arrays and JSON are no cells.
+    Nothing,
+}
+
+impl OwnCells {
+    /// The cells of the next row.
+    fn next(&mut self, cells: &mut csv::StringRecord) -> Result<(), csv::Error> {
+        cells.clear();
+        match self {
+            Self::Table(reader) => drop(reader.read_record(cells)?),
+            Self::Files(files) => cells.extend(files.next().map(|file| file.display().to_string())),
+            Self::Nothing => {}
+        }
+        Ok(())
+    }
 }
 
 impl Cells {
@@ -177,28 +200,24 @@ impl Cells {
         let path = &args.asked.data;
         let source = stored.source(path, None);
         let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let is_tsv = source.format.map_or(name.ends_with(".tsv"), |format| format == Format::Tsv);
-        let is_table = is_tsv || source.format.map_or(name.ends_with(".csv"), |format| format == Format::Csv);
+        let is = |format, ending| source.format.map_or(name.ends_with(ending), |declared| declared == format);
+        let is_tsv = is(Format::Tsv, ".tsv");
         let delimiter = source.delimiter.unwrap_or(if is_tsv { '\t' } else { ',' });
+        let delimiter = u8::try_from(delimiter).ok().filter(|_| is_tsv || is(Format::Csv, ".csv"));
         let mut out = csv::WriterBuilder::new();
-        let mut input = None;
-        let mut header = csv::StringRecord::new();
-        if let (true, Ok(delimiter)) = (is_table && !name.ends_with(".gz"), u8::try_from(delimiter)) {
-            out.delimiter(delimiter);
-            let mut reader = csv::ReaderBuilder::new();
-            reader.delimiter(delimiter).has_headers(source.has_header);
-            let cannot = |error: csv::Error| {
-                Failure::new(Exit::BadInput, format!("cannot read {}: {error}", path.display()))
-            };
-            let mut reader = reader.from_path(path).map_err(cannot)?;
-            header = reader.headers().map_err(cannot)?.clone();
-            if !source.has_header {
-                header = (0..header.len()).map(|column| format!("c{column}")).collect();
+        let (rows, header) = match delimiter {
+            _ if path.is_dir() => {
+                let files = modelyard_data::source_files(&source, Path::new(""))?;
+                (OwnCells::Files(files.into_iter()), csv::StringRecord::from(vec!["file"]))
             }
-            input = Some(reader);
-        }
+            Some(delimiter) => {
+                out.delimiter(delimiter);
+                table(path, delimiter, source.has_header)?
+            }
+            None => (OwnCells::Nothing, csv::StringRecord::new()),
+        };
         let out = out.from_writer(open(args.out.as_deref())?);
-        Ok(Self { input, out, header: Some(header), probabilities: args.probabilities })
+        Ok(Self { rows, out, header: Some(header), probabilities: args.probabilities })
     }
 
     fn write_header(&mut self, answer: &Answer) -> Result<(), Stopped> {
@@ -225,10 +244,7 @@ impl AnswerWriter for Cells {
         }
         let mut cells = csv::StringRecord::new();
         for answer in answers {
-            cells.clear();
-            if let Some(input) = &mut self.input {
-                input.read_record(&mut cells)?;
-            }
+            self.rows.next(&mut cells)?;
             for (_, prediction) in &answer.outputs {
                 push_cells(&mut cells, prediction, self.probabilities);
             }
@@ -240,6 +256,23 @@ impl AnswerWriter for Cells {
     fn finish(&mut self) -> Result<(), Stopped> {
         Ok(self.out.flush()?)
     }
+}
+
+/// The rows of a table of text, and the names of its columns. A compressed one is not read a second time.
+fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv::StringRecord), Failure> {
+    if path.extension().is_some_and(|ending| ending == "gz") {
+        return Ok((OwnCells::Nothing, csv::StringRecord::new()));
+    }
+    let cannot =
+        |error: csv::Error| Failure::new(Exit::BadInput, format!("cannot read {}: {error}", path.display()));
+    let mut reader = csv::ReaderBuilder::new();
+    reader.delimiter(delimiter).has_headers(has_header);
+    let mut reader = reader.from_path(path).map_err(cannot)?;
+    let mut header = reader.headers().map_err(cannot)?.clone();
+    if !has_header {
+        header = (0..header.len()).map(|column| format!("c{column}")).collect();
+    }
+    Ok((OwnCells::Table(Box::new(reader)), header))
 }
 
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {

@@ -72,7 +72,7 @@ fn the_doctor_names_engines_limits_and_the_store() {
     assert_eq!(engines, ["native", "onnxruntime", "rten"]);
     assert_eq!(told["store"]["state"], "ok");
     assert!(told["limits"]["body_bytes_max"].is_number());
-    run(at, &["doctor"]).expect(0).prints("1 models, 1 versions").prints("instructions");
+    run(at, &["doctor"]).expect(0).prints("models: 1, versions: 1").prints("instructions");
     let absent = run(at, &["doctor", "--store", "nowhere", "--json"]).expect(0).json();
     assert_eq!(absent["store"]["state"], "absent");
     assert!(!at.join("nowhere").exists());

@@ -82,3 +82,17 @@ fn a_version_is_scored_on_other_data() {
     fs::write(at.join("wrong.csv"), wrong).expect("can write");
     run(at, &["evaluate", "shapes", "wrong.csv"]).expect(4).says("misses a gate on wrong.csv");
 }
+
+#[test]
+fn a_folder_of_images_comes_back_with_the_files_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    run(at, &["new", "mine", "--template", "images"]).expect(0);
+    run(at, &["train", "mine"]).expect(0);
+    fs::create_dir(at.join("loose")).expect("can make folders");
+    fs::copy(at.join("mine/pictures/boot/03.png"), at.join("loose/a, b.png")).expect("can copy");
+    let args = ["predict", "mine", "loose", "--store", "mine/.modelyard"];
+    run(at, &args).expect(0).prints("file,predicted_class,probability\n\"loose/a, b.png\",boot,");
+    let args = ["evaluate", "mine", "mine/pictures", "--store", "mine/.modelyard", "--json"];
+    assert_eq!(run(at, &args).expect(0).json()["scores"]["splits"]["test"]["rows"], 120);
+}
