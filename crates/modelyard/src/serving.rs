@@ -157,6 +157,20 @@ impl Serving {
         Ok(Self { server, api: limits.api })
     }
 
+    /// Whether every model has a version that answers.
+    ///
+    /// # Errors
+    /// The first model without one, with the reason.
+    pub(crate) fn must_answer(&self) -> Result<(), Failure> {
+        match self.server.models().into_iter().find(|status| status.live.is_none()) {
+            None => Ok(()),
+            Some(status) => {
+                let problem = status.problem.unwrap_or_else(|| "it has no version to serve".to_owned());
+                Err(Failure::new(Exit::Store, format!("{} cannot be served: {problem}", status.name)))
+            }
+        }
+    }
+
     /// Answers requests until told to stop, then lets those in flight end. `listening` is called once, as
     /// soon as connections are taken.
     ///

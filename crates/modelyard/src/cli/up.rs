@@ -92,6 +92,8 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
         };
         let limits = args.limits.resolve(Some(project.serving()));
         let serving = Serving::start(registry, global, limits, Some(vec![project.name().clone()])).await?;
+        let damaged = |failure: Failure| failure.hint("--force trains anew");
+        serving.must_answer().map_err(damaged)?;
         let announce = |address, _: &_| {
             json.serving = Some(announce(address, &version, project.folder(), output));
             output.json(&json);

@@ -115,6 +115,8 @@ fn a_flipped_bit_is_found_and_the_version_is_not_served() {
         .expect(6)
         .says("weights.safetensors of shapes version 1 is damaged");
     run(at, &["predict", "shapes", "shapes.csv"]).expect(6).says("is damaged");
+    let up = run(at, &["up", ".", "--listen", "127.0.0.1:0"]).expect(6);
+    up.says("shapes cannot be served").says("--force trains anew");
 }
 
 fn make_writable(path: &Path) {

@@ -146,3 +146,18 @@ fn a_project_is_named_by_its_file_too_and_the_store_can_stand_elsewhere() {
     run(folder.path(), &["models", "list", "--store", "elsewhere"]).expect(0).prints("shapes");
     assert!(!folder.path().join(".modelyard").exists());
 }
+
+#[test]
+fn two_processes_that_publish_at_once_both_do() {
+    let folder = trained();
+    let at = folder.path();
+    let mut others: Vec<Running> = (0..2).map(|_| Running::start(at, &["train", ".", "--force"])).collect();
+    for other in &mut others {
+        other.finish().expect(0);
+    }
+    let list = run(at, &["models", "list", "--json"]).expect(0).json();
+    assert_eq!(list["models"][0]["versions"], 3);
+    for version in ["1", "2", "3"] {
+        run(at, &["models", "verify", "shapes", version]).expect(0);
+    }
+}
