@@ -17,14 +17,15 @@ const HELP: &str = "\
 Examples:
   modelyard check flowers
 
-Unknown keys, shapes that do not fit, columns that are not there and values that are no numbers are
-told with file, line and the nearest valid name, before anything is trained.
+Unknown keys, shapes that do not fit, columns that are not there and values
+that are no numbers are told with file, line and the nearest valid name,
+before anything is trained.
 
 With --json: {\"model\": name, \"task\": text, \"rows\": {split: count, …},
-  \"columns\": [{\"name\", \"kind\", \"output\": bool}, …],
-  \"classes\": [{\"label\", \"rows\": {split: count, …}}, …], \"input_shape\": [size, …],
-  \"layers\": [{\"name\", \"output_shape\", \"parameters\"}, …], \"parameters\": count,
-  \"loss\": name, \"warnings\": [text, …]}";
+  \"columns\": [{\"name\", \"kind\", \"output\": bool}, …], \"classes\": [{\"label\",
+  \"rows\": {split: count, …}}, …], \"input_shape\": [size, …], \"layers\":
+  [{\"name\", \"output_shape\", \"parameters\"}, …], \"parameters\": count, \"loss\":
+  name, \"warnings\": [text, …]}";
 
 /// Check a project file against its data, without training.
 #[derive(Debug, Args)]

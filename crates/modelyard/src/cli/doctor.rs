@@ -19,10 +19,10 @@ Examples:
   modelyard doctor
   modelyard doctor --store examples/digits/.modelyard
 
-With --json: {\"version\": text, \"threads\": count, \"instruction_sets\": [name, …],
-  \"engines\": [{\"name\", \"available\": bool, \"version\": text or null, \"path\": path or null,
-  \"runs\": text, \"missing\": text or null}, …],
-  \"limits\": {name: number, …}, \"store\": {\"path\", \"state\": \"ok\", \"absent\" or \"unusable\",
+With --json: {\"version\": text, \"threads\": count, \"instruction_sets\": [name,
+  …], \"engines\": [{\"name\", \"available\": bool, \"version\": text or null, \"path\":
+  path or null, \"runs\": text, \"missing\": text or null}, …], \"limits\": {name:
+  number, …}, \"store\": {\"path\", \"state\": \"ok\", \"absent\" or \"unusable\",
   \"detail\": text}}";
 
 /// Say which engines, instruction sets and limits there are, and whether the store is well.

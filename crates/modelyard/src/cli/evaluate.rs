@@ -20,11 +20,12 @@ Examples:
   modelyard evaluate digits november.csv
   modelyard evaluate digits november.csv --model-version 3
 
-The data must hold the answers, under the names that the project file gives them. The gates that the
-project sets for its test rows are held against these scores: one that is missed ends with exit code 4.
+The data must hold the answers, under the names that the project file gives
+them. The gates that the project sets for its test rows are held against these
+scores: one that is missed ends with exit code 4.
 
-With --json: {\"model\": name, \"version\": number, \"data\": path, \"gates_passed\": bool,
-  \"scores\": scores.json, with these rows as its split \"test\"}";
+With --json: {\"model\": name, \"version\": number, \"data\": path, \"gates_passed\":
+  bool, \"scores\": scores.json, with these rows as its split \"test\"}";
 
 /// Score a registered version on data that holds the answers.
 #[derive(Debug, Args)]

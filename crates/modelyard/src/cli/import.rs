@@ -24,12 +24,14 @@ Examples:
   modelyard import resnet18.onnx --name resnet18
   modelyard serve                               and it is served
 
-The model is inspected and loaded once before it is published. Refused, with the reason: data outside
-the file, operators that no engine here runs, absurd sizes. The first version of a model becomes
-`live`; later ones wait for `modelyard models promote`.
+The model is inspected and loaded once before it is published. Refused, with
+the reason: data outside the file, operators that no engine here runs, absurd
+sizes. The first version of a model becomes `live`; later ones wait for
+`modelyard models promote`.
 
-With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"engine\": name,
-  \"live\": bool, \"inputs\": [{\"name\", \"data_type\", \"shape\"}, …], \"outputs\": […]}";
+With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"engine\":
+  name, \"live\": bool, \"inputs\": [{\"name\", \"data_type\", \"shape\"}, …],
+  \"outputs\": […]}";
 
 /// Bring a finished ONNX model in as a version, to be served like one trained here.
 #[derive(Debug, Args)]

@@ -27,18 +27,20 @@ const ABOUT: &str = "From a data file to a trained, tested, versioned model behi
 const LONG_ABOUT: &str = "\
 From a data file to a trained, tested, versioned model behind an API.
 
-A project is a folder with a `modelyard.toml` that says where the data is, what goes in, what comes
-out, how the network looks, how it is trained and how good it must be. `modelyard up` does all the
-rest: it trains, scores, publishes a version and serves it. The other commands do one step each.";
+A project is a folder with a `modelyard.toml` that says where the data is,
+what goes in, what comes out, how the network looks, how it is trained and how
+good it must be. `modelyard up` does all the rest: it trains, scores,
+publishes a version and serves it. The other commands do one step each.";
 
 const EXAMPLES: &str = "\
 Start here:
-  modelyard new flowers                 a project folder to start from, with real data in it
-  modelyard up flowers                  train, score, publish and serve it
-  modelyard serve --store flowers/.modelyard   serve it again later, without training
+  modelyard new flowers      a project folder to start from, with real data
+  modelyard up flowers       train, score, publish and serve it
+  modelyard up flowers       again: nothing has changed, so it only serves
 
-Every flag can also be set as an environment variable: MODELYARD_ and the flag's name in capitals,
-such as MODELYARD_LISTEN for --listen. A flag on the command line wins.";
+Every flag can also be set as an environment variable: MODELYARD_ and the
+flag's name in capitals, such as MODELYARD_LISTEN for --listen. A flag on the
+command line wins.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]

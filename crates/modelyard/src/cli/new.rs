@@ -16,10 +16,11 @@ Examples:
   modelyard new weights --template table-regression    predict a number, from a CSV file
   modelyard new clothes --template images         tell pictures apart, from a folder of PNG files
 
-The folder runs as it is (`modelyard up penguins`). Then put your own data in and edit
-`modelyard.toml`; `modelyard check` says what does not fit yet.
+The folder runs as it is (`modelyard up penguins`). Then put your own data in
+and edit `modelyard.toml`; `modelyard check` says what does not fit yet.
 
-With --json: {\"project\": name, \"folder\": path, \"template\": name, \"files\": [path, …]}";
+With --json: {\"project\": name, \"folder\": path, \"template\": name, \"files\":
+  [path, …]}";
 
 /// Make a project folder to start from, with real data that trains at once.
 #[derive(Debug, Args)]

@@ -21,13 +21,15 @@ Examples:
   modelyard predict clothes pictures/           a folder of images
   modelyard predict digits november.csv --json | head -1
 
-A CSV or TSV file comes back with `predicted_NAME` beside its own columns, and `probability` where the
-answer is a category; a folder of images with the name of each file. Other formats come back as the
-answers alone, in the order of the rows. Columns that the model does not use may be there; the answers
-need not be.
+A CSV or TSV file comes back with `predicted_NAME` beside its own columns, and
+`probability` where the answer is a category; a folder of images with the name
+of each file. Other formats come back as the answers alone, in the order of
+the rows. Columns that the model does not use may be there; the answers need
+not be.
 
-With --json or --format jsonl, one line for each row, as the HTTP routes answer: {output: number}, or
-  {output: {\"label\": class, \"probabilities\": {class: number, …}}} for categories";
+With --json or --format jsonl, one line for each row, as the HTTP routes
+  answer: {output: number}, or {output: {\"label\": class, \"probabilities\":
+  {class: number, …}}} for categories";
 
 /// Answer every row of a file.
 #[derive(Debug, Args)]

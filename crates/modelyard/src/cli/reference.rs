@@ -109,6 +109,9 @@ fn flag(argument: &Arg) -> String {
     let help = argument.get_long_help().or_else(|| argument.get_help());
     let mut meaning =
         help.map(ToString::to_string).unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+    if !meaning.ends_with(['.', ']']) {
+        meaning.push('.');
+    }
     let default: Vec<_> = argument.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
     if !default.is_empty() && argument.get_action().takes_values() {
         let _ = write!(meaning, " Default: `{}`.", default.join(" "));

@@ -28,8 +28,8 @@ Then:
   POST /v2/models/NAME/infer                    the Open Inference Protocol, version 2
   GET  /metrics                                 for Prometheus
 
-A version that is promoted while the server runs is picked up without a restart. Ctrl-C answers the
-requests in flight, then ends with exit code 0.
+A version that is promoted while the server runs is picked up without a
+restart. Ctrl-C answers the requests in flight, then ends with exit code 0.
 
 With --json, once it listens: {\"address\": \"host:port\", \"url\": text, \"models\":
   [{\"model\": name, \"version\": number or null, \"problem\": text or null}, …]}";

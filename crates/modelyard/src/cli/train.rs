@@ -20,14 +20,16 @@ Examples:
   modelyard train flowers
   modelyard train flowers --force               even though nothing has changed
 
-The first version that passes its gates becomes `live`. Later ones are published beside it: compare
-them with `modelyard models compare` and make one live with `modelyard models promote`.
-A missed gate ends with exit code 4; the version is published all the same, for inspection.
+The first version that passes its gates becomes `live`. Later ones are
+published beside it: compare them with `modelyard models compare` and make one
+live with `modelyard models promote`. A missed gate ends with exit code 4; the
+version is published all the same, for inspection.
 
-With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"store\": path,
-  \"trained\": bool (false: nothing has changed), \"epochs\": count or null,
-  \"kept_epoch\": number or null, \"seconds\": number or null, \"scores\": scores.json,
-  \"parity\": [{\"engine\", \"difference\"}, …], \"gates_passed\": bool, \"live\": bool}";
+With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"store\":
+  path, \"trained\": bool (false: nothing has changed), \"epochs\": count or null,
+  \"kept_epoch\": number or null, \"seconds\": number or null, \"scores\":
+  scores.json, \"parity\": [{\"engine\", \"difference\"}, …], \"gates_passed\": bool,
+  \"live\": bool}";
 
 /// Check, train, score and publish a version, without serving it.
 #[derive(Debug, Args)]

@@ -27,16 +27,19 @@ Examples:
   modelyard up examples/digits --listen 0.0.0.0:9000
   modelyard up examples/digits --no-serve       stop after publishing
 
-Reads the project file and its data, checks one against the other, trains, scores, holds the scores
-against the gates, writes ONNX and checks that it answers as the trained network does, publishes a
-version, points the alias `live` at it, and serves it. Where neither the project file, the data nor this
-program has changed since a version was trained, that version is served without training (--force trains
-all the same). A missed gate ends with exit code 4: the version is published for inspection, and what
-was live stays live. Ctrl-C answers the requests in flight, then ends with exit code 0; while training,
-it stops with exit code 130 and publishes nothing.
+Reads the project file and its data, checks one against the other, trains,
+scores, holds the scores against the gates, writes ONNX and checks that it
+answers as the trained network does, publishes a version, points the alias
+`live` at it, and serves it. Where neither the project file, the data nor this
+program has changed since a version was trained, that version is served
+without training (--force trains all the same). A missed gate ends with exit
+code 4: the version is published for inspection, and what was live stays live.
+Ctrl-C answers the requests in flight, then ends with exit code 0; while
+training, it stops with exit code 130 and publishes nothing.
 
-With --json, one object, once it listens (or is done, with --no-serve): what `train --json` prints,
-and \"address\": \"host:port\", \"url\": text, \"curl\": text or null";
+With --json, one object, once it listens (or is done, with --no-serve): what
+  `train --json` prints, and \"address\": \"host:port\", \"url\": text, \"curl\": text
+  or null";
 
 /// Train, score, publish and serve a project.
 #[derive(Debug, Args)]

@@ -16,10 +16,11 @@ Examples:
   modelyard models compare digits 1 2
   modelyard models compare digits live 5
 
-With --json: {\"model\": name, \"first\": number, \"second\": number,
-  \"scores\": [{\"split\", \"metric\", \"first\": value or null, \"second\": value or null}, …],
-  \"files\": [{\"name\", \"change\": \"same\", \"changed\", \"only_first\" or \"only_second\"}, …],
-  \"lineage\": [{\"field\", \"first\": text or null, \"second\": text or null}, …]}";
+With --json: {\"model\": name, \"first\": number, \"second\": number, \"scores\":
+  [{\"split\", \"metric\", \"first\": value or null, \"second\": value or null}, …],
+  \"files\": [{\"name\", \"change\": \"same\", \"changed\", \"only_first\" or
+  \"only_second\"}, …], \"lineage\": [{\"field\", \"first\": text or null, \"second\":
+  text or null}, …]}";
 
 /// Compare two versions of a model: scores, files, and what went into them.
 #[derive(Debug, Args)]

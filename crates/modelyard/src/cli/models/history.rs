@@ -15,8 +15,8 @@ const HELP: &str = "\
 Examples:
   modelyard models history digits
 
-With --json: {\"model\": name, \"moves\": [{\"model\": name, \"alias\": alias,
-  \"kind\": \"promote\" or \"rollback\", \"from\": number or null, \"to\": number, \"at\": time,
+With --json: {\"model\": name, \"moves\": [{\"model\": name, \"alias\": alias, \"kind\":
+  \"promote\" or \"rollback\", \"from\": number or null, \"to\": number, \"at\": time,
   \"by\": who, \"why\": text}, …]}, newest first";
 
 /// Show who moved which alias of a model when, newest first.

@@ -17,11 +17,11 @@ Examples:
   modelyard models promote digits 3 --alias candidate
   modelyard models promote digits 3 --force --why \"the gate was set too high\"
 
-A running server picks the move up without a restart. A version that missed a gate is promoted with
---force only.
+A running server picks the move up without a restart. A version that missed a
+gate is promoted with --force only.
 
-With --json: {\"model\": name, \"alias\": alias, \"kind\": \"promote\", \"from\": number or null,
-  \"to\": number, \"at\": time, \"by\": who, \"why\": text}";
+With --json: {\"model\": name, \"alias\": alias, \"kind\": \"promote\", \"from\": number
+  or null, \"to\": number, \"at\": time, \"by\": who, \"why\": text}";
 
 /// Point an alias at a version: what `live` points at is what a server answers with.
 #[derive(Debug, Args)]

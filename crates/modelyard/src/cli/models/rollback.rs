@@ -14,10 +14,11 @@ Examples:
   modelyard models rollback digits              back to what was live before
   modelyard models rollback digits --why \"too many wrong sevens\"
 
-Repeated, it walks further back, as undo does. A running server picks the move up without a restart.
+Repeated, it walks further back, as undo does. A running server picks the move
+up without a restart.
 
-With --json: {\"model\": name, \"alias\": alias, \"kind\": \"rollback\", \"from\": number,
-  \"to\": number, \"at\": time, \"by\": who, \"why\": text}";
+With --json: {\"model\": name, \"alias\": alias, \"kind\": \"rollback\", \"from\":
+  number, \"to\": number, \"at\": time, \"by\": who, \"why\": text}";
 
 /// Point an alias back at the version it pointed at before.
 #[derive(Debug, Args)]

@@ -18,10 +18,11 @@ Examples:
   modelyard models show digits 3
   modelyard models show digits --versions       a line for each version
 
-With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"created\": time, \"by\": who,
-  \"origin\": \"trained\" or \"imported\", \"gates_passed\": bool, \"parent\": number or null,
-  \"aliases\": [alias, …], \"files\": [{\"name\", \"size\", \"sha256\"}, …], \"scores\": scores.json
-  or null}; with --versions: {\"versions\": [the same without \"scores\", …]}, oldest first";
+With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"created\":
+  time, \"by\": who, \"origin\": \"trained\" or \"imported\", \"gates_passed\": bool,
+  \"parent\": number or null, \"aliases\": [alias, …], \"files\": [{\"name\", \"size\",
+  \"sha256\"}, …], \"scores\": scores.json or null}; with --versions: {\"versions\":
+  [the same without \"scores\", …]}, oldest first";
 
 /// Show one version: where it came from, how good it is, which files it has.
 #[derive(Debug, Args)]

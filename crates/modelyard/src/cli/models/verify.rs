@@ -15,8 +15,9 @@ Examples:
 
 Ends with exit code 6 where a file is missing or changed.
 
-With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"files\": count,
-  \"bytes\": count, \"intact\": bool, \"faults\": [{\"file\": name, \"fault\": text}, …]}";
+With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"files\":
+  count, \"bytes\": count, \"intact\": bool, \"faults\": [{\"file\": name, \"fault\":
+  text}, …]}";
 
 /// Read every file of a version and compare it with what was published.
 #[derive(Debug, Args)]
