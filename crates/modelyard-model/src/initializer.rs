@@ -43,7 +43,7 @@ pub(crate) struct Fans {
 }
 
 /// The deviation of a unit normal after cutting at ±2: what is drawn is divided by it to keep the variance.
-const TRUNCATED_DEVIATION: f32 = 0.879_625_66;
+const TRUNCATED_DEVIATION: f32 = 0.879_625_7;
 
 impl Initializer {
     /// Fills the weights.

@@ -19,30 +19,37 @@ pub(crate) fn gather(window: &Window, images: &[f32], columns: &mut [f32]) {
 
 /// `LINE` is the length of one line of a patch where the compiler should know it, otherwise 0.
 fn gather_image<const LINE: usize>(window: &Window, image: &[f32], columns: &mut [f32]) {
-    let (channels, width) = (window.channels, window.columns.input);
-    let line = window.columns.size * channels;
+    let row_len = window.columns.input * window.channels;
+    let line_len = if LINE > 0 { LINE } else { window.columns.size * window.channels };
+    let whole_columns = window.columns.whole();
     let mut patches = columns.chunks_exact_mut(window.taps());
     for y in 0..window.rows.output {
-        let inside_y = window.rows.inside(y);
+        let whole_row = window.rows.inside(y).len() == window.rows.size;
         for (x, patch) in (0..window.columns.output).zip(&mut patches) {
-            let inside = window.columns.inside(x);
-            let whole = inside_y.len() == window.rows.size && inside.len() == window.columns.size;
-            if !whole {
-                patch.fill(0.0);
+            if !whole_row || !whole_columns.contains(&x) {
+                gather_edge(window, image, patch, (y, x));
+                continue;
             }
-            for tap in inside_y.clone() {
-                let row = window.rows.source(y, tap) * width;
-                let from = (row + window.columns.source(x, inside.start)) * channels;
-                if LINE > 0 && whole {
-                    let source: &[f32; LINE] = image[from..].first_chunk().expect("the patch is inside");
-                    patch[tap * LINE..(tap + 1) * LINE].copy_from_slice(source);
-                } else {
-                    let to = tap * line + inside.start * channels;
-                    let len = inside.len() * channels;
-                    patch[to..to + len].copy_from_slice(&image[from..from + len]);
-                }
+            let from = window.rows.source(y, 0) * row_len + window.columns.source(x, 0) * window.channels;
+            let lines = image[from..].chunks(row_len);
+            for (to, line) in patch.chunks_exact_mut(line_len).zip(lines) {
+                to.copy_from_slice(&line[..line_len]);
             }
         }
+    }
+}
+
+/// A patch that hangs over the edge.
+fn gather_edge(window: &Window, image: &[f32], patch: &mut [f32], (y, x): (usize, usize)) {
+    let channels = window.channels;
+    let inside = window.columns.inside(x);
+    let len = inside.len() * channels;
+    patch.fill(0.0);
+    for tap in window.rows.inside(y) {
+        let row = window.rows.source(y, tap) * window.columns.input;
+        let from = (row + window.columns.source(x, inside.start)) * channels;
+        let to = (tap * window.columns.size + inside.start) * channels;
+        patch[to..to + len].copy_from_slice(&image[from..from + len]);
     }
 }
 

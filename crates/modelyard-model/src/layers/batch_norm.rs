@@ -158,13 +158,13 @@ impl Op for BatchNormOp {
     fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>) {
         let channels = self.mean.len();
         let gamma = &pass.parameters[self.weights[0].clone()];
-        for channel in 0..channels {
+        for (channel, gamma) in gamma.iter().enumerate() {
             let inverse = self.inverse_deviation(channel);
             tape.gradients[self.weights[0].start + channel] =
                 self.own_sums[channels + channel] as f32 * inverse;
             tape.gradients[self.weights[1].start + channel] = self.own_sums[channel] as f32;
             // dx = scale · (dy − Σdy / n − (x − mean) · Σdy·(x − mean) / n · inverse²)
-            let scale = gamma[channel] * inverse;
+            let scale = gamma * inverse;
             let slope = (self.sums[channels + channel] / self.count) as f32 * inverse * inverse * scale;
             self.scale[channel] = scale;
             self.slope[channel] = slope;

@@ -91,7 +91,7 @@ impl Layer for Conv2d {
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let window = self.window(place.input).expect("the shape was checked when the network was declared");
         let products = window.positions() * self.filters;
-        let pool = place.pooled.then(|| Halving {
+        let pool = place.pooled.then_some(Halving {
             height: window.rows.output,
             width: window.columns.output,
             channels: self.filters,
@@ -311,8 +311,8 @@ mod tests {
         let (rows, columns, channels) = (window.rows, window.columns, window.channels);
         let mut output = Vec::new();
         for (y, x) in (0..rows.output).flat_map(|y| (0..columns.output).map(move |x| (y, x))) {
-            for filter in 0..conv.filters {
-                let mut sum = f64::from(bias[filter]);
+            for (filter, &bias) in bias.iter().enumerate() {
+                let mut sum = f64::from(bias);
                 for (ky, kx) in rows.inside(y).flat_map(|ky| columns.inside(x).map(move |kx| (ky, kx))) {
                     for channel in 0..channels {
                         let at =

@@ -90,6 +90,13 @@ impl Axis {
         first..self.size.min((self.input + self.before).saturating_sub(start)).max(first)
     }
 
+    /// The output positions whose whole window lies inside.
+    pub(crate) fn whole(self) -> std::ops::Range<usize> {
+        let first = self.before.div_ceil(self.stride).min(self.output);
+        let end = (self.input + self.before).checked_sub(self.size).map_or(0, |last| last / self.stride + 1);
+        first..end.min(self.output).max(first)
+    }
+
     /// The input position under the window's position `tap`, which must be inside.
     #[inline]
     pub(crate) fn source(self, at: usize, tap: usize) -> usize {
@@ -169,6 +176,9 @@ mod tests {
     fn check(input: usize, size: usize, stride: usize, padding: Padding, wanted: [usize; 3]) {
         let axis = Axis::new(input, size, stride, padding);
         assert_eq!([axis.output, axis.before, axis.after()], wanted, "{axis:?}");
+        for at in 0..axis.output {
+            assert_eq!(axis.whole().contains(&at), axis.inside(at).len() == axis.size, "{axis:?} at {at}");
+        }
     }
 
     #[test]
