@@ -44,11 +44,11 @@ fn tests() -> Result<()> {
     if let Some(library) = packages::onnxruntime_library() {
         command.env("MODELYARD_ONNXRUNTIME", library);
     }
-    shell::run_command(command)
+    shell::run_command(&mut command)
 }
 
 fn documentation() -> Result<()> {
     let mut command = shell::command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
-    shell::run_command(command)
+    shell::run_command(&mut command)
 }

@@ -31,10 +31,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let program = tools.join("bin/cargo-fuzz").to_string_lossy().into_owned();
     let limit = format!("-max_total_time={seconds}");
     for target in &targets {
-        let mut command =
-            shell::command(&program, &["run", target, "--", &limit, "-rss_limit_mb=2048", "-timeout=10"]);
-        command.env("RUSTUP_TOOLCHAIN", "nightly");
-        shell::run_command(command)?;
+        let corpus = format!("fuzz/corpus/{target}");
+        std::fs::create_dir_all(shell::root().join(&corpus)).with_context(|| corpus.clone())?;
+        let seeds = format!("fuzz/seeds/{target}");
+        let has_seeds = shell::root().join(&seeds).is_dir();
+        let folders = if has_seeds { vec![corpus.as_str(), &seeds] } else { vec![corpus.as_str()] };
+        let mut command = shell::command(&program, &["run", "--fuzz-dir", "fuzz", target]);
+        command.args(folders).args(["--", &limit, "-rss_limit_mb=2048", "-timeout=10"]);
+        shell::run_command(command.env("RUSTUP_TOOLCHAIN", "nightly"))?;
     }
     println!("{} targets, {seconds} s each: nothing found", targets.len());
     Ok(())

@@ -22,15 +22,15 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 /// # Errors
 /// When it cannot be started or does not exit with 0.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    run_command(command(program, arguments))
+    run_command(&mut command(program, arguments))
 }
 
 /// Runs a prepared command, saying first what it is.
 ///
 /// # Errors
 /// When it cannot be started or does not exit with 0.
-pub(crate) fn run_command(mut command: Command) -> Result<()> {
-    let shown = show(&command);
+pub(crate) fn run_command(command: &mut Command) -> Result<()> {
+    let shown = show(command);
     println!("$ {shown}");
     let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
