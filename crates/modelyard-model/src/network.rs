@@ -1,7 +1,7 @@
 //! A network with its weights, and its two files: `network.json` and `weights.safetensors`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -180,15 +180,14 @@ fn places(layout: &Layout) -> impl Iterator<Item = (&LayoutLayer, &Parameter, st
     })
 }
 
-/// Checks that a file holds exactly the declared arrays.
+/// Checks that a file holds exactly the declared arrays; names the first that differs.
 fn check_tensors(layout: &Layout, tensors: &SafeTensors<'_>) -> Result<(), ModelError> {
-    let error =
-        |name: &str, message: String| Err(ModelError::WeightTensor { name: name.to_owned(), message });
-    let mut wanted: HashMap<String, &Parameter> =
-        places(layout).map(|(layer, parameter, _)| (layer.parameter_name(parameter), parameter)).collect();
-    for (name, tensor) in tensors.iter() {
-        let Some(parameter) = wanted.remove(name) else {
-            return error(name, "is not part of the declared network".to_owned());
+    let error = |name: String, message: String| Err(ModelError::WeightTensor { name, message });
+    let mut wanted = HashSet::new();
+    for (layer, parameter, _) in places(layout) {
+        let name = layer.parameter_name(parameter);
+        let Ok(tensor) = tensors.tensor(&name) else {
+            return error(name, "is missing".to_owned());
         };
         if tensor.dtype() != Dtype::F32 {
             return error(name, format!("holds {:?}, the network has F32", tensor.dtype()));
@@ -199,9 +198,10 @@ fn check_tensors(layout: &Layout, tensors: &SafeTensors<'_>) -> Result<(), Model
                 format!("has shape {:?}, the network has {:?}", tensor.shape(), parameter.shape),
             );
         }
+        wanted.insert(name);
     }
-    match wanted.keys().min() {
+    match tensors.names().into_iter().filter(|name| !wanted.contains(*name)).min() {
         None => Ok(()),
-        Some(name) => error(name, "is missing".to_owned()),
+        Some(name) => error(name.to_owned(), "is not part of the declared network".to_owned()),
     }
 }

@@ -52,7 +52,7 @@ fn what_is_not_a_network_is_said() {
     check_error(&json, &weights[..weights.len() - 1], corrupt, "cannot be read");
     check_error(&json, &[], corrupt, "cannot be read");
     let wider = json.replace("\"units\": 2", "\"units\": 3");
-    check_error(&wider, &weights, corrupt, "has shape [2], the network has [3]");
+    check_error(&wider, &weights, corrupt, "'0.dense.kernel' has shape [3, 2], the network has [3, 3]");
     let without_bias = json.replace("\"use_bias\": true", "\"use_bias\": false");
     check_error(&without_bias, &weights, corrupt, "'0.dense.bias' is not part of the declared network");
     let bare = Network::from_parts(without_bias.as_bytes(), &[]).expect_err("no weights");

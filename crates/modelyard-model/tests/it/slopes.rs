@@ -59,16 +59,15 @@ fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, rows: usize) {
     for ((name, before), (_, after)) in weights(&start).into_iter().zip(after) {
         for at in (0..before.len()).step_by((before.len() / 12).max(1)) {
             let slope = before[at] - after[at];
-            let h = 2e-3;
-            let (right, middle, left) =
-                (loss_at(&moved(&start, &name, at, h)), again, loss_at(&moved(&start, &name, at, -h)));
-            let measured = (right - left) / (2.0 * h);
-            let tolerance = 5e-3 + 4e-2 * measured.abs();
-            let kink = ((right - middle) - (middle - left)).abs() / h > 4.0 * tolerance;
+            let h = 1e-3;
+            let right = (loss_at(&moved(&start, &name, at, h)) - again) / h;
+            let left = (again - loss_at(&moved(&start, &name, at, -h))) / h;
+            // Beside a kink of relu or pooling the slope is that of one side.
+            let tolerance = 5e-3 + 2e-2 * slope.abs();
+            let between = right.min(left) - tolerance..right.max(left) + tolerance;
             assert!(
-                kink || (slope - measured).abs() < tolerance,
-                "{} {name} {at}: step moved by {slope}, measured {measured}",
-                loss.name()
+                between.contains(&slope),
+                "{name} {at}: moved by {slope}, measured {left}, {right}: {spec:?}"
             );
         }
     }
