@@ -161,3 +161,42 @@ fn two_processes_that_publish_at_once_both_do() {
         run(at, &["models", "verify", "shapes", version]).expect(0);
     }
 }
+
+/// Twelve bright and twelve dark pictures of 3×2 pixels, as IDX files.
+fn idx_project(folder: &std::path::Path) {
+    let mut images = vec![0, 0, 8, 3, 0, 0, 0, 24, 0, 0, 0, 3, 0, 0, 0, 2];
+    let mut labels = vec![0, 0, 8, 1, 0, 0, 0, 24];
+    for i in 0..24u8 {
+        let bright = i % 2;
+        images.extend((0..6).map(|pixel| bright * 200 + pixel + i));
+        labels.push(bright);
+    }
+    fs::write(folder.join("images-idx3-ubyte"), images).expect("can write");
+    fs::write(folder.join("labels-idx1-ubyte"), labels).expect("can write");
+    let project = r#"
+        project = { name = "light" }
+        data = { source = "images-idx3-ubyte", labels = "labels-idx1-ubyte", split = { kind = "stratified" } }
+        inputs = [{ name = "picture", kind = "image" }]
+        outputs = [{ name = "light", kind = "category", labels = ["dark", "bright"] }]
+        network = { layers = [{ type = "flatten" }, { type = "dense", units = 1, activation = "sigmoid" }] }
+        training = { optimizer = { type = "adam", learning_rate = 0.1 }, epochs = 40, batch_size = 8 }
+    "#;
+    fs::write(folder.join("modelyard.toml"), project).expect("can write");
+}
+
+#[test]
+fn pictures_from_arrays_with_named_classes_go_all_the_way() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    idx_project(folder.path());
+    let mut server = Running::start(folder.path(), &["up", ".", "--listen", "127.0.0.1:0"]);
+    let (curl, truth) = curl_of(&mut server);
+    let answer: Value = serde_json::from_str(&shell(&curl)).expect("JSON");
+    assert_eq!(answer["prediction"]["light"]["label"], truth["light"], "{answer}");
+    assert!(["dark", "bright"].contains(&truth["light"].as_str().expect("a name")), "{truth}");
+    server.interrupt().expect(0);
+    let scored = ["evaluate", "light", "images-idx3-ubyte", "--labels", "labels-idx1-ubyte", "--json"];
+    let scored = run(folder.path(), &scored).expect(0).json();
+    assert_eq!(scored["scores"]["splits"]["test"]["metrics"]["accuracy"]["value"], 1.0);
+    let answers = run(folder.path(), &["predict", "light", "images-idx3-ubyte"]).expect(0).stdout;
+    assert!(answers.starts_with("predicted_light,probability\ndark,"), "{answers}");
+}
