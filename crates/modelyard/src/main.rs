@@ -1,6 +1,7 @@
 //! The binary: reads the command line, the environment and the clock, wires the floors below together,
 //! and turns every failure into one message and one documented exit code.
 
+mod bug;
 mod cli;
 mod clock;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         Err(error) => return output::print_usage_error(&error),
     };
     let mut output = Output::new(cli.global.json, cli.global.quiet);
-    let result = logging::start(&cli.global.log).and_then(|()| cli::run(cli, &mut output));
+    let result = bug::guard(|| logging::start(&cli.global.log).and_then(|()| cli::run(cli, &mut output)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

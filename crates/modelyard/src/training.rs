@@ -85,16 +85,16 @@ pub(crate) async fn unchanged(
 pub(crate) async fn train_and_publish(
     project: &Project,
     registry: &Registry,
-    session: &mut Session<'_>,
+    trainer: &mut Trainer<'_>,
 ) -> Result<Run, Failure> {
     let prepared = prepare(project)?;
-    session.tell_plan(project, &prepared);
-    let host = Host { clock: &SystemClock, threads: session.threads, program: PROGRAM };
-    let trained = session.fit(project, &prepared, &host)?;
-    session.tell_outcome(&trained);
-    let runtimes = wiring::runtimes(session.global)?;
+    trainer.tell_plan(project, &prepared);
+    let host = Host { clock: &SystemClock, threads: trainer.threads, program: PROGRAM };
+    let trained = trainer.fit(project, &prepared, &host)?;
+    trainer.tell_outcome(&trained);
+    let runtimes = wiring::runtimes(trainer.global)?;
     let package = package(project, &prepared, &trained, &runtimes, &host)?;
-    session.output.remark(parity_sentence(&package.parity));
+    trainer.output.remark(parity_sentence(&package.parity));
     let summary = Summary { fingerprint: package.fingerprint, example: Example::of(project, &prepared) };
     let new = NewVersion {
         name: project.name().clone(),
@@ -116,7 +116,7 @@ pub(crate) async fn train_and_publish(
 }
 
 /// Who trains: flags, streams, and the wish to stop.
-pub(crate) struct Session<'a> {
+pub(crate) struct Trainer<'a> {
     /// The global flags.
     pub(crate) global: &'a GlobalArgs,
     /// Threads, where the project file does not say.
@@ -127,7 +127,7 @@ pub(crate) struct Session<'a> {
     pub(crate) output: &'a mut Output,
 }
 
-impl Session<'_> {
+impl Trainer<'_> {
     fn tell_plan(&mut self, project: &Project, prepared: &Prepared) {
         let parts = &prepared.parts;
         let (train, validation, test) = (parts.train.len(), parts.validation.len(), parts.test.len());

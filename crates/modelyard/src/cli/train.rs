@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::live::{self, Live};
 use crate::output::Output;
 use crate::signals::StopSignal;
-use crate::training::{RunJson, Session, gate_missed, scores_of, train_and_publish, unchanged};
+use crate::training::{RunJson, Trainer, gate_missed, scores_of, train_and_publish, unchanged};
 use crate::wiring;
 
 const HELP: &str = "\
@@ -70,8 +70,8 @@ pub(crate) fn run(args: TrainArgs, global: &GlobalArgs, output: &mut Output) -> 
                 (version, json)
             }
             None => {
-                let mut session = Session { global, threads: args.threads.count(), stop: &stop, output };
-                let run = train_and_publish(&project, &registry, &mut session).await?;
+                let mut trainer = Trainer { global, threads: args.threads.count(), stop: &stop, output };
+                let run = train_and_publish(&project, &registry, &mut trainer).await?;
                 let live = live::first_goes_live(&registry, &run.version).await?;
                 output.text(format!("published {} version {}", run.version.name, run.version.version));
                 if run.version.gates_passed {

@@ -17,7 +17,7 @@ use crate::output::Output;
 use crate::serving::{LISTEN, ReservedPort, Serving, ServingArgs};
 use crate::signals::StopSignal;
 use crate::training::{
-    RunJson, ServingJson, Session, Summary, gate_missed, scores_of, train_and_publish, unchanged,
+    RunJson, ServingJson, Summary, Trainer, gate_missed, scores_of, train_and_publish, unchanged,
 };
 use crate::wiring;
 
@@ -81,8 +81,8 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
         let (version, mut json) = match same {
             Some(version) => kept(&registry, version, &store, output).await?,
             None => {
-                let mut session = Session { global, threads: args.threads.count(), stop: &stop, output };
-                trained(&project, &registry, &store, &mut session).await?
+                let mut trainer = Trainer { global, threads: args.threads.count(), stop: &stop, output };
+                trained(&project, &registry, &store, &mut trainer).await?
             }
         };
         let Some(port) = port.filter(|_| version.gates_passed) else {
@@ -132,17 +132,17 @@ async fn trained(
     project: &Project,
     registry: &Registry,
     store: &Path,
-    session: &mut Session<'_>,
+    trainer: &mut Trainer<'_>,
 ) -> Result<(ModelVersion, RunJson), Failure> {
-    let run = train_and_publish(project, registry, session).await?;
+    let run = train_and_publish(project, registry, trainer).await?;
     let (name, number) = (&run.version.name, run.version.version);
-    session.output.text(format!("published {name} version {number} in {}", store.display()));
+    trainer.output.text(format!("published {name} version {number} in {}", store.display()));
     let live = match run.version.gates_passed {
         true => live::go_live(registry, &run.version, "modelyard up").await?,
         false => Live::of(&run.version),
     };
     if live == Live::Yes {
-        session.output.text(format!("live now points at version {number}"));
+        trainer.output.text(format!("live now points at version {number}"));
     }
     let json = RunJson::trained(&run, live, store);
     Ok((run.version, json))
