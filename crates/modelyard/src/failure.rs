@@ -112,7 +112,8 @@ impl Failure {
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
-            if chain.last() != Some(&text) {
+            // Many libraries repeat their cause in their own message.
+            if !chain.last().is_some_and(|said| said.contains(&text)) {
                 chain.push(text);
             }
             source = cause.source();
