@@ -323,6 +323,9 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// A figure's name and where it stands.
+type Figure = (&'static str, fn(&Measured) -> f64);
+
 fn summarise(options: &Options, rows: &Rows) {
     for &connections in &options.connections {
         let (Some(ours), Some(peer)) =
@@ -330,7 +333,7 @@ fn summarise(options: &Options, rows: &Rows) {
         else {
             continue;
         };
-        let parts: [(&str, fn(&Measured) -> f64); 3] =
+        let parts: [Figure; 3] =
             [("req/s", |row| row.requests_per_s), ("CPU", |row| row.cpu_us), ("p99", |row| row.p99_ms)];
         for (what, part) in parts {
             let middle = |rows: &[Measured]| median(rows.iter().map(part).collect());
