@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Err(error) => return output::print_usage_error(&error),
     };
     let mut output = Output::new(cli.global.json, cli.global.quiet);
+    bug::log_panics();
     let result = bug::guard(|| logging::start(&cli.global.log).and_then(|()| cli::run(cli, &mut output)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
