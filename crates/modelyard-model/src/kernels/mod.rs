@@ -5,3 +5,4 @@ pub(crate) mod math;
 pub(crate) mod pooling;
 pub(crate) mod product;
 pub(crate) mod rows;
+pub(crate) mod tiles;

@@ -1,4 +1,5 @@
-//! Convolution over height and width, as a matrix product over columns of image patches.
+//! Convolution over height and width: by tiles where the kernel stays in cache, and otherwise as a matrix
+//! product over columns of image patches, which the way back takes always.
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use crate::kernels::columns;
 use crate::kernels::pooling::{self, Halving};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
+use crate::kernels::tiles::{Finish, Tiles};
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// `activation(input ∗ kernel + bias)` on an image [h, w, c].
@@ -89,7 +91,13 @@ impl Layer for Conv2d {
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        let window = self.window(place.input).expect("the shape was checked when the network was declared");
+        let mut window =
+            self.window(place.input).expect("the shape was checked when the network was declared");
+        if place.pooled {
+            // Pooling leaves an odd last row or column out, so nobody needs to compute it.
+            window.rows.output -= window.rows.output % 2;
+            window.columns.output -= window.columns.output % 2;
+        }
         let products = window.positions() * self.filters;
         let pool = place.pooled.then_some(Halving {
             height: window.rows.output,
@@ -99,16 +107,19 @@ impl Layer for Conv2d {
         let output = pool.map_or(products, |pool| pool.output_len());
         let direct =
             window.taps() == window.channels && window.positions() * window.channels == window.input_len();
-        let column_len = if direct { 0 } else { window.positions() * window.taps() };
+        let training = place.purpose == Purpose::Training;
+        let tiles = Tiles::new(&window, self.filters);
+        let column_len =
+            if direct || (tiles.is_some() && !training) { 0 } else { window.positions() * window.taps() };
         let image_len = column_len + if pool.is_some() { products } else { 0 };
         let block = (BLOCK_VALUES / image_len.max(1)).clamp(1, place.rows_max);
-        let training = place.purpose == Purpose::Training;
         Some(Box::new(Conv2dOp {
             filters: self.filters,
             kernel: place.weights[0].clone(),
             bias: place.weights.get(1).cloned(),
             activation: self.activation,
             direct,
+            tiles,
             block,
             columns: vec![0.0; block * column_len],
             products: vec![0.0; if pool.is_some() { block * products } else { 0 }],
@@ -144,6 +155,8 @@ struct Conv2dOp {
     pool: Option<Halving>,
     /// A 1×1 convolution: the image is its own column matrix.
     direct: bool,
+    /// The way forward without columns, where that is faster.
+    tiles: Option<Tiles>,
     /// Images per block.
     block: usize,
     columns: Vec<f32>,
@@ -163,23 +176,40 @@ impl Conv2dOp {
     }
 
     fn forward_block(&mut self, pass: &Pass<'_>, images: &[f32], output: &mut [f32], first: usize) {
-        let (filters, taps) = (self.filters, self.window.taps());
-        let rows = images.len() / self.window.input_len() * self.positions();
         let part = first * self.output_len()..first * self.output_len() + output.len();
-        let kernel = Matrix::new(&pass.parameters[self.kernel.clone()], taps, filters);
         let bias = self.bias.clone().map(|bias| &pass.parameters[bias]);
-        let patches = patches(&self.window, self.direct, &mut self.columns, images);
-        let Some(pool) = self.pool else {
-            multiply(output, Write::Replace, patches, kernel, pass.parallelism);
-            return rows::bias_activate(output, bias, filters, self.activation, self.before.part_mut(part));
-        };
-        let products = &mut self.products[..rows * filters];
-        multiply(products, Write::Replace, patches, kernel, pass.parallelism);
-        let winners = if self.winners.is_empty() { None } else { Some(&mut self.winners[part]) };
-        pooling::halve(&pool, products, bias, output, winners);
-        if let Some(activation) = self.activation {
-            activation::apply(activation, output, filters);
+        let activation = self.activation;
+        if let (Some(tiles), true) = (&mut self.tiles, self.winners.is_empty()) {
+            // Nobody needs to know which values won, so it all happens in registers.
+            let finish = Finish { pool: self.pool.is_some(), relu: activation == Some(Activation::Relu) };
+            tiles.run(images, &pass.parameters[self.kernel.clone()], bias, finish, output);
+            let rest = activation.filter(|_| !finish.relu);
+            return rows::bias_activate(output, None, self.filters, rest, self.before.part_mut(part));
         }
+        let Some(pool) = self.pool else {
+            self.convolve(pass, images, output);
+            return rows::bias_activate(output, bias, self.filters, activation, self.before.part_mut(part));
+        };
+        let mut products = std::mem::take(&mut self.products);
+        let values = images.len() / self.window.input_len() * self.positions() * self.filters;
+        self.convolve(pass, images, &mut products[..values]);
+        let winners = if self.winners.is_empty() { None } else { Some(&mut self.winners[part]) };
+        pooling::halve(&pool, &products[..values], bias, output, winners);
+        self.products = products;
+        if let Some(activation) = activation {
+            activation::apply(activation, output, self.filters);
+        }
+    }
+
+    /// The sums of products of some images, without bias.
+    fn convolve(&mut self, pass: &Pass<'_>, images: &[f32], sums: &mut [f32]) {
+        let kernel = &pass.parameters[self.kernel.clone()];
+        if let Some(tiles) = &mut self.tiles {
+            return tiles.run(images, kernel, None, Finish::default(), sums);
+        }
+        let kernel = Matrix::new(kernel, self.window.taps(), self.filters);
+        let patches = patches(&self.window, self.direct, &mut self.columns, images);
+        multiply(sums, Write::Replace, patches, kernel, pass.parallelism);
     }
 
     fn backward_block(&mut self, pass: &Pass<'_>, block: Block<'_>, gradients: &mut [f32]) {
@@ -268,7 +298,7 @@ mod tests {
     use super::*;
     use crate::layers::contract;
     use crate::rng::Rng;
-    use crate::{Forward, LayerSpec, Network, NetworkSpec};
+    use crate::{Forward, LayerSpec, MaxPool2d, Network, NetworkSpec};
     use std::sync::Arc;
 
     fn kinds() -> Vec<Conv2d> {
@@ -285,7 +315,15 @@ mod tests {
             },
             Conv2d { kernel_size: Size2d::Square(1), activation: Some(Activation::Softmax), ..base.clone() },
             Conv2d { kernel_size: Size2d::Square(1), strides: Size2d::Square(2), ..base.clone() },
-            Conv2d { kernel_size: Size2d::Square(5), padding: Padding::Same, use_bias: false, ..base },
+            Conv2d {
+                kernel_size: Size2d::Square(5),
+                padding: Padding::Same,
+                use_bias: false,
+                ..base.clone()
+            },
+            Conv2d { filters: 16, activation: Some(Activation::Tanh), ..base.clone() },
+            Conv2d { filters: 16, strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
+            Conv2d { filters: 32, kernel_size: Size2d::Rectangle([2, 3]), padding: Padding::Same, ..base },
         ]
     }
 
@@ -343,6 +381,45 @@ mod tests {
                 images.chunks(len).flat_map(|image| by_definition(&conv, &input, image, kernel, bias));
             for (got, wanted) in outputs.iter().zip(wanted) {
                 assert!((got - wanted).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+            }
+        }
+    }
+
+    /// The largest of each 2×2 of an image [h, w, c], an odd last row or column left out.
+    fn halved(image: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
+        let at = |y: usize, x: usize, c: usize| image[(y * width + x) * channels + c];
+        let positions = (0..height / 2).flat_map(|y| (0..width / 2).map(move |x| (2 * y, 2 * x)));
+        let largest = |(y, x)| {
+            (0..channels)
+                .map(move |c| at(y, x, c).max(at(y, x + 1, c)).max(at(y + 1, x, c).max(at(y + 1, x + 1, c))))
+        };
+        positions.flat_map(largest).collect()
+    }
+
+    #[test]
+    fn pooling_inside_answers_as_the_definition_says() {
+        for (filters, padding) in
+            [(5, Padding::Same), (16, Padding::Valid), (32, Padding::Same), (48, Padding::Valid)]
+        {
+            let conv = Conv2d { padding, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
+            let input = vec![11, 29, 3];
+            let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
+            let network = Network::init(NetworkSpec { input: input.clone(), layers }, 3).expect("it fits");
+            let mut rng = Rng::new(1);
+            let len: usize = input.iter().product();
+            let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();
+            let mut outputs = Vec::new();
+            Forward::new(&Arc::new(network.clone())).run(&images, 2, &mut outputs).expect("two images");
+            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+            let window = conv.window(&input).expect("it fits");
+            let shape = [window.rows.output, window.columns.output, filters];
+            let wanted: Vec<f32> = images
+                .chunks(len)
+                .flat_map(|image| halved(&by_definition(&conv, &input, image, kernel, bias), shape))
+                .collect();
+            assert_eq!(outputs.len(), wanted.len());
+            for (got, wanted) in outputs.iter().zip(wanted) {
+                assert!((got - wanted.max(0.0)).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
             }
         }
     }
