@@ -107,12 +107,7 @@ impl NetworkSpec {
     /// The activation that the network ends in: `softmax` and `sigmoid` outputs are probabilities, without
     /// one they are logits.
     pub fn output_activation(&self) -> Option<Activation> {
-        match self.layers.iter().rev().find(|layer| !matches!(layer, LayerSpec::Flatten(_)))? {
-            LayerSpec::Dense(layer) => layer.activation,
-            LayerSpec::Conv2d(layer) => layer.activation,
-            LayerSpec::Activation(layer) => Some(layer.activation),
-            _ => None,
-        }
+        activation_of(self.layers.iter().rev().find(|layer| !matches!(layer, LayerSpec::Flatten(_)))?)
     }
 
     /// Name, output shape and number of weights of each layer.
@@ -156,7 +151,31 @@ impl NetworkSpec {
             shape = output;
         }
         layout.output = shape;
+        self.check_end()?;
         Ok(layout)
+    }
+
+    /// Refuses dropout behind probabilities: their sum would no longer be one while training, and nothing
+    /// could be fused with the loss.
+    fn check_end(&self) -> Result<(), ModelError> {
+        let idle = |layer: &LayerSpec| matches!(layer, LayerSpec::Flatten(_) | LayerSpec::Dropout(_));
+        let idle_from = self.layers.iter().rposition(|layer| !idle(layer)).map_or(0, |at| at + 1);
+        let gives_probabilities = idle_from > 0
+            && matches!(
+                activation_of(&self.layers[idle_from - 1]),
+                Some(Activation::Softmax | Activation::Sigmoid)
+            );
+        let is_dropout = |layer: &LayerSpec| matches!(layer, LayerSpec::Dropout(_));
+        match self.layers[idle_from..].iter().position(is_dropout) {
+            Some(at) if gives_probabilities => Err(ModelError::Spec {
+                message: format!(
+                    "its layer {} (dropout) would drop the network's own answers; put it before the last layer \
+                     that has weights, or leave it out",
+                    idle_from + at
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn check_input(&self) -> Result<(), ModelError> {
@@ -220,6 +239,16 @@ impl Layout {
     /// Number of weights, running statistics included, gaps not.
     pub(crate) fn parameter_count(&self) -> usize {
         self.layers.iter().map(LayoutLayer::parameter_count).sum()
+    }
+}
+
+/// The activation that a layer ends in.
+fn activation_of(layer: &LayerSpec) -> Option<Activation> {
+    match layer {
+        LayerSpec::Dense(layer) => layer.activation,
+        LayerSpec::Conv2d(layer) => layer.activation,
+        LayerSpec::Activation(layer) => Some(layer.activation),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Declarations: shapes, counts, and what is said when they cannot be.
 
-use modelyard_model::{Activation, Conv2d, Flatten, LayerSpec, ModelError, NetworkSpec};
+use modelyard_model::{Activation, Conv2d, Dropout, Flatten, LayerSpec, ModelError, NetworkSpec};
 use modelyard_types::ErrorKind;
 
 use crate::{dense, images, network};
@@ -48,6 +48,17 @@ fn two_layers_that_do_not_fit_are_both_named() {
         &spec,
         "layer 1 (conv2d) takes an image [height, width, channels], but layer 0 (flatten) gives [64]",
     );
+}
+
+#[test]
+fn answers_are_not_dropped() {
+    let dropout = || LayerSpec::Dropout(Dropout { rate: 0.1 });
+    for activation in [Activation::Softmax, Activation::Sigmoid] {
+        let layers = vec![dense(4, Some(activation)), LayerSpec::Flatten(Flatten {}), dropout()];
+        check_error(&network(&[4], layers), "layer 2 (dropout) would drop the network's own answers");
+    }
+    let layers = vec![dense(4, None), dropout()];
+    assert_eq!(network(&[4], layers).output_activation(), None);
 }
 
 #[test]
