@@ -1,6 +1,7 @@
 //! The inner loops: everything that takes time.
 
 pub(crate) mod columns;
+pub(crate) mod few_rows;
 pub(crate) mod math;
 pub(crate) mod pooling;
 pub(crate) mod product;

@@ -10,6 +10,7 @@ use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
+use crate::kernels::few_rows;
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
 use crate::op::{Op, Pass, Place, Tape};
@@ -106,9 +107,12 @@ struct DenseOp {
 
 impl Op for DenseOp {
     fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
-        let kernel = Matrix::new(&pass.parameters[self.kernel.clone()], self.inputs, self.units);
-        let input = Matrix::new(input, pass.rows, self.inputs);
-        multiply(output, Write::Replace, input, kernel, pass.parallelism);
+        let kernel = &pass.parameters[self.kernel.clone()];
+        if !few_rows::multiply(output, input, kernel, self.units) {
+            let kernel = Matrix::new(kernel, self.inputs, self.units);
+            let input = Matrix::new(input, pass.rows, self.inputs);
+            multiply(output, Write::Replace, input, kernel, pass.parallelism);
+        }
         let bias = self.bias.clone().map(|bias| &pass.parameters[bias]);
         let before = self.before.part_mut(0..output.len());
         rows::bias_activate(output, bias, self.units, self.activation, before);
