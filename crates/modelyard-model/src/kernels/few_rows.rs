@@ -50,10 +50,6 @@ impl WithSimd for Row<'_> {
 
 /// `V` vectors of the result; four inputs have sums of their own, so that none waits for the one before.
 #[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "sums stay in registers only where every loop over them counts"
-)]
 fn block<S: Simd, const V: usize>(
     simd: S,
     out: &mut [S::f32s],

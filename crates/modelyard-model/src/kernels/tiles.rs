@@ -24,9 +24,11 @@ pub(crate) struct Tiles {
     padded: Vec<f32>,
 }
 
-/// What happens to the sums while they are in registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Finish {
+/// The weights, and what happens to the sums while they are in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filters<'a> {
+    pub(crate) kernel: &'a [f32],
+    pub(crate) bias: Option<&'a [f32]>,
     /// The largest of each 2×2 outputs; these must be even in both directions.
     pub(crate) pool: bool,
     pub(crate) relu: bool,
@@ -78,20 +80,13 @@ impl Tiles {
     }
 
     /// Convolves images one by one.
-    pub(crate) fn run(
-        &mut self,
-        images: &[f32],
-        kernel: &[f32],
-        bias: Option<&[f32]>,
-        finish: Finish,
-        outputs: &mut [f32],
-    ) {
-        let Shape { rows, columns, filters, .. } = self.shape;
-        let output_len = rows * columns * filters / if finish.pool { 4 } else { 1 };
+    pub(crate) fn run(&mut self, images: &[f32], filters: Filters<'_>, outputs: &mut [f32]) {
+        let output_len =
+            self.shape.rows * self.shape.columns * self.shape.filters / if filters.pool { 4 } else { 1 };
         let images = images.chunks_exact(self.window.input_len());
         for (image, output) in images.zip(outputs.chunks_exact_mut(output_len)) {
             let image = pad(&self.window, self.shape.row_len, image, &mut self.padded);
-            self.arch.dispatch(Image { shape: self.shape, finish, image, kernel, bias, output });
+            self.arch.dispatch(Image { shape: self.shape, filters, image, output });
         }
     }
 }
@@ -112,10 +107,8 @@ fn pad<'a>(window: &Window, row_len: usize, image: &'a [f32], padded: &'a mut [f
 /// One image on its way through.
 struct Image<'a> {
     shape: Shape,
-    finish: Finish,
+    filters: Filters<'a>,
     image: &'a [f32],
-    kernel: &'a [f32],
-    bias: Option<&'a [f32]>,
     output: &'a mut [f32],
 }
 
@@ -127,14 +120,14 @@ impl WithSimd for Image<'_> {
         let vectors = Vectors::<S> {
             simd,
             shape: self.shape,
-            finish: self.finish,
+            relu: self.filters.relu,
             image: self.image,
-            kernel: whole::<S>(self.kernel),
-            bias: self.bias.map(whole::<S>),
+            kernel: whole::<S>(self.filters.kernel),
+            bias: self.filters.bias.map(whole::<S>),
         };
         let (output, rest) = S::as_mut_simd_f32s(self.output);
         assert!(rest.is_empty(), "filters are a multiple of every vector's length");
-        match (self.finish.pool, vectors.row_len().is_multiple_of(2)) {
+        match (self.filters.pool, vectors.row_len().is_multiple_of(2)) {
             (true, true) => vectors.run::<true, 2>(output),
             (true, false) => vectors.run::<true, 1>(output),
             (false, true) => vectors.run::<false, 2>(output),
@@ -155,7 +148,7 @@ fn whole<S: Simd>(values: &[f32]) -> &[S::f32s] {
 struct Vectors<'a, S: Simd> {
     simd: S,
     shape: Shape,
-    finish: Finish,
+    relu: bool,
     image: &'a [f32],
     kernel: &'a [S::f32s],
     bias: Option<&'a [S::f32s]>,
@@ -289,6 +282,6 @@ impl<S: Simd> Vectors<'_, S> {
     #[inline(always)]
     fn relu(&self, value: S::f32s) -> S::f32s {
         let (simd, zero) = (self.simd, self.simd.splat_f32s(0.0));
-        if self.finish.relu { simd.select_f32s(simd.less_than_f32s(value, zero), zero, value) } else { value }
+        if self.relu { simd.select_f32s(simd.less_than_f32s(value, zero), zero, value) } else { value }
     }
 }

@@ -16,7 +16,7 @@ use crate::kernels::columns;
 use crate::kernels::pooling::{self, Halving};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
-use crate::kernels::tiles::{Finish, Tiles};
+use crate::kernels::tiles::{Filters, Tiles};
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// `activation(input ∗ kernel + bias)` on an image [h, w, c].
@@ -181,9 +181,10 @@ impl Conv2dOp {
         let activation = self.activation;
         if let (Some(tiles), true) = (&mut self.tiles, self.winners.is_empty()) {
             // Nobody needs to know which values won, so it all happens in registers.
-            let finish = Finish { pool: self.pool.is_some(), relu: activation == Some(Activation::Relu) };
-            tiles.run(images, &pass.parameters[self.kernel.clone()], bias, finish, output);
-            let rest = activation.filter(|_| !finish.relu);
+            let relu = activation == Some(Activation::Relu);
+            let kernel = &pass.parameters[self.kernel.clone()];
+            tiles.run(images, Filters { kernel, bias, pool: self.pool.is_some(), relu }, output);
+            let rest = activation.filter(|_| !relu);
             return rows::bias_activate(output, None, self.filters, rest, self.before.part_mut(part));
         }
         let Some(pool) = self.pool else {
@@ -205,7 +206,7 @@ impl Conv2dOp {
     fn convolve(&mut self, pass: &Pass<'_>, images: &[f32], sums: &mut [f32]) {
         let kernel = &pass.parameters[self.kernel.clone()];
         if let Some(tiles) = &mut self.tiles {
-            return tiles.run(images, kernel, None, Finish::default(), sums);
+            return tiles.run(images, Filters { kernel, bias: None, pool: false, relu: false }, sums);
         }
         let kernel = Matrix::new(kernel, self.window.taps(), self.filters);
         let patches = patches(&self.window, self.direct, &mut self.columns, images);
