@@ -38,6 +38,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let folders = if has_seeds { vec![corpus.as_str(), &seeds] } else { vec![corpus.as_str()] };
         let mut command = shell::command(&program, &["run", "--fuzz-dir", "fuzz", target]);
         command.args(folders).args(["--", &limit, "-rss_limit_mb=2048", "-timeout=10"]);
+        // SQLite's C code is linked into some targets by two paths; its doubled constants are no finding.
+        command.env("ASAN_OPTIONS", "detect_odr_violation=0");
         shell::run_command(command.env("RUSTUP_TOOLCHAIN", "nightly"))?;
     }
     println!("{} targets, {seconds} s each: nothing found", targets.len());

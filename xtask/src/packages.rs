@@ -8,7 +8,9 @@ use anyhow::Result;
 use crate::shell;
 
 /// Debian packages: what each is for, and a file or program that shows it is here.
-const DEBIAN: [(&str, &str, &str); 3] = [
+const DEBIAN: [(&str, &str, &str); 5] = [
+    ("chromium", "the page in a real browser", "/usr/bin/chromium"),
+    ("chromium-driver", "the hand that moves that browser", "/usr/bin/chromedriver"),
     (
         "dataset-fashion-mnist",
         "real images for the IDX reader",

@@ -172,17 +172,30 @@ fn signal(pid: u32, name: &str) {
 /// Sends one HTTP request; gives the status and the body.
 pub(crate) fn http(address: SocketAddr, request: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
     let length = body.len();
     let head = format!(
-        "{request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).expect("it is taken");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it is answered");
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status.unwrap_or_else(|| panic!("no status in {answer:?}")), body.to_owned())
+    let mut answer = BufReader::new(stream);
+    let mut line = String::new();
+    answer.read_line(&mut line).expect("it is answered");
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let mut length = None;
+    let mut field = line.clone();
+    while field.trim_end() != "" {
+        field.clear();
+        answer.read_line(&mut field).expect("it is answered");
+        let (name, value) = field.split_once(':').unwrap_or_default();
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok();
+        }
+    }
+    let mut body = Vec::new();
+    answer.take(length.unwrap_or(u64::MAX)).read_to_end(&mut body).expect("it is answered");
+    let status = status.unwrap_or_else(|| panic!("no status in {line:?}"));
+    (status, String::from_utf8_lossy(&body).into_owned())
 }
 
 /// Runs a line in a shell, as a newcomer would paste it.

@@ -8,6 +8,7 @@ mod guide;
 mod harness;
 mod import_export;
 mod models;
+mod page;
 mod predict;
 mod serving;
 mod templates;
