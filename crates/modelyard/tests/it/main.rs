@@ -1,5 +1,6 @@
 //! The real binary, run the way people run it: commands in, files, text and HTTP out.
 
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod bad_input;
