@@ -80,12 +80,13 @@ fn options() -> Result<Options> {
 /// The network of `examples/digits`, a small one of dense layers, and a usual one for 28×28 pixels.
 fn workloads() -> [(&'static str, NetworkSpec); 3] {
     let relu = Some(Activation::Relu);
-    let same = || LayerSpec::Conv2d(Conv2d { padding: Padding::Same, ..Conv2d::new(32, 3, relu) });
+    let same =
+        |filters| LayerSpec::Conv2d(Conv2d { padding: Padding::Same, ..Conv2d::new(filters, 3, relu) });
     let pool = || LayerSpec::MaxPool2d(MaxPool2d::default());
     let dense = |units, activation| LayerSpec::Dense(Dense::new(units, activation));
     let digits = vec![
-        same(),
-        same(),
+        same(16),
+        same(32),
         pool(),
         LayerSpec::Dropout(Dropout { rate: 0.2 }),
         LayerSpec::Flatten(Flatten {}),

@@ -13,8 +13,8 @@ pub(crate) struct Inference {
     rows_max: usize,
 }
 
-/// Both buffers together stay near this many values (1 MiB), so that a block of rows stays in cache.
-const BUFFER_VALUES: usize = 1 << 17;
+/// Each buffer stays near this many values (256 KiB), so that a block of rows stays in a core's own cache.
+const BUFFER_VALUES: usize = 1 << 16;
 
 impl Inference {
     pub(crate) fn new(plan: &Plan) -> Self {
