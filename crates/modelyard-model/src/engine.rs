@@ -269,6 +269,8 @@ impl Engine {
                     rows_total: batch.rows,
                     first_row: first,
                     key: mix(self.config.seed ^ mix(self.steps)),
+                    scale: batch.scale as f32,
+                    mask: None,
                     parallelism,
                 };
                 shard.run(phase, &pass, &batch.lesson(&self.config.loss, &self.plan, first..end));

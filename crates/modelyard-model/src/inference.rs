@@ -56,6 +56,8 @@ impl Inference {
             rows_total: rows,
             first_row: 0,
             key: 0,
+            scale: 1.0,
+            mask: None,
             parallelism: weights.parallelism,
         };
         let Some((last, before)) = self.ops.split_last_mut() else {

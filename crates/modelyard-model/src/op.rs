@@ -16,8 +16,11 @@ pub(crate) enum Purpose {
 /// Where in the network an operation stands, and how much it must hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
-    /// The input's shape, without the batch dimension.
+    /// The input's shape, without the batch dimension; of several inputs the first's.
     pub(crate) input: &'a [usize],
+    /// The shapes of all inputs. An operation of several inputs sees, for each row, its inputs' values one
+    /// after the other in one slice.
+    pub(crate) inputs: &'a [Vec<usize>],
     /// Where the layer's weights lie, in the order of `Layer::parameters`: trained ones in
     /// [`Pass::parameters`], state in [`Pass::state`].
     pub(crate) weights: &'a [Range<usize>],
@@ -43,6 +46,11 @@ pub(crate) struct Pass<'a> {
     pub(crate) first_row: usize,
     /// Differs from step to step and from seed to seed: what random masks are drawn from.
     pub(crate) key: u64,
+    /// What the derivative of each row's loss is multiplied with: one over the rows' weights.
+    pub(crate) scale: f32,
+    /// rows × steps numbers, 0 where a step of a row is padding: for operations over sequences whose input
+    /// descends from a layer that tells padding apart ([`crate::layers::MaskRule`]).
+    pub(crate) mask: Option<&'a [f32]>,
     pub(crate) parallelism: Parallelism,
 }
 
@@ -74,6 +82,12 @@ pub(crate) trait Op: Send {
     /// The sums of the last `gather`, to be replaced by the total.
     fn sums(&mut self) -> Option<&mut [f64]> {
         None
+    }
+
+    /// What the operation itself adds to the sum of this shard's losses, after `forward`; its `backward` adds
+    /// `pass.scale` times the derivative.
+    fn penalty(&self) -> f64 {
+        0.0
     }
 
     /// Moves running statistics after a step.

@@ -61,6 +61,7 @@ impl Plan {
             let layer = &self.layout.layers[planned.index];
             let place = Place {
                 input: &layer.input,
+                inputs: std::slice::from_ref(&layer.input),
                 weights: &layer.places,
                 rows_max,
                 purpose,

@@ -16,6 +16,7 @@ struct Bench {
     /// The loss is the sum of outputs times these.
     factors: Vec<f32>,
     output: Vec<f32>,
+    mask: Option<Vec<f32>>,
     rows: usize,
 }
 
@@ -27,6 +28,7 @@ impl Bench {
         let layout = spec.layout().expect("the layer takes this shape");
         let place = Place {
             input,
+            inputs: &[input.to_vec()],
             weights: &layout.layers[0].places,
             rows_max: ROWS,
             purpose,
@@ -44,6 +46,7 @@ impl Bench {
             input: random(ROWS * input.iter().product::<usize>()),
             factors: random(output_len),
             output: vec![f32::NAN; output_len],
+            mask: None,
             rows: ROWS,
         }
     }
@@ -56,6 +59,8 @@ impl Bench {
             rows_total: self.rows,
             first_row: 0,
             key: 9,
+            scale: 1.0,
+            mask: self.mask.as_deref(),
             parallelism: Parallelism::Single,
         };
         then(self.op.as_mut(), &pass, &mut self.output, &self.input, &self.factors)
@@ -115,7 +120,20 @@ impl Bench {
 /// Checks a layer on an input shape that it takes.
 pub(crate) fn check(layer: &LayerSpec, input: &[usize]) {
     check_round_trip(layer);
+    check_slopes(layer, input, None);
+}
+
+/// Checks a layer over a sequence [steps, …] whose rows end in padding of different lengths.
+pub(crate) fn check_masked(layer: &LayerSpec, input: &[usize]) {
+    let steps = input[0];
+    let lengths = [steps, steps - steps / 3, 1];
+    let mask = lengths.iter().flat_map(|&length| (0..steps).map(move |step| f32::from(step < length)));
+    check_slopes(layer, input, Some(mask.collect()));
+}
+
+fn check_slopes(layer: &LayerSpec, input: &[usize], mask: Option<Vec<f32>>) {
     let mut bench = Bench::new(layer, input, Purpose::Training);
+    bench.mask = mask;
     let (gradients, d_input) = bench.backward();
     let spec = NetworkSpec { input: input.to_vec(), layers: vec![layer.clone()] };
     let layout = spec.layout().expect("the layer takes this shape");

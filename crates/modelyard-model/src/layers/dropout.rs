@@ -128,10 +128,13 @@ mod tests {
             rows_total: 100,
             first_row,
             key,
+            scale: 1.0,
+            mask: None,
             parallelism: Parallelism::Single,
         };
         let place = Place {
             input: &[50],
+            inputs: &[vec![50]],
             weights: &[],
             rows_max: 100,
             purpose: Purpose::Training,

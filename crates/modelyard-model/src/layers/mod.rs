@@ -12,6 +12,8 @@ mod flatten;
 mod max_pool2d;
 pub(crate) mod window;
 
+use std::ops::RangeInclusive;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,21 @@ pub(crate) trait Layer {
     /// The shape that comes out, without the batch dimension. Also checks the layer's own settings.
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Misfit>;
 
+    /// How many inputs the layer joins.
+    fn joins(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
+    /// The shape that comes out of several inputs, for layers that join them.
+    fn joined_shape(&self, inputs: &[Vec<usize>]) -> Result<Vec<usize>, Misfit> {
+        self.output_shape(&inputs[0])
+    }
+
+    /// What becomes of a mask that tells padding apart.
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Ends
+    }
+
     /// The weights for an input shape that `output_shape` has accepted.
     fn parameters(&self, _input: &[usize]) -> Vec<Parameter> {
         Vec::new()
@@ -101,6 +118,17 @@ pub(crate) trait Layer {
 
     /// Adds the layer's ONNX nodes to the graph, which computes images as [batch, channels, h, w].
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export);
+}
+
+/// What becomes, behind a layer, of the mask that tells a sequence's padding apart, as in Keras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaskRule {
+    /// Steps stay what they were: the mask goes on.
+    Keeps,
+    /// Steps are gone, or no longer the same.
+    Ends,
+    /// The layer's own input, [steps] of numbers, is the mask: 0 is padding.
+    Begins,
 }
 
 /// Why a layer cannot stand where it stands.
