@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::numbers::Numbers;
+
 /// The code of a missing category.
 pub const MISSING: u32 = u32::MAX;
 /// The code of a category that the dictionary does not hold.
@@ -43,15 +45,6 @@ pub enum ColumnData {
     Vectors(Vectors),
     /// Images of one size.
     Images(Images),
-}
-
-/// Numbers, in single precision for as long as that loses nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Numbers {
-    /// Every value so far is exact in single precision.
-    Single(Vec<f32>),
-    /// Some value needs double precision.
-    Double(Vec<f64>),
 }
 
 /// Category codes and what they stand for.
@@ -137,64 +130,6 @@ impl Dictionary {
     }
 }
 
-impl Default for Numbers {
-    fn default() -> Self {
-        Self::Single(Vec::new())
-    }
-}
-
-impl Numbers {
-    /// Appends a value, widening the column where single precision would change it.
-    pub fn push(&mut self, value: f64) {
-        match self {
-            Self::Single(values) if value.is_nan() || f64::from(value as f32) == value => {
-                values.push(value as f32);
-            }
-            Self::Single(values) => {
-                let mut wide = Vec::with_capacity(values.len() + values.len() / 2 + 1);
-                wide.extend(values.iter().map(|&v| f64::from(v)));
-                wide.push(value);
-                *self = Self::Double(wide);
-            }
-            Self::Double(values) => values.push(value),
-        }
-    }
-
-    /// The value of a row.
-    pub fn get(&self, row: usize) -> f64 {
-        match self {
-            Self::Single(values) => f64::from(values[row]),
-            Self::Double(values) => values[row],
-        }
-    }
-
-    /// How many values there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Single(values) => values.len(),
-            Self::Double(values) => values.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The values in order.
-    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
-        (0..self.len()).map(|row| self.get(row))
-    }
-
-    /// Gives back memory that growing took ahead of need.
-    pub fn shrink(&mut self) {
-        match self {
-            Self::Single(values) => shrink(values),
-            Self::Double(values) => shrink(values),
-        }
-    }
-}
-
 /// Gives back what growing took ahead of need, where that is worth a copy.
 pub(crate) fn shrink<T>(values: &mut Vec<T>) {
     if values.capacity() - values.len() > 1024 {
@@ -276,20 +211,6 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_stay_single_while_that_is_exact() {
-        let mut numbers = Numbers::default();
-        for value in [1.0, f64::NAN, -0.5, 16_777_216.0] {
-            numbers.push(value);
-        }
-        assert!(matches!(numbers, Numbers::Single(_)));
-        numbers.push(0.1);
-        assert!(matches!(numbers, Numbers::Double(_)));
-        assert_eq!(numbers.get(0), 1.0);
-        assert!(numbers.get(1).is_nan());
-        assert_eq!(numbers.get(4), 0.1);
-    }
 
     #[test]
     fn a_dictionary_gives_each_label_one_code() {

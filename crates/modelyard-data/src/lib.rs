@@ -31,6 +31,7 @@ mod dataset;
 mod datetime;
 mod error;
 mod fields;
+mod numbers;
 mod picture;
 mod pipeline;
 mod profile;
@@ -41,10 +42,9 @@ mod split;
 pub mod transform;
 mod value;
 
-pub use dataset::{
-    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, Numbers, UNKNOWN, Vectors,
-};
+pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors};
 pub use error::{DataError, Place};
+pub use numbers::{Decimals, Numbers};
 pub use pipeline::{Answer, FieldInfo, OutputActivation, Pipeline, Prediction, TargetValues, Task};
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
 pub use read::{read, source_files};

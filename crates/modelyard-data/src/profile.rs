@@ -234,7 +234,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::dataset::{Column, Dictionary, Numbers};
+    use crate::dataset::{Column, Dictionary};
+    use crate::numbers::Numbers;
 
     fn data() -> Dataset {
         let mut numbers = Numbers::default();

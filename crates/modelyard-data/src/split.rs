@@ -244,7 +244,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dataset::{Column, Dictionary, Numbers};
+    use crate::dataset::{Column, Dictionary};
+    use crate::numbers::Numbers;
 
     fn labels(codes: Vec<u32>) -> Categories {
         Categories { codes, dictionary: Arc::new(Dictionary::new((0..100).map(|n| format!("l{n:02}")))) }

@@ -90,7 +90,7 @@ fn truth_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<Stri
 fn cell(column: &ColumnData, row: usize) -> Value {
     match column {
         ColumnData::Numbers(Numbers::Single(values)) => single(values[row]),
-        ColumnData::Numbers(Numbers::Double(values)) => number(values[row]),
+        ColumnData::Numbers(numbers) => number(numbers.get(row)),
         ColumnData::Categories(categories) => {
             categories.dictionary.label(categories.codes[row]).map_or(Value::Null, Value::from)
         }

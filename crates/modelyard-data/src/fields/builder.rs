@@ -7,10 +7,11 @@ use base64::Engine as _;
 
 use super::{Field, FieldKind};
 use crate::dataset::{
-    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, Numbers, UNKNOWN, Vectors, shrink,
+    Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors, shrink,
 };
 use crate::datetime;
 use crate::error::{DataError, Place, Problem, excerpt};
+use crate::numbers::Numbers;
 use crate::picture::Picture;
 use crate::transform::Fitted;
 use crate::value::Value;
