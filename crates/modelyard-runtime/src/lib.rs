@@ -1,8 +1,8 @@
 //! Loads the network of a model version and runs it.
 //!
-//! Three engines stand behind one trait: [`Native`] runs networks that were trained here, [`OnnxRuntime`]
-//! runs ONNX from elsewhere where its library is installed, [`Rten`] runs a part of ONNX in pure Rust where
-//! it is not. No engine sees outside bytes before [`inspect_onnx`] has walked them, and what an engine is
+//! Behind one trait stand: [`Native`] for networks that were trained here, [`NativeOnnx`] for ONNX from elsewhere
+//! that is a chain of layers which our own engine has, [`OnnxRuntime`] for all other ONNX where its library
+//! is installed, [`Rten`] for a part of ONNX in pure Rust where it is not. No engine sees outside bytes before [`inspect_onnx`] has walked them, and what an engine is
 //! known to compute wrongly is refused by name. This crate never waits, reads no clock and no environment.
 
 mod error;
@@ -10,6 +10,7 @@ mod guard;
 mod inspect;
 mod library;
 mod native;
+mod native_onnx;
 mod onnxruntime;
 mod parity;
 mod rten;
@@ -20,6 +21,7 @@ pub use error::RuntimeError;
 pub use inspect::{OnnxLimits, OnnxSummary, inspect_onnx};
 pub use library::usual_onnxruntime_paths;
 pub use native::Native;
+pub use native_onnx::NativeOnnx;
 pub use onnxruntime::OnnxRuntime;
 pub use parity::{Difference, ParityReport, parity};
 pub use rten::Rten;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::library::INSTALL_HINT;
-use crate::{ModelFiles, Native, OnnxLimits, OnnxRuntime, Rten, Runtime, RuntimeError};
+use crate::{ModelFiles, Native, NativeOnnx, OnnxLimits, OnnxRuntime, Rten, Runtime, RuntimeError};
 
 /// What the binary knows about engines.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,7 @@ pub struct RuntimeReport {
 /// All engines.
 pub struct Runtimes {
     native: Native,
+    native_onnx: NativeOnnx,
     onnxruntime: OnnxRuntime,
     rten: Rten,
 }
@@ -42,6 +43,7 @@ impl Runtimes {
     pub fn detect(config: &RuntimeConfig) -> Self {
         Self {
             native: Native,
+            native_onnx: NativeOnnx::new(config.limits.clone()),
             onnxruntime: OnnxRuntime::detect(&config.onnxruntime_candidates, config.limits.clone()),
             rten: Rten::new(config.limits.clone()),
         }
@@ -49,11 +51,11 @@ impl Runtimes {
 
     /// Every engine, best first, usable or not.
     pub fn all(&self) -> impl Iterator<Item = &dyn Runtime> {
-        [&self.native as &dyn Runtime, &self.onnxruntime, &self.rten].into_iter()
+        [&self.native as &dyn Runtime, &self.native_onnx, &self.onnxruntime, &self.rten].into_iter()
     }
 
-    /// The best engine for these files: the native one for networks trained here, else ONNX Runtime where
-    /// it is installed, else rten where it runs the model rightly.
+    /// The best engine for these files: our own for networks trained here and for ONNX that is a chain of its
+    /// layers, else ONNX Runtime where it is installed, else rten where it runs the model rightly.
     ///
     /// # Errors
     /// [`RuntimeError::NoRuntime`] with what each engine lacks; the file's own error where the ONNX is at
@@ -98,6 +100,13 @@ impl Runtimes {
                 version: Some(env!("CARGO_PKG_VERSION").to_owned()),
                 path: None,
                 runs: "networks trained here",
+                missing: None,
+            },
+            RuntimeReport {
+                name: self.native_onnx.name(),
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                path: None,
+                runs: "ONNX from elsewhere that is a chain of dense, convolution, pooling and activation layers",
                 missing: None,
             },
             RuntimeReport {

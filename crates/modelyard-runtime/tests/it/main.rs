@@ -7,4 +7,6 @@ mod exported;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod native_onnx;
+#[cfg(test)]
 mod support;

@@ -69,7 +69,7 @@ fn the_doctor_names_engines_limits_and_the_store() {
     let told = run(at, &["doctor", "--json"]).expect(0).json();
     let engines: Vec<&str> =
         told["engines"].as_array().expect("a list").iter().filter_map(|e| e["name"].as_str()).collect();
-    assert_eq!(engines, ["native", "onnxruntime", "rten"]);
+    assert_eq!(engines, ["native", "native-onnx", "onnxruntime", "rten"]);
     assert_eq!(told["store"]["state"], "ok");
     assert!(told["limits"]["body_bytes_max"].is_number());
     run(at, &["doctor"]).expect(0).prints("models: 1, versions: 1").prints("instructions");
