@@ -133,6 +133,7 @@ fn measure(workload: &Workload, threads: usize) -> Result<Measured> {
         optimizer: OptimizerSpec::Adam(Adam::default()),
         clip_norm: None,
         clip_value: None,
+        average_decay: None,
         mini_batch_max: workload.batch,
         threads,
         seed: 42,

@@ -13,9 +13,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::inference::{Inference, Weights};
 use crate::kernels::product::Parallelism;
 use crate::kernels::rows as row_kernels;
+use crate::learner::Learner;
 use crate::losses::{LossSpec, Rows};
 use crate::op::Pass;
-use crate::optimizers::{OptimizerSpec, Part, StepNumbers};
+use crate::optimizers::OptimizerSpec;
 use crate::plan::Plan;
 use crate::rng::mix;
 use crate::shard::{Lesson, Phase, Shard};
@@ -33,7 +34,10 @@ pub struct EngineConfig {
     pub clip_norm: Option<f32>,
     /// Each gradient is cut at plus and minus this.
     pub clip_value: Option<f32>,
-    /// The largest number of rows of one step: buffers are laid out for it.
+    /// Keeps a running average of the weights, of which each step leaves this share: the network that is
+    /// trained is then the average.
+    pub average_decay: Option<f32>,
+    /// The largest number of rows of one mini-batch: buffers are laid out for it.
     pub mini_batch_max: usize,
     /// How many threads compute.
     pub threads: usize,
@@ -59,17 +63,15 @@ impl Step {
 
 /// One planned training loop body with its network.
 pub struct Engine {
-    network: Network,
+    pub(crate) network: Network,
+    pub(crate) learner: Learner,
     config: EngineConfig,
-    learning_rate: f32,
-    steps: u64,
     plan: Plan,
     mode: Mode,
     /// `None` where one thread does it all.
     pool: Option<ThreadPool>,
     shards: Vec<Shard>,
     phases: Vec<Phase>,
-    memories: [Vec<f32>; 2],
     inference: Vec<Inference>,
 }
 
@@ -116,16 +118,12 @@ impl Engine {
         check_memory(&plan, shard_rows, shard_count)?;
         let mut shards: Vec<Shard> = (0..shard_count).map(|_| Shard::new(&plan, shard_rows)).collect();
         let inference_plan = Plan::new(spec, network.layout().clone(), None);
-        let memory =
-            |at| vec![0.0; if config.optimizer.memories() > at { plan.layout.trained_len } else { 0 }];
         Ok(Self {
-            learning_rate: config.optimizer.learning_rate(),
-            steps: 0,
+            learner: Learner::new(&network, &config),
             mode,
             pool: start_threads(config.threads)?,
             phases: shards[0].phases(),
             shards,
-            memories: [memory(0), memory(1)],
             inference: (0..shard_count).map(|_| Inference::new(&inference_plan)).collect(),
             plan,
             network,
@@ -133,7 +131,8 @@ impl Engine {
         })
     }
 
-    /// Learns from one mini-batch. A loss that is infinite or not a number leaves the weights as they were.
+    /// Learns from one mini-batch, and from those gathered before it. A loss that is infinite or not a number
+    /// leaves the weights as they were.
     ///
     /// # Errors
     /// Where lengths do not fit, the mini-batch is larger than planned, or a target or weight cannot be used.
@@ -143,47 +142,38 @@ impl Engine {
         targets: Targets<'_>,
         row_weights: Option<&[f32]>,
     ) -> Result<Step, ModelError> {
-        let rows = self.rows_of(inputs)?;
-        if rows > self.config.mini_batch_max {
-            let (wanted, got) = (self.config.mini_batch_max * self.plan.input_len, inputs.len());
-            return Err(ModelError::Length { what: "inputs of the largest mini-batch", wanted, got });
-        }
-        self.config.loss.check_targets(targets, rows, self.plan.output_len)?;
-        let weight = total_weight(row_weights, rows)?;
-        let batch = Batch {
-            inputs,
-            targets,
-            row_weights,
-            rows,
-            scale: if weight > 0.0 { 1.0 / weight } else { 0.0 },
-        };
-        let shards = self.shards_for(rows);
-        match self.pool.take() {
-            Some(pool) if shards > 1 || self.mode == Mode::Products => {
-                let step = pool.install(|| self.step_on(&batch, shards, self.config.threads));
-                self.pool = Some(pool);
-                Ok(step)
-            }
-            pool => {
-                self.pool = pool;
-                Ok(self.step_on(&batch, shards, 1))
-            }
-        }
+        let batch = self.batch(inputs, targets, row_weights)?;
+        Ok(self.learn(&batch, Then::Step))
+    }
+
+    /// Keeps a mini-batch's gradients for the next [`Self::step`], which is then that of one mini-batch of all
+    /// their rows (but that batch normalisation sees each mini-batch alone). Gives the loss alone.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn gather(
+        &mut self,
+        inputs: &[f32],
+        targets: Targets<'_>,
+        row_weights: Option<&[f32]>,
+    ) -> Result<Step, ModelError> {
+        let batch = self.batch(inputs, targets, row_weights)?;
+        Ok(self.learn(&batch, Then::Gather))
     }
 
     /// Changes the learning rate for the steps to come.
     pub fn set_learning_rate(&mut self, rate: f32) {
-        self.learning_rate = rate;
+        self.learner.learning_rate = rate;
     }
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f32 {
-        self.learning_rate
+        self.learner.learning_rate
     }
 
-    /// The network as it is now.
+    /// The network as it is now: with averaged weights where an average is kept.
     pub fn network(&self) -> Network {
-        self.network.clone()
+        self.learner.average.as_ref().unwrap_or(&self.network).clone()
     }
 
     /// The network's answers to any number of rows, in inference mode; `outputs` is replaced.
@@ -195,11 +185,9 @@ impl Engine {
         outputs.resize(rows * self.plan.output_len, 0.0);
         let shards = self.shards_for(rows);
         let (input_len, output_len) = (self.plan.input_len, self.plan.output_len);
-        let weights = |parallelism| Weights {
-            parameters: self.network.parameters(),
-            state: self.network.state(),
-            parallelism,
-        };
+        let network = self.learner.average.as_ref().unwrap_or(&self.network);
+        let weights =
+            |parallelism| Weights { parameters: network.parameters(), state: network.state(), parallelism };
         let part = rows.div_ceil(shards).max(1);
         match &self.pool {
             Some(pool) if self.mode == Mode::Products => {
@@ -253,8 +241,65 @@ impl Engine {
         by_work.clamp(1, self.shards.len()).min(rows.max(1))
     }
 
-    /// One step on the threads of the pool that the caller runs in.
-    fn step_on(&mut self, batch: &Batch<'_>, shards: usize, threads: usize) -> Step {
+    /// Checks a mini-batch.
+    fn batch<'a>(
+        &self,
+        inputs: &'a [f32],
+        targets: Targets<'a>,
+        row_weights: Option<&'a [f32]>,
+    ) -> Result<Batch<'a>, ModelError> {
+        let rows = self.rows_of(inputs)?;
+        if rows > self.config.mini_batch_max {
+            let (wanted, got) = (self.config.mini_batch_max * self.plan.input_len, inputs.len());
+            return Err(ModelError::Length { what: "inputs of the largest mini-batch", wanted, got });
+        }
+        self.config.loss.check_targets(targets, rows, self.plan.output_len)?;
+        let weight = total_weight(row_weights, rows)?;
+        let scale = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        Ok(Batch { inputs, targets, row_weights, rows, weight, scale })
+    }
+
+    /// Learns from a mini-batch on as many threads as it is worth.
+    fn learn(&mut self, batch: &Batch<'_>, then: Then) -> Step {
+        let shards = self.shards_for(batch.rows);
+        match self.pool.take() {
+            Some(pool) if shards > 1 || self.mode == Mode::Products => {
+                let step = pool.install(|| self.learn_on(batch, shards, self.config.threads, then));
+                self.pool = Some(pool);
+                step
+            }
+            pool => {
+                self.pool = pool;
+                self.learn_on(batch, shards, 1, then)
+            }
+        }
+    }
+
+    /// Learns from a mini-batch on the threads of the pool that the caller runs in.
+    fn learn_on(&mut self, batch: &Batch<'_>, shards: usize, threads: usize, then: Then) -> Step {
+        let loss = self.pass(batch, shards, threads);
+        if !loss.is_finite() {
+            return Step { loss, gradient_norm: None };
+        }
+        all_reduce(&mut self.shards[..shards]);
+        self.learner.batches += 1;
+        let shard = &mut self.shards[0];
+        let gradient_norm = match then {
+            Then::Gather => {
+                self.learner.gather(&shard.gradients, batch.weight, threads);
+                None
+            }
+            Then::Step => self.learner.step(&mut self.network, shard, batch.weight, threads),
+        };
+        self.shards[0].update_state(self.network.weights_mut().1);
+        if then == Then::Step {
+            self.learner.average(&self.network, threads);
+        }
+        Step { loss, gradient_norm }
+    }
+
+    /// Forward, loss and backward; gives the mean loss. The gradients are then in the shards.
+    fn pass(&mut self, batch: &Batch<'_>, shards: usize, threads: usize) -> f32 {
         let parallelism = match self.mode {
             Mode::Products if threads > 1 => Parallelism::Threads(threads),
             _ => Parallelism::Single,
@@ -268,7 +313,7 @@ impl Engine {
                     rows: end - first,
                     rows_total: batch.rows,
                     first_row: first,
-                    key: mix(self.config.seed ^ mix(self.steps)),
+                    key: mix(self.config.seed ^ mix(self.learner.batches)),
                     scale: batch.scale as f32,
                     mask: None,
                     parallelism,
@@ -285,40 +330,17 @@ impl Engine {
                 add_sums(active, meet);
             }
         }
-        let loss = (self.shards[..shards].iter().map(|shard| shard.loss).sum::<f64>() * batch.scale) as f32;
-        if !loss.is_finite() {
-            return Step { loss, gradient_norm: None };
-        }
-        all_reduce(&mut self.shards[..shards]);
-        Step { loss, gradient_norm: self.update(threads) }
+        (self.shards[..shards].iter().map(|shard| shard.loss).sum::<f64>() * batch.scale) as f32
     }
+}
 
-    /// Moves weights and running statistics by the gradients of the first shard, which holds their sum.
-    fn update(&mut self, threads: usize) -> Option<f32> {
-        self.steps += 1;
-        let shard = &self.shards[0];
-        let norm = self.config.clip_norm.map(|_| row_kernels::sum_of_squares(&shard.gradients).sqrt() as f32);
-        let gradient_scale = match (self.config.clip_norm, norm) {
-            (Some(longest), Some(norm)) if norm > longest => longest / norm,
-            _ => 1.0,
-        };
-        let numbers = StepNumbers {
-            learning_rate: self.learning_rate,
-            step: self.steps,
-            gradient_scale,
-            clip_value: self.config.clip_value.unwrap_or(f32::INFINITY),
-        };
-        let (weights, state) = self.network.weights_mut();
-        let [first, second] = &mut self.memories;
-        let part = Part { weights, gradients: &shard.gradients, memories: [first, second] };
-        if threads > 1 {
-            self.config.optimizer.update_parallel(&numbers, part);
-        } else {
-            self.config.optimizer.update(&numbers, part);
-        }
-        shard.update_state(state);
-        norm
-    }
+/// What becomes of a mini-batch's gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The weights follow them.
+    Step,
+    /// They wait for the next step.
+    Gather,
 }
 
 /// One mini-batch with its checks behind it.
@@ -327,6 +349,8 @@ struct Batch<'a> {
     targets: Targets<'a>,
     row_weights: Option<&'a [f32]>,
     rows: usize,
+    /// All rows' weights together.
+    weight: f64,
     /// One over the rows' weights: makes a sum over rows a mean.
     scale: f64,
 }
@@ -387,6 +411,9 @@ fn check_config(config: &EngineConfig) -> Result<(), ModelError> {
     }
     if config.mini_batch_max == 0 {
         return error("batch_size", "must be at least 1".to_owned());
+    }
+    if let Some(decay) = config.average_decay.filter(|decay| !(0.0..1.0).contains(decay)) {
+        return error("average", format!("must have a decay of at least 0 and below 1, it is {decay}"));
     }
     for (field, value) in [("clip_norm", config.clip_norm), ("clip_value", config.clip_value)] {
         if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {

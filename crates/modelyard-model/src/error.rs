@@ -132,6 +132,12 @@ pub enum ModelError {
         /// What is wrong with it.
         message: String,
     },
+    /// The saved state of an engine is damaged, or not that of this engine.
+    #[error("the engine's saved state cannot be used: {message}")]
+    EngineState {
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 impl ModelError {
@@ -148,9 +154,10 @@ impl ModelError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Threads { .. } => ErrorKind::ResourceExhausted,
             Self::FormatVersion { .. } => ErrorKind::Unsupported,
-            Self::Document { .. } | Self::Weights { .. } | Self::WeightTensor { .. } => {
-                ErrorKind::DataCorrupt
-            }
+            Self::Document { .. }
+            | Self::Weights { .. }
+            | Self::WeightTensor { .. }
+            | Self::EngineState { .. } => ErrorKind::DataCorrupt,
         }
     }
 

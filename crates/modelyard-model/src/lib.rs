@@ -7,6 +7,7 @@
 mod activation;
 mod cpu;
 mod engine;
+mod engine_state;
 mod error;
 mod export;
 mod forward;
@@ -14,6 +15,7 @@ mod inference;
 mod initializer;
 mod kernels;
 mod layers;
+mod learner;
 mod losses;
 mod names;
 mod network;

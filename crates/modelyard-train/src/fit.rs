@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use modelyard_data::TargetValues;
-use modelyard_model::{Engine, EngineConfig, Network, Targets};
+use modelyard_model::{Engine, EngineConfig, ModelError, Network, Step, Targets};
 use modelyard_registry::document::Scores;
 use modelyard_types::Clock;
 
@@ -16,7 +16,8 @@ use crate::evaluate::{self, SplitMix};
 use crate::inputs::InputRows;
 use crate::prepare::Prepared;
 use crate::progress::{EpochRecord, Progress, RunPlan, StepRecord};
-use crate::project::{Project, Schedule, StoppingMetric, Training};
+use crate::project::{Project, StoppingMetric, Training};
+use crate::schedule::{Memory, Rates, Watched};
 use crate::scores::{FORWARD_ROWS, score_parts};
 
 /// Progress is told this often.
@@ -114,7 +115,8 @@ fn best_so_far(run: &Run<'_>, best: Option<&Best>, watched: Option<f64>, epoch: 
     let Some(best) = best else {
         return Verdict::Better;
     };
-    let gain = if run.higher_is_better() { watched - best.watched } else { best.watched - watched };
+    let higher = stopping.watched().higher_is_better();
+    let gain = if higher { watched - best.watched } else { best.watched - watched };
     if gain > stopping.min_delta || best.watched.is_nan() {
         Verdict::Better
     } else if epoch - best.epoch >= stopping.patience {
@@ -138,6 +140,22 @@ impl<'a> Part<'a> {
     }
 }
 
+/// [`Engine::step`] or [`Engine::gather`].
+type Learn = fn(&mut Engine, &[f32], Targets<'_>, Option<&[f32]>) -> Result<Step, ModelError>;
+
+/// The learning rate of every step.
+fn rates(training: &Training, engine: &Engine, mini_batches: usize) -> Rates {
+    let per_epoch = mini_batches.div_ceil(training.accumulate) as u64;
+    let warmup = training.warmup.unwrap_or_default();
+    Rates {
+        spec: training.schedule.clone(),
+        base: engine.learning_rate(),
+        warmup: warmup.steps.unwrap_or(warmup.epochs.unwrap_or(0).saturating_mul(per_epoch)),
+        all: training.epochs as u64 * per_epoch,
+        per_epoch,
+    }
+}
+
 /// The state of a training run: everything is allocated once, ahead of the first step.
 struct Run<'a> {
     training: &'a Training,
@@ -146,7 +164,9 @@ struct Run<'a> {
     stop: &'a AtomicBool,
     plan: RunPlan,
     engine: Engine,
-    base_rate: f32,
+    rates: Rates,
+    /// What the schedule remembers.
+    memory: Memory,
     metric: &'static dyn Metric,
     train: Part<'a>,
     validation: Option<Part<'a>>,
@@ -189,23 +209,27 @@ impl<'a> Run<'a> {
             optimizer: training.optimizer.clone(),
             clip_norm: training.clip_norm,
             clip_value: training.clip_value,
+            average_decay: training.average.map(|average| average.decay),
             mini_batch_max: training.batch_size.min(rows),
             threads,
             seed: training.seed,
         };
         let engine = Engine::new(network, config)?;
+        let mini_batches = rows.div_ceil(training.batch_size);
+        let rates = rates(training, &engine, mini_batches);
         let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
         let weights = class_weights(project, &prepared.pipeline, &train.truth)?;
         Ok(Self {
             plan: RunPlan {
                 epochs: training.epochs,
                 rows,
-                steps: rows.div_ceil(training.batch_size),
+                steps: mini_batches,
                 threads,
                 parameters,
                 metric: metric.name(),
             },
-            base_rate: engine.learning_rate(),
+            rates,
+            memory: Memory::default(),
             random: SplitMix(training.seed),
             order: (0..rows).collect(),
             batch: MiniBatch::default(),
@@ -236,7 +260,8 @@ impl<'a> Run<'a> {
             self.schedule(epoch, step);
             let from = (step - 1) * self.training.batch_size;
             let to = (from + self.training.batch_size).min(self.plan.rows);
-            let loss = self.step(from, to)?;
+            let is_last = step.is_multiple_of(self.training.accumulate) || step == self.plan.steps;
+            let loss = self.learn(from, to, if is_last { Engine::step } else { Engine::gather })?;
             if !loss.is_finite() {
                 return Err(self.diverged(epoch, step, loss));
             }
@@ -260,17 +285,17 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn schedule(&mut self, epoch: usize, step: usize) {
-        if self.training.schedule == Schedule::Cosine {
-            let done = ((epoch - 1) * self.plan.steps + step - 1) as f64;
-            let share = done / (self.plan.epochs * self.plan.steps) as f64;
-            let factor = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
-            self.engine.set_learning_rate((f64::from(self.base_rate) * factor) as f32);
+    /// Sets the learning rate of the step that begins with this mini-batch.
+    fn schedule(&mut self, epoch: usize, mini_batch: usize) {
+        if (mini_batch - 1).is_multiple_of(self.training.accumulate) {
+            let in_epoch = (mini_batch - 1) / self.training.accumulate;
+            let done = (epoch - 1) as u64 * self.rates.per_epoch + in_epoch as u64;
+            self.engine.set_learning_rate(self.rates.at(done, &self.memory));
         }
     }
 
-    /// One step over the rows at `from..to` of this epoch's order; gives the mean loss.
-    fn step(&mut self, from: usize, to: usize) -> Result<f32, TrainError> {
+    /// Learns from the rows at `from..to` of this epoch's order; gives the mean loss.
+    fn learn(&mut self, from: usize, to: usize, learn: Learn) -> Result<f32, TrainError> {
         let places = &self.order[from..to];
         let batch = &mut self.batch;
         self.train.inputs.gather(places, &mut batch.inputs)?;
@@ -294,7 +319,7 @@ impl<'a> Run<'a> {
             batch.weights.extend(batch.classes.iter().map(|class| weights[*class as usize]));
             batch.weights.as_slice()
         });
-        Ok(self.engine.step(&batch.inputs, targets, weights)?.loss)
+        Ok(learn(&mut self.engine, &batch.inputs, targets, weights)?.loss)
     }
 
     /// Scores the validation rows; gives what early stopping watches.
@@ -307,19 +332,17 @@ impl<'a> Run<'a> {
         let sample = evaluate::sample(&self.prepared.pipeline, &part.truth, &outputs);
         record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
         record.metric = self.metric.score(&sample).filter(|score| score.is_finite());
-        let watched = self.training.early_stopping.as_ref().map(|stopping| stopping.watched());
-        Ok(match watched {
-            None => None,
-            Some(StoppingMetric::Loss) => Some(loss),
-            Some(StoppingMetric::Metric(metric)) => metric.score(&sample),
-        })
-    }
-
-    fn higher_is_better(&self) -> bool {
-        match self.training.early_stopping.as_ref().map(|stopping| stopping.watched()) {
-            Some(StoppingMetric::Metric(metric)) => metric.higher_is_better(),
-            Some(StoppingMetric::Loss) | None => false,
+        let score = |watched| match watched {
+            StoppingMetric::Loss => Some(loss),
+            StoppingMetric::Metric(metric) => metric.score(&sample),
+        };
+        if let Some(watched) = self.rates.spec.watched().map(StoppingMetric::named)
+            && let Some(score) = score(watched)
+        {
+            let watched = Watched { score, higher_is_better: watched.higher_is_better() };
+            self.rates.spec.schedule().epoch_over(&mut self.memory, watched);
         }
+        Ok(self.training.early_stopping.as_ref().and_then(|stopping| score(stopping.watched())))
     }
 
     fn best(&self, watched: Option<f64>, epoch: usize) -> Best {

@@ -18,6 +18,7 @@ mod package;
 mod prepare;
 mod progress;
 pub mod project;
+pub mod schedule;
 mod scores;
 
 pub use check::{CheckReport, ClassReport, ColumnReport, LayerReport, check};

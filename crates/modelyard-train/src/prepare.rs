@@ -279,6 +279,11 @@ fn rows_fit(
             .hint("give [data.split] a `validation` fraction, or remove early_stopping");
         complain("training.early_stopping", problem);
     }
+    if training.schedule.watched().is_some() && parts.validation.is_empty() {
+        let problem = Problem::new("the schedule watches validation rows, and the split leaves none")
+            .hint("give [data.split] a `validation` fraction, or use another schedule");
+        complain("training.schedule", problem);
+    }
     if parts.test.is_empty() {
         warnings.push(
             "the split leaves no test rows: nothing will tell how good the model is on new data".into(),
@@ -316,6 +321,7 @@ fn try_engine(project: &Project, prepared: &Prepared) -> Result<(), TrainError> 
         optimizer: training.optimizer.clone(),
         clip_norm: training.clip_norm,
         clip_value: training.clip_value,
+        average_decay: training.average.map(|average| average.decay),
         mini_batch_max: 1,
         threads: 1,
         seed: training.seed,

@@ -44,6 +44,18 @@ pub(crate) fn add(to: &mut [f32], from: &[f32]) {
     cpu::run(Add { to, from });
 }
 
+/// `to += factor · from`, value by value.
+pub(crate) fn add_scaled(to: &mut [f32], from: &[f32], factor: f32) {
+    assert_eq!(to.len(), from.len(), "both sides of an addition");
+    cpu::run(AddScaled { to, from, factor });
+}
+
+/// `to = keep · to + (1 − keep) · from`, value by value.
+pub(crate) fn blend(to: &mut [f32], from: &[f32], keep: f32) {
+    assert_eq!(to.len(), from.len(), "both sides of a mean");
+    cpu::run(Blend { to, from, keep });
+}
+
 /// The sum of squares, in double precision.
 pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
     cpu::run(SumOfSquares(values))
@@ -134,6 +146,40 @@ impl Kernel for Add<'_> {
     fn run<A: Arithmetic>(self) {
         for (to, &from) in self.to.iter_mut().zip(self.from) {
             *to += from;
+        }
+    }
+}
+
+struct AddScaled<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    factor: f32,
+}
+
+impl Kernel for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = A::mul_add(from, self.factor, *to);
+        }
+    }
+}
+
+struct Blend<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    keep: f32,
+}
+
+impl Kernel for Blend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = A::mul_add(self.keep, *to - from, from);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The crate through its public doors.
 
 mod files;
+mod going_on;
 mod slopes;
 mod spec;
 mod training;
@@ -40,6 +41,7 @@ fn config(loss: LossSpec, threads: usize, rows: usize) -> EngineConfig {
         optimizer: OptimizerSpec::Sgd(Sgd { learning_rate: 0.05, ..Sgd::default() }),
         clip_norm: None,
         clip_value: None,
+        average_decay: None,
         mini_batch_max: rows,
         threads,
         seed: 7,

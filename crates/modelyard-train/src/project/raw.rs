@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::named::NamedOr;
+use crate::schedule::ScheduleSpec;
 
 /// A Modelyard project: data, a network, how to train it and what it must reach.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -71,14 +72,24 @@ pub struct TrainingSection {
     pub loss: Option<NamedOr<LossSpec>>,
     /// How weights are updated: a name, or a table with its settings such as `learning_rate`.
     pub optimizer: NamedOr<OptimizerSpec>,
-    /// How the learning rate changes over the run.
-    pub schedule: Schedule,
+    /// How the learning rate changes over the run: a name, or a table with its settings.
+    pub schedule: NamedOr<ScheduleSpec>,
+    /// Over how many steps or epochs the learning rate first rises from nearly 0; the schedule begins after them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Warmup>,
     /// How often training passes over the training rows, at most.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: usize,
-    /// How many rows make one step. The last step of an epoch takes what is left.
+    /// How many rows make one mini-batch. The last one of an epoch takes what is left.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub batch_size: usize,
+    /// How many mini-batches make one step: as one mini-batch of all their rows, in the memory of one. The last
+    /// step of an epoch takes what is left.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub accumulate: usize,
+    /// Keeps a running average of the weights, which is what is scored, kept and published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
     /// Stops when the validation rows no longer get better. When absent, every epoch is run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -111,9 +122,12 @@ impl Default for TrainingSection {
         Self {
             loss: None,
             optimizer: NamedOr::Name("adam".to_owned()),
-            schedule: Schedule::Constant,
+            schedule: NamedOr::Name("constant".to_owned()),
+            warmup: None,
             epochs: 20,
             batch_size: 32,
+            accumulate: 1,
+            average: None,
             early_stopping: None,
             class_weights: None,
             label_smoothing: None,
@@ -125,14 +139,33 @@ impl Default for TrainingSection {
     }
 }
 
-/// How the learning rate changes over the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// It stays as the optimizer's `learning_rate` says.
-    Constant,
-    /// It falls along half a cosine, to nearly zero after the last epoch (Loshchilov and Hutter 2017).
-    Cosine,
+/// `training.warmup`: one of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Warmup {
+    /// Steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub steps: Option<u64>,
+    /// Epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub epochs: Option<u64>,
+}
+
+/// `training.average`: an exponential moving average of weights and running statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Average {
+    /// The share of the average that each step leaves; in the first steps it is less.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub decay: f32,
+}
+
+impl Default for Average {
+    fn default() -> Self {
+        Self { decay: 0.999 }
+    }
 }
 
 /// `training.early_stopping`: when to stop, by a metric on the validation rows.

@@ -9,11 +9,12 @@ use modelyard_registry::document::GateComparison;
 use modelyard_types::ModelName;
 
 use super::diagnostic::Problem;
-use super::raw::{ClassWeights, EarlyStopping, GateSpec, ProjectFile, Schedule, TrainingSection};
+use super::raw::{Average, ClassWeights, EarlyStopping, GateSpec, ProjectFile, TrainingSection, Warmup};
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
 use crate::evaluate::metric::{METRICS, Metric, by_name};
 use crate::gates::Gate;
+use crate::schedule::ScheduleSpec;
 
 /// How the network is trained; every name resolved.
 #[derive(Clone, Debug)]
@@ -23,11 +24,17 @@ pub struct Training {
     /// How weights are updated.
     pub optimizer: OptimizerSpec,
     /// How the learning rate changes.
-    pub schedule: Schedule,
+    pub schedule: ScheduleSpec,
+    /// How long the learning rate first rises.
+    pub warmup: Option<Warmup>,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Rows a step.
+    /// Rows a mini-batch.
     pub batch_size: usize,
+    /// Mini-batches a step.
+    pub accumulate: usize,
+    /// The running average of the weights.
+    pub average: Option<Average>,
     /// When to stop earlier.
     pub early_stopping: Option<EarlyStopping>,
     /// How much each class counts.
@@ -44,7 +51,7 @@ pub struct Training {
     pub threads: Option<usize>,
 }
 
-/// What early stopping watches.
+/// What early stopping or a schedule watches.
 #[derive(Clone, Copy)]
 pub enum StoppingMetric {
     /// The loss.
@@ -56,7 +63,22 @@ pub enum StoppingMetric {
 impl EarlyStopping {
     /// What is watched.
     pub fn watched(&self) -> StoppingMetric {
-        by_name(&self.metric).map_or(StoppingMetric::Loss, StoppingMetric::Metric)
+        StoppingMetric::named(&self.metric)
+    }
+}
+
+impl StoppingMetric {
+    /// `loss`, or a metric by its name.
+    pub(crate) fn named(name: &str) -> Self {
+        by_name(name).map_or(Self::Loss, Self::Metric)
+    }
+
+    /// Whether a larger score is a better one.
+    pub(crate) fn higher_is_better(self) -> bool {
+        match self {
+            Self::Loss => false,
+            Self::Metric(metric) => metric.higher_is_better(),
+        }
     }
 }
 
@@ -177,24 +199,37 @@ fn misfit(metric: &dyn Metric, categories: bool) -> Option<Problem> {
     Some(Problem::new(format!("`{}` cannot score {what}", metric.name())).expected(fitting.join(", ")))
 }
 
+/// A name that must be `loss` or a metric that can score the outputs.
+fn watched(name: &str, path: &str, categories: bool, findings: &mut Vec<Finding>) {
+    match by_name(name) {
+        Some(metric) => {
+            findings.extend(misfit(metric, categories).map(|problem| Finding::at(path, problem)));
+        }
+        None if name == "loss" => {}
+        None => findings.push(Finding::at(path, unknown_metric(name, &["loss"]))),
+    }
+}
+
 fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Finding>) -> Option<Training> {
     let wrong = |path: &str, error: serde_json::Error| Finding::at(path, Problem::new(error.to_string()));
     let loss = section.loss.as_ref().map(|loss| loss.resolve()).transpose();
     let loss = loss.map_err(|error| findings.push(wrong("training.loss", error))).ok()?;
     let optimizer = section.optimizer.resolve();
     let optimizer = optimizer.map_err(|error| findings.push(wrong("training.optimizer", error))).ok()?;
+    let schedule = section.schedule.resolve();
+    let schedule = schedule.map_err(|error| findings.push(wrong("training.schedule", error))).ok()?;
     if let Some(stopping) = &section.early_stopping {
-        match by_name(&stopping.metric) {
-            Some(metric) => findings.extend(
-                misfit(metric, categories)
-                    .map(|problem| Finding::at("training.early_stopping.metric", problem)),
-            ),
-            None if stopping.metric == "loss" => {}
-            None => findings.push(Finding::at(
-                "training.early_stopping.metric",
-                unknown_metric(&stopping.metric, &["loss"]),
-            )),
-        }
+        watched(&stopping.metric, "training.early_stopping.metric", categories, findings);
+    }
+    if let Some(metric) = schedule.watched() {
+        watched(metric, "training.schedule.metric", categories, findings);
+    }
+    if let Some(warmup) = section.warmup
+        && warmup.steps.is_some() == warmup.epochs.is_some()
+    {
+        let problem = Problem::new("a warm-up is counted either in steps or in epochs")
+            .expected("warmup = { steps = 500 } or warmup = { epochs = 2 }");
+        findings.push(Finding::at("training.warmup", problem));
     }
     if !categories {
         for (key, given) in [
@@ -210,9 +245,12 @@ fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Find
     Some(Training {
         loss,
         optimizer,
-        schedule: section.schedule,
+        schedule,
+        warmup: section.warmup,
         epochs: section.epochs,
         batch_size: section.batch_size,
+        accumulate: section.accumulate,
+        average: section.average,
         early_stopping: section.early_stopping.clone(),
         class_weights: section.class_weights.clone(),
         label_smoothing: section.label_smoothing,

@@ -26,6 +26,7 @@ pub(super) fn schema() -> &'static Value {
         let watched: Vec<&str> = std::iter::once("loss").chain(metrics.iter().copied()).collect();
         name_choices(&mut schema, "GateSpec", &metrics);
         name_choices(&mut schema, "EarlyStopping", &watched);
+        name_choices(&mut schema, "Plateau", &watched);
         merge_tagged(&mut schema);
         schema
     })

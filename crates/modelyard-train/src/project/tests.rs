@@ -224,3 +224,27 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn schedules_and_warm_ups_are_names_or_tables_and_checked() {
+    for right in [
+        "\"one_cycle\"",
+        "{ type = \"step\", every = 3, factor = 0.5 }",
+        "{ type = \"plateau\", metric = \"accuracy\" }\nwarmup = { steps = 9 }",
+    ] {
+        let text = GOOD.replace("epochs = 3", &format!("epochs = 3\nschedule = {right}"));
+        assert!(parse(&text).is_ok(), "{right}");
+    }
+    let wrong = |setting: &str, want: &[&str]| check("epochs = 3", &format!("epochs = 3\n{setting}"), want);
+    wrong("schedule = \"cosin\"", &["`schedule` knows no \"cosin\"", "did you mean `cosine`?"]);
+    wrong("schedule = { type = \"step\", evry = 3 }", &["unknown key `evry`", "did you mean `every`?"]);
+    wrong("schedule = { type = \"exponential\", factor = 0 }", &["`factor` = 0 is out of range", "above 0"]);
+    wrong("schedule = { type = \"plateau\", metric = \"rmse\" }", &["`rmse` cannot score a category"]);
+    wrong(
+        "warmup = { steps = 3, epochs = 1 }",
+        &["either in steps or in epochs", "warmup = { steps = 500 }"],
+    );
+    wrong("warmup = {}", &["either in steps or in epochs"]);
+    wrong("average = { decay = 1.0 }", &["`decay` = 1 is out of range", "below 1"]);
+    wrong("accumulate = 0", &["`accumulate` = 0 is out of range"]);
+}

@@ -74,6 +74,20 @@ fn a_cosine_schedule_ends_near_zero() {
 }
 
 #[test]
+fn schedules_warm_ups_accumulation_and_averages_go_together() {
+    let text = CLASSES.replace(
+        "epochs = 30",
+        "epochs = 12\nwarmup = { epochs = 2 }\naccumulate = 2\naverage = { decay = 0.9 }\n\
+         schedule = { type = \"plateau\", metric = \"accuracy\", patience = 1, min_delta = 1.0, factor = 0.5 }",
+    );
+    let (_, _, trained) = Folder::new(&text, &points(900)).train();
+    let rates: Vec<f32> = trained.history.iter().map(|record| record.learning_rate).collect();
+    assert!((rates[0] - 0.01).abs() < 1e-6 && (rates[1] - 0.02).abs() < 1e-6, "{rates:?}");
+    assert!((rates[2] - 0.01).abs() < 1e-6 && (rates[3] - 0.005).abs() < 1e-6, "{rates:?}");
+    assert!(trained.scores.metric("test", "accuracy").expect("there") > 0.8);
+}
+
+#[test]
 fn class_weights_move_the_answers() {
     let text = CLASSES.replace("seed = 5", "seed = 5\nclass_weights = { same = 50.0 }");
     let (_, _, trained) = Folder::new(&text, &points(600)).train();

@@ -6,6 +6,8 @@ mod f1;
 mod log_loss;
 mod mae;
 mod mape;
+mod mean_error;
+mod per_class;
 mod precision;
 mod r2;
 mod recall;
@@ -56,9 +58,9 @@ pub const METRICS: [&dyn Metric; 16] = [
     &roc_auc::RocAuc,
     &log_loss::LogLoss,
     &rmse::Rmse,
-    &mae::Mae,
+    &mae::MAE,
     &r2::R2,
-    &mape::Mape,
+    &mape::MAPE,
 ];
 
 /// The metric of this name.

@@ -1,0 +1,156 @@
+//! What follows a mini-batch's gradients: gathering them over several mini-batches, clipping, the optimizer,
+//! and the running average of the weights.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::kernels::rows as row_kernels;
+use crate::optimizers::{OptimizerSpec, Part, StepNumbers};
+use crate::shard::Shard;
+use crate::{EngineConfig, Network};
+
+/// Moves a network's weights, and remembers what the steps to come need.
+pub(crate) struct Learner {
+    optimizer: OptimizerSpec,
+    clip_norm: Option<f32>,
+    clip_value: Option<f32>,
+    average_decay: Option<f32>,
+    /// The stretches of the trained weights that are moved.
+    moved: Vec<Range<usize>>,
+    /// Gradients of the mini-batches since the last step, each times its weight; empty where there are none.
+    gathered: Vec<f32>,
+    gathered_weight: f64,
+    pub(crate) learning_rate: f32,
+    /// Steps of the optimizer so far.
+    pub(crate) steps: u64,
+    /// Mini-batches so far: part of the key of every random mask.
+    pub(crate) batches: u64,
+    /// What the optimizer remembers of each weight.
+    pub(crate) memories: [Vec<f32>; 2],
+    /// The network with averaged weights and running statistics.
+    pub(crate) average: Option<Network>,
+}
+
+/// Loops over all weights are cut into parts of this many for threads.
+const PART: usize = 32_768;
+
+impl Learner {
+    pub(crate) fn new(network: &Network, config: &EngineConfig) -> Self {
+        let len = network.parameters().len();
+        let memory = |at| vec![0.0; if config.optimizer.memories() > at { len } else { 0 }];
+        Self {
+            clip_norm: config.clip_norm,
+            clip_value: config.clip_value,
+            average_decay: config.average_decay,
+            moved: std::iter::once(0..len).collect(),
+            gathered: Vec::new(),
+            gathered_weight: 0.0,
+            learning_rate: config.optimizer.learning_rate(),
+            steps: 0,
+            batches: 0,
+            memories: [memory(0), memory(1)],
+            average: config.average_decay.map(|_| network.clone()),
+            optimizer: config.optimizer.clone(),
+        }
+    }
+
+    /// Whether mini-batches wait for their step.
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.gathered_weight > 0.0
+    }
+
+    /// Keeps a mini-batch's mean gradients for the step to come.
+    pub(crate) fn gather(&mut self, gradients: &[f32], weight: f64, threads: usize) {
+        self.gathered.resize(gradients.len(), 0.0);
+        let factor = weight as f32;
+        in_parts(threads, &mut self.gathered, gradients, |sum, from| {
+            row_kernels::add_scaled(sum, from, factor);
+        });
+        self.gathered_weight += weight;
+    }
+
+    /// Takes one step: by these gradients alone, or by the mean of all that were gathered, these included.
+    /// Gives the gradients' norm where clipping asks for it.
+    pub(crate) fn step(
+        &mut self,
+        network: &mut Network,
+        shard: &mut Shard,
+        weight: f64,
+        threads: usize,
+    ) -> Option<f32> {
+        if self.is_gathering() {
+            self.gather(&shard.gradients, weight, threads);
+            let scale = (1.0 / self.gathered_weight) as f32;
+            for (to, sum) in shard.gradients.iter_mut().zip(&mut self.gathered) {
+                (*to, *sum) = (*sum * scale, 0.0);
+            }
+            self.gathered_weight = 0.0;
+        }
+        self.steps += 1;
+        let norm = self.clip_norm.map(|_| self.norm(&shard.gradients));
+        let numbers = StepNumbers {
+            learning_rate: self.learning_rate,
+            step: self.steps,
+            gradient_scale: match (self.clip_norm, norm) {
+                (Some(longest), Some(norm)) if norm > longest => longest / norm,
+                _ => 1.0,
+            },
+            clip_value: self.clip_value.unwrap_or(f32::INFINITY),
+        };
+        self.move_weights(network, &shard.gradients, &numbers, threads);
+        norm
+    }
+
+    /// Pulls the average towards the network as it is now, running statistics included. The share that is
+    /// kept grows from 2/11 to the declared decay, so that the first weights are soon forgotten: TensorFlow's
+    /// `ExponentialMovingAverage` with `num_updates`.
+    pub(crate) fn average(&mut self, network: &Network, threads: usize) {
+        let (Some(average), Some(decay)) = (&mut self.average, self.average_decay) else { return };
+        let steps = self.steps as f32;
+        let keep = decay.min((1.0 + steps) / (10.0 + steps));
+        let (weights, state) = average.weights_mut();
+        for (to, from) in [(weights, network.parameters()), (state, network.state())] {
+            in_parts(threads, to, from, |to, from| row_kernels::blend(to, from, keep));
+        }
+    }
+
+    fn norm(&self, gradients: &[f32]) -> f32 {
+        let squares = self.moved.iter().map(|moved| row_kernels::sum_of_squares(&gradients[moved.clone()]));
+        squares.sum::<f64>().sqrt() as f32
+    }
+
+    fn move_weights(
+        &mut self,
+        network: &mut Network,
+        gradients: &[f32],
+        numbers: &StepNumbers,
+        threads: usize,
+    ) {
+        let (weights, _) = network.weights_mut();
+        for moved in &self.moved {
+            let part = Part {
+                weights: &mut weights[moved.clone()],
+                gradients: &gradients[moved.clone()],
+                memories: self.memories.each_mut().map(|memory| match memory.len() {
+                    0 => &mut memory[..],
+                    _ => &mut memory[moved.clone()],
+                }),
+            };
+            if threads > 1 {
+                self.optimizer.update_parallel(numbers, part);
+            } else {
+                self.optimizer.update(numbers, part);
+            }
+        }
+    }
+}
+
+/// Runs a loop over two equally long slices, in parts on the caller's pool where there are threads.
+fn in_parts(threads: usize, to: &mut [f32], from: &[f32], run: impl Fn(&mut [f32], &[f32]) + Sync) {
+    if threads > 1 {
+        to.par_chunks_mut(PART).zip(from.par_chunks(PART)).for_each(|(to, from)| run(to, from));
+    } else {
+        run(to, from);
+    }
+}
