@@ -70,6 +70,42 @@ impl Export<'_> {
         self.graph.initializer_f32(&name, &parameter_spec.shape, values)
     }
 
+    /// The name of the last value.
+    pub(crate) fn last(&self) -> String {
+        self.last.clone()
+    }
+
+    /// Makes another value the last one.
+    pub(crate) fn set_last(&mut self, name: String) {
+        self.last = name;
+    }
+
+    /// Adds a node beside the chain and gives its output's fresh name.
+    pub(crate) fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        self.graph.node(op, inputs, attributes)
+    }
+
+    /// Adds a node of several outputs beside the chain.
+    pub(crate) fn node_to(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) {
+        self.graph.node_to(op, inputs, outputs, attributes);
+    }
+
+    /// Adds an array that is no weight, under a name that no other has.
+    pub(crate) fn constant_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
+        self.graph.initializer_f32(name, shape, values)
+    }
+
+    /// Adds a list of whole numbers, under a name that no other has.
+    pub(crate) fn constant_i64(&mut self, name: &str, values: &[i64]) -> String {
+        self.graph.initializer_i64(name, &[values.len()], values)
+    }
+
     /// Adds a convolution's kernel, turned from [h, w, channels, filters] to [filters, channels, h, w].
     pub(crate) fn convolution_kernel(&mut self, layer: &ExportedLayer<'_>) -> String {
         let declared = &self.network.layout().layers[layer.index];
@@ -138,7 +174,8 @@ impl Export<'_> {
         self.chain("Flatten", &[], vec![AttributeProto::int("axis", 1)]);
     }
 
-    fn transpose(&mut self, order: &[i64]) {
+    /// Puts the last value's axes, the batch's included, in this order.
+    pub(crate) fn transpose(&mut self, order: &[i64]) {
         self.chain("Transpose", &[], vec![AttributeProto::ints("perm", order)]);
     }
 

@@ -34,8 +34,8 @@ pub use error::ModelError;
 pub use forward::Forward;
 pub use initializer::Initializer;
 pub use layers::{
-    ActivationLayer, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, LayerSpec, MaxPool2d, Padding,
-    Size2d,
+    ActivationLayer, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, LayerNorm, LayerSpec, MaxPool2d,
+    MultiHeadAttention, Padding, PositionalEncoding, PositionalKind, Size2d, TransformerEncoder,
 };
 pub use losses::{BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError};
 pub use names::name_or_table;

@@ -1,7 +1,9 @@
 //! The inner loops: everything that takes time.
 
+pub(crate) mod attention;
 pub(crate) mod columns;
 pub(crate) mod few_rows;
+pub(crate) mod layer_norm;
 pub(crate) mod math;
 pub(crate) mod pooling;
 pub(crate) mod product;

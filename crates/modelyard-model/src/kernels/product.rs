@@ -22,6 +22,8 @@ pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
+    /// Values from one stored row to the next.
+    stride: usize,
     transposed: bool,
 }
 
@@ -29,7 +31,13 @@ impl<'a> Matrix<'a> {
     /// A matrix whose rows lie one after the other.
     pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a matrix of {rows}×{columns}");
-        Self { values, rows, columns, transposed: false }
+        Self { values, rows, columns, stride: columns, transposed: false }
+    }
+
+    /// A matrix whose rows start `stride` values apart.
+    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        check_reach(values.len(), rows, columns, stride);
+        Self { values, rows, columns, stride, transposed: false }
     }
 
     /// The same values with rows and columns swapped.
@@ -39,8 +47,34 @@ impl<'a> Matrix<'a> {
 
     /// Row stride and column stride.
     fn strides(&self) -> (isize, isize) {
-        if self.transposed { (1, self.rows.cast_signed()) } else { (self.columns.cast_signed(), 1) }
+        let stride = self.stride.cast_signed();
+        if self.transposed { (1, stride) } else { (stride, 1) }
     }
+}
+
+/// Where a product is written: rows that start `stride` values apart.
+#[derive(Debug)]
+pub(crate) struct MatrixMut<'a> {
+    values: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    stride: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// A matrix whose rows start `stride` values apart.
+    pub(crate) fn strided(values: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        check_reach(values.len(), rows, columns, stride);
+        Self { values, rows, columns, stride }
+    }
+}
+
+fn check_reach(len: usize, rows: usize, columns: usize, stride: usize) {
+    let reach = rows.checked_sub(1).map_or(0, |last| last * stride + columns);
+    assert!(
+        columns <= stride && reach <= len,
+        "a matrix of {rows}×{columns}, {stride} apart, in {len} values"
+    );
 }
 
 /// `out = a · b` or `out += a · b`, with `out` row by row.
@@ -51,23 +85,35 @@ pub(crate) fn multiply(
     b: Matrix<'_>,
     parallelism: Parallelism,
 ) {
-    assert_eq!(a.columns, b.rows, "inner dimensions");
     assert_eq!(out.len(), a.rows * b.columns, "result of {}×{}", a.rows, b.columns);
+    multiply_into(MatrixMut::strided(out, a.rows, b.columns, b.columns), write, a, b, parallelism);
+}
+
+/// As [`multiply`], with `out` anywhere.
+pub(crate) fn multiply_into(
+    out: MatrixMut<'_>,
+    write: Write,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    parallelism: Parallelism,
+) {
+    assert_eq!(a.columns, b.rows, "inner dimensions");
+    assert_eq!((out.rows, out.columns), (a.rows, b.columns), "result of {}×{}", a.rows, b.columns);
     let parallelism = match parallelism {
         Parallelism::Single => gemm::Parallelism::None,
         Parallelism::Threads(threads) => gemm::Parallelism::Rayon(threads),
     };
     let (a_strides, b_strides) = (a.strides(), b.strides());
-    // SAFETY: the assertions here and in `Matrix::new` make every element that these dimensions and
-    // strides reach lie inside its slice, and `out` is borrowed exclusively.
+    // SAFETY: the assertions here and where the matrices were made let every element that these dimensions
+    // and strides reach lie inside its slice, and `out` is borrowed exclusively.
     unsafe {
         gemm::gemm(
             a.rows,
             b.columns,
             a.columns,
-            out.as_mut_ptr(),
+            out.values.as_mut_ptr(),
             1,
-            b.columns.cast_signed(),
+            out.stride.cast_signed(),
             write == Write::Add,
             a.values.as_ptr(),
             a_strides.1,

@@ -44,6 +44,12 @@ pub(crate) fn add(to: &mut [f32], from: &[f32]) {
     cpu::run(Add { to, from });
 }
 
+/// `to = a + b`, value by value.
+pub(crate) fn sum(to: &mut [f32], a: &[f32], b: &[f32]) {
+    assert!(to.len() == a.len() && to.len() == b.len(), "both sides of an addition");
+    cpu::run(Sum { to, a, b });
+}
+
 /// `to += factor · from`, value by value.
 pub(crate) fn add_scaled(to: &mut [f32], from: &[f32], factor: f32) {
     assert_eq!(to.len(), from.len(), "both sides of an addition");
@@ -146,6 +152,23 @@ impl Kernel for Add<'_> {
     fn run<A: Arithmetic>(self) {
         for (to, &from) in self.to.iter_mut().zip(self.from) {
             *to += from;
+        }
+    }
+}
+
+struct Sum<'a> {
+    to: &'a mut [f32],
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl Kernel for Sum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        for ((to, &a), &b) in self.to.iter_mut().zip(self.a).zip(self.b) {
+            *to = a + b;
         }
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Misfit};
+use super::{Layer, MaskRule, Misfit, last_axis};
 use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::export::{Export, ExportedLayer};
@@ -26,11 +26,15 @@ impl Layer for ActivationLayer {
         Ok(input.to_vec())
     }
 
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Keeps
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let width = place.input.iter().product();
         Some(Box::new(ActivationOp {
             activation: self.activation,
-            width: *place.input.last().expect("a shape has at least one dimension"),
+            width: last_axis(place.input),
             before: Saved::new(Some(self.activation), place, width),
         }))
     }
@@ -74,6 +78,7 @@ mod tests {
         for activation in Activation::ALL {
             let layer = LayerSpec::Activation(ActivationLayer { activation });
             contract::check(&layer, &[19]);
+            contract::check(&layer, &[3, 4]);
             contract::check(&layer, &[3, 2, 4]);
             contract::check_inference(&layer, &[3, 2, 4]);
         }

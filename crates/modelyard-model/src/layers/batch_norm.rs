@@ -8,13 +8,14 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Misfit, Parameter, Role};
+use super::{Layer, MaskRule, Misfit, Parameter, Role, last_axis};
 use crate::cpu::{self, Arithmetic, Kernel};
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// Brings each channel to mean 0 and deviation 1, then scales by `gamma` and shifts by `beta`, both trained.
+/// Of sequences, all steps count, padding too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
@@ -59,7 +60,7 @@ impl Layer for BatchNorm {
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
-        let shape = vec![*input.last().expect("a shape has at least one dimension")];
+        let shape = vec![last_axis(input)];
         let make = |name, initializer, role| {
             let fans = Fans { inputs: 1, outputs: 1 };
             Parameter { role, ..Parameter::trained(name, shape.clone(), initializer, fans) }
@@ -72,8 +73,12 @@ impl Layer for BatchNorm {
         ]
     }
 
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Keeps
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        let channels = *place.input.last().expect("a shape has at least one dimension");
+        let channels = last_axis(place.input);
         let weights: [Range<usize>; 4] =
             place.weights.to_vec().try_into().expect("parameters() names four arrays");
         Some(Box::new(BatchNormOp {
@@ -95,14 +100,22 @@ impl Layer for BatchNorm {
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
         let weights: Vec<String> = (0..4).map(|at| graph.weights(layer, at)).collect();
         let weights: Vec<&str> = weights.iter().map(String::as_str).collect();
+        // ONNX has the channels second.
+        let is_sequence = layer.input.len() == 2;
+        if is_sequence {
+            graph.transpose(&[0, 2, 1]);
+        }
         graph.batch_normalization(&weights, self.epsilon);
+        if is_sequence {
+            graph.transpose(&[0, 2, 1]);
+        }
     }
 }
 
 struct BatchNormOp {
     config: BatchNorm,
     purpose: Purpose,
-    /// Positions of one row: height times width.
+    /// Positions of one row: height times width, or steps.
     positions: usize,
     /// gamma, beta, running mean, running variance.
     weights: [Range<usize>; 4],
@@ -310,6 +323,7 @@ mod tests {
     #[test]
     fn contract() {
         contract::check(&LayerSpec::BatchNorm(BatchNorm::default()), &[4]);
+        contract::check(&LayerSpec::BatchNorm(BatchNorm::default()), &[4, 5]);
         contract::check(&LayerSpec::BatchNorm(BatchNorm::default()), &[3, 2, 5]);
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Misfit};
+use super::{Layer, MaskRule, Misfit};
 use crate::cpu::{self, Arithmetic, Kernel};
 use crate::export::{Export, ExportedLayer};
 use crate::op::{Op, Pass, Place, Purpose, Tape};
@@ -23,46 +23,65 @@ impl Layer for Dropout {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Misfit> {
-        if !(0.0..1.0).contains(&self.rate) {
-            return Err(Misfit::field(
-                "rate",
-                format!("must be at least 0 and below 1, it is {}", self.rate),
-            ));
-        }
+        check_rate("rate", self.rate)?;
         Ok(input.to_vec())
     }
 
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Keeps
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        if place.purpose == Purpose::Inference || self.rate == 0.0 {
-            return None;
-        }
-        Some(Box::new(DropoutOp {
-            width: place.input.iter().product(),
-            threshold: (f64::from(self.rate) * f64::from(u32::MAX)) as u32,
-            scale: 1.0 / (1.0 - self.rate),
-            layer: place.index as u64,
-        }))
+        let width = place.input.iter().product();
+        Some(Box::new(DropoutOp(Drop::new(self.rate, width, place, 0)?)))
     }
 
     fn export(&self, _layer: &ExportedLayer<'_>, _graph: &mut Export) {}
 }
 
+/// Checks a share of values to drop, for every layer that has one.
+pub(crate) fn check_rate(field: &'static str, rate: f32) -> Result<(), Misfit> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(Misfit::field(field, format!("must be at least 0 and below 1, it is {rate}")))
+}
+
+/// What drops values, in a layer of its own or inside a larger operation.
+///
 /// The mask is a hash of (seed, step, layer, value's place in the mini-batch): it needs no memory and does
-/// not depend on how the mini-batch is sharded.
-struct DropoutOp {
+/// not depend on how rows are sharded.
+#[derive(Clone, Debug)]
+pub(crate) struct Drop {
+    /// Values of one row.
     width: usize,
     threshold: u32,
     scale: f32,
-    layer: u64,
+    stream: u64,
 }
 
-impl DropoutOp {
-    fn mask(&self, pass: &Pass<'_>, from: &[f32], to: &mut [f32]) {
-        let key = mix(pass.key ^ mix(self.layer + 1));
+impl Drop {
+    /// Drops among `width` values of each row; `which` tells apart what one layer drops in several places.
+    /// `None` where nothing is dropped.
+    pub(crate) fn new(rate: f32, width: usize, place: &Place<'_>, which: u64) -> Option<Self> {
+        if place.purpose == Purpose::Inference || rate == 0.0 {
+            return None;
+        }
+        Some(Self {
+            width,
+            threshold: (f64::from(rate) * f64::from(u32::MAX)) as u32,
+            scale: 1.0 / (1.0 - rate),
+            stream: (place.index as u64 + 1) | which << 48,
+        })
+    }
+
+    /// Drops among values that start in this shard's row `row` behind its first `offset` values.
+    pub(crate) fn apply(&self, pass: &Pass<'_>, (row, offset): (usize, usize), values: &mut [f32]) {
+        let key = mix(pass.key ^ mix(self.stream));
+        let start = (pass.first_row + row) * self.width + offset;
         cpu::run(Mask {
-            from,
-            to,
-            start: ((pass.first_row * self.width) as u32).wrapping_add(key as u32),
+            values,
+            start: (start as u32).wrapping_add(key as u32),
             salt: (key >> 32) as u32,
             threshold: self.threshold,
             scale: self.scale,
@@ -70,21 +89,24 @@ impl DropoutOp {
     }
 }
 
+struct DropoutOp(Drop);
+
 impl Op for DropoutOp {
     fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
-        self.mask(pass, input, output);
+        output.copy_from_slice(input);
+        self.0.apply(pass, (0, 0), output);
     }
 
     fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>) {
         if let Some(d_input) = tape.d_input {
-            self.mask(pass, tape.d_output, d_input);
+            d_input.copy_from_slice(tape.d_output);
+            self.0.apply(pass, (0, 0), d_input);
         }
     }
 }
 
 struct Mask<'a> {
-    from: &'a [f32],
-    to: &'a mut [f32],
+    values: &'a mut [f32],
     start: u32,
     salt: u32,
     threshold: u32,
@@ -96,13 +118,13 @@ impl Kernel for Mask<'_> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        for (i, (to, &from)) in self.to.iter_mut().zip(self.from).enumerate() {
+        for (i, value) in self.values.iter_mut().enumerate() {
             // A 32-bit finaliser with low bias (C. Wellons, "Prospecting for hash functions", 2018).
             let mut hash = self.start.wrapping_add(i as u32) ^ self.salt;
             hash = (hash ^ (hash >> 16)).wrapping_mul(0x7feb_352d);
             hash = (hash ^ (hash >> 15)).wrapping_mul(0x846c_a68b);
             hash ^= hash >> 16;
-            *to = if hash < self.threshold { 0.0 } else { from * self.scale };
+            *value = if hash < self.threshold { 0.0 } else { *value * self.scale };
         }
     }
 }
@@ -118,6 +140,7 @@ mod tests {
     fn contract() {
         contract::check(&LayerSpec::Dropout(Dropout { rate: 0.4 }), &[50]);
         contract::check(&LayerSpec::Dropout(Dropout { rate: 0.2 }), &[4, 4, 3]);
+        contract::check(&LayerSpec::Dropout(Dropout { rate: 0.2 }), &[5, 4]);
     }
 
     fn mask(key: u64, first_row: usize, rows: usize) -> Vec<f32> {

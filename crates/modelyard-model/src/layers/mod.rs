@@ -1,6 +1,8 @@
 //! The layers: one file each, one trait, and the one list that names them.
 
 mod activation;
+mod attention;
+mod attention_export;
 mod avg_pool2d;
 mod batch_norm;
 #[cfg(test)]
@@ -8,8 +10,15 @@ pub(crate) mod contract;
 mod conv2d;
 mod dense;
 mod dropout;
+mod feed_forward;
 mod flatten;
+mod layer_norm;
+mod linear;
 mod max_pool2d;
+mod multi_head_attention;
+mod positional_encoding;
+mod residual;
+mod transformer_encoder;
 pub(crate) mod window;
 
 use std::ops::RangeInclusive;
@@ -24,7 +33,11 @@ pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use layer_norm::LayerNorm;
 pub use max_pool2d::MaxPool2d;
+pub use multi_head_attention::MultiHeadAttention;
+pub use positional_encoding::{PositionalEncoding, PositionalKind};
+pub use transformer_encoder::TransformerEncoder;
 pub use window::{Padding, Size2d};
 
 use crate::Activation;
@@ -51,6 +64,14 @@ pub enum LayerSpec {
     Dropout(Dropout),
     /// Values brought to mean 0 and deviation 1 over the mini-batch.
     BatchNorm(BatchNorm),
+    /// The values of each step brought to mean 0 and deviation 1.
+    LayerNorm(LayerNorm),
+    /// Where in the sequence each step stands, added to its values.
+    PositionalEncoding(PositionalEncoding),
+    /// Every step takes from every other step what fits it.
+    MultiHeadAttention(MultiHeadAttention),
+    /// Self-attention and two dense layers for each step, each with a way past it.
+    TransformerEncoder(TransformerEncoder),
     /// An activation function on its own.
     Activation(ActivationLayer),
 }
@@ -66,6 +87,10 @@ impl LayerSpec {
             Self::Flatten(layer) => layer,
             Self::Dropout(layer) => layer,
             Self::BatchNorm(layer) => layer,
+            Self::LayerNorm(layer) => layer,
+            Self::PositionalEncoding(layer) => layer,
+            Self::MultiHeadAttention(layer) => layer,
+            Self::TransformerEncoder(layer) => layer,
             Self::Activation(layer) => layer,
         }
     }
@@ -183,6 +208,23 @@ fn default_true() -> bool {
 
 fn default_zeros() -> Initializer {
     Initializer::Zeros
+}
+
+/// The length of a shape's last axis.
+fn last_axis(shape: &[usize]) -> usize {
+    *shape.last().expect("a shape has at least one dimension")
+}
+
+/// Takes steps and features from a sequence's shape, or says what to do instead.
+pub(crate) fn sequence_shape(input: &[usize]) -> Result<[usize; 2], Misfit> {
+    <[usize; 2]>::try_from(input).map_err(|_| Misfit::Shape {
+        wanted: "a sequence [steps, features]".to_owned(),
+        hint: match input.len() {
+            1 => "declare the input as [steps, features]; token numbers need an embedding layer before"
+                .to_owned(),
+            _ => "bring [height, width, channels] to [steps, features] with a reshape layer".to_owned(),
+        },
+    })
 }
 
 /// Takes height, width and channels from an image's shape, or says what to do instead.

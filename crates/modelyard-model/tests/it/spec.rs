@@ -39,7 +39,8 @@ fn two_layers_that_do_not_fit_are_both_named() {
     let spec = network(&[8, 8, 1], vec![conv.clone(), dense(10, None)]);
     let error = check_error(
         &spec,
-        "layer 1 (dense) takes one row of values [features], but layer 0 (conv2d) gives [6, 6, 4]",
+        "layer 1 (dense) takes one row of values [features], or a sequence [steps, features], but layer 0 \
+         (conv2d) gives [6, 6, 4]",
     );
     assert_eq!(error.hint().as_deref(), Some("put a flatten layer between the two"));
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -34,7 +34,7 @@ fn network(input: &[usize], layers: &serde_json::Value) -> Network {
     Network::from_parts(network.network_json().as_bytes(), &weights).expect("the same shapes")
 }
 
-fn check(what: &str, input: &[usize], layers: &serde_json::Value) {
+pub(crate) fn check(what: &str, input: &[usize], layers: &serde_json::Value) {
     let network = network(input, layers);
     let (json, weights) = (network.network_json(), network.weights_safetensors());
     let onnx = network.to_onnx().expect("every layer exports");

@@ -4,6 +4,7 @@
 mod contract;
 #[cfg(test)]
 mod exported;
+mod exported_attention;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
