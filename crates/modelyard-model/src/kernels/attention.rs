@@ -10,10 +10,12 @@ pub(crate) const PADDING_SCORE: f32 = -1e9;
 /// Sums that are added up side by side: as many as the widest vectors hold.
 const LANES: usize = 16;
 
-/// How the scores of some queries, a row of `keys` for each, become shares that add up to one.
+/// How the scores of some queries become shares that add up to one. Each query has a row of `stride` values, of
+/// which the first `keys` count and the others are 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Softmax<'a> {
     pub(crate) keys: usize,
+    pub(crate) stride: usize,
     /// What scores are multiplied with.
     pub(crate) scale: f32,
     /// Whether the query at step i sees the keys of steps up to i only.
@@ -30,7 +32,7 @@ impl Softmax<'_> {
 
     /// Turns the derivative by the shares into that by the products of query and key, in place.
     pub(crate) fn backward(self, shares: &[f32], delta: &mut [f32]) {
-        cpu::run(Backward { keys: self.keys, scale: self.scale, shares, delta });
+        cpu::run(Backward { stride: self.stride, scale: self.scale, shares, delta });
     }
 }
 
@@ -44,8 +46,8 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let Softmax { keys, scale, causal, mask } = self.softmax;
-        for (query, row) in self.scores.chunks_exact_mut(keys).enumerate() {
+        let Softmax { keys, stride, scale, causal, mask } = self.softmax;
+        for (query, row) in self.scores.chunks_exact_mut(stride).enumerate() {
             let seen = if causal { (query + 1).min(keys) } else { keys };
             let (row, unseen) = row.split_at_mut(seen);
             unseen.fill(0.0);
@@ -66,7 +68,7 @@ impl Kernel for Forward<'_> {
 }
 
 struct Backward<'a> {
-    keys: usize,
+    stride: usize,
     scale: f32,
     shares: &'a [f32],
     delta: &'a mut [f32],
@@ -77,7 +79,7 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let rows = self.shares.chunks_exact(self.keys).zip(self.delta.chunks_exact_mut(self.keys));
+        let rows = self.shares.chunks_exact(self.stride).zip(self.delta.chunks_exact_mut(self.stride));
         for (shares, delta) in rows {
             let mean = dot::<A>(shares, delta);
             for (d, &share) in delta.iter_mut().zip(shares) {
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn shares_are_of_what_is_seen() {
-        let softmax = Softmax { keys: 3, scale: 2.0, causal: false, mask: None };
+        let softmax = Softmax { keys: 3, stride: 3, scale: 2.0, causal: false, mask: None };
         let [a, b] = [1f32, 3.0].map(f32::exp);
         check(softmax, &[0.5, 1.5, 1.5], &[a, b, b].map(|x| x / (a + 2.0 * b)));
         let causal = Softmax { causal: true, ..softmax };
@@ -150,5 +152,6 @@ mod tests {
         check(masked, &[0.5, 0.5, 80.0], &[0.5, 0.5, 0.0]);
         let nothing = Softmax { mask: Some(&[0.0; 3]), ..softmax };
         check(nothing, &[0.5, 3.5, 8.0], &[1.0 / 3.0; 3]);
+        check(Softmax { stride: 4, ..causal }, &[0.5, 9.0, 9.0, 9.0], &[1.0, 0.0, 0.0, 0.0]);
     }
 }

@@ -8,4 +8,5 @@ pub(crate) mod math;
 pub(crate) mod pooling;
 pub(crate) mod product;
 pub(crate) mod rows;
+pub(crate) mod small;
 pub(crate) mod tiles;

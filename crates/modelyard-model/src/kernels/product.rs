@@ -19,12 +19,12 @@ pub(crate) enum Write {
 /// A matrix over a slice, row by row or transposed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     /// Values from one stored row to the next.
-    stride: usize,
-    transposed: bool,
+    pub(super) stride: usize,
+    pub(super) transposed: bool,
 }
 
 impl<'a> Matrix<'a> {
@@ -55,10 +55,10 @@ impl<'a> Matrix<'a> {
 /// Where a product is written: rows that start `stride` values apart.
 #[derive(Debug)]
 pub(crate) struct MatrixMut<'a> {
-    values: &'a mut [f32],
-    rows: usize,
-    columns: usize,
-    stride: usize,
+    pub(super) values: &'a mut [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) stride: usize,
 }
 
 impl<'a> MatrixMut<'a> {

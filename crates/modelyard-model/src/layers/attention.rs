@@ -10,7 +10,8 @@ use super::linear::{Linear, Then};
 use super::{MultiHeadAttention, Parameter};
 use crate::initializer::{Fans, Initializer};
 use crate::kernels::attention::Softmax;
-use crate::kernels::product::{Matrix, MatrixMut, Parallelism, Write, multiply, multiply_into};
+use crate::kernels::product::{Matrix, MatrixMut, Write};
+use crate::kernels::small::{self, COLUMNS_MULTIPLE};
 use crate::op::{Pass, Place, Purpose};
 
 /// What attention reads.
@@ -97,6 +98,8 @@ pub(crate) struct Attention {
     /// Each query's share of each key; in training for every row and head, otherwise for one.
     shares: Vec<f32>,
     keeps_shares: bool,
+    /// One head's keys or values with a step in each column.
+    turned: Vec<f32>,
     /// The shares of one head after dropout.
     dropped: Vec<f32>,
     /// What each head gives, heads side by side.
@@ -158,6 +161,7 @@ impl Attention {
             causal: config.causal,
             shares: vec![0.0; if trains { rows * sizes.heads } else { 1 } * sizes.area()],
             keeps_shares: trains,
+            turned: vec![0.0; sizes.key_dim * sizes.stride()],
             dropped: vec![0.0; if drop.is_some() { sizes.area() } else { 0 }],
             context: vec![0.0; rows * queries * width],
             d_projected: if trains { projected() } else { Projected { queries: vec![], memory: vec![] } },
@@ -220,8 +224,8 @@ impl Attention {
         let operand = |operand| self.projected.view(sizes, operand, (row, head));
         let softmax = self.softmax(mask.map(|mask| &mask[row * sizes.keys..][..sizes.keys]));
         let shares = &mut self.shares[shares_at(self.keeps_shares, sizes, (row, head))];
-        let (query, key) = (operand(Operand::Query), operand(Operand::Key));
-        multiply(shares, Write::Replace, query, key.transposed(), Parallelism::Single);
+        small::transpose(operand(Operand::Key), &mut self.turned, sizes.stride());
+        small::multiply(sizes.scores_mut(shares), operand(Operand::Query), sizes.turned(&self.turned));
         softmax.forward(shares);
         let shares = match &self.drop {
             None => &*shares,
@@ -231,23 +235,21 @@ impl Attention {
                 &self.dropped
             }
         };
-        let start = row * sizes.queries * sizes.width() + head * sizes.key_dim;
-        let context = &mut self.context[start..];
-        let context = MatrixMut::strided(context, sizes.queries, sizes.key_dim, sizes.width());
-        let shares = Matrix::new(shares, sizes.queries, sizes.keys);
-        multiply_into(context, Write::Replace, shares, operand(Operand::Value), Parallelism::Single);
+        let start = sizes.context_at((row, head));
+        let context =
+            MatrixMut::strided(&mut self.context[start..], sizes.queries, sizes.key_dim, sizes.width());
+        small::multiply(context, sizes.scores(shares), operand(Operand::Value));
     }
 
     fn backward_head(&mut self, pass: &Pass<'_>, (row, head): (usize, usize)) {
         let sizes = self.sizes;
         let operand = |operand| self.projected.view(sizes, operand, (row, head));
         let softmax = self.softmax(None);
-        let start = row * sizes.queries * sizes.width() + head * sizes.key_dim;
-        let d_context =
-            Matrix::strided(&self.d_context[start..], sizes.queries, sizes.key_dim, sizes.width());
+        let d_context = &self.d_context[sizes.context_at((row, head))..];
+        let d_context = Matrix::strided(d_context, sizes.queries, sizes.key_dim, sizes.width());
         let d_shares = &mut self.d_shares;
-        let single = Parallelism::Single;
-        multiply(d_shares, Write::Replace, d_context, operand(Operand::Value).transposed(), single);
+        small::transpose(operand(Operand::Value), &mut self.turned, sizes.stride());
+        small::multiply(sizes.scores_mut(d_shares), d_context, sizes.turned(&self.turned));
         let shares = &self.shares[shares_at(true, sizes, (row, head))];
         let mut given = shares;
         if let Some(drop) = &self.drop {
@@ -258,20 +260,19 @@ impl Attention {
             given = &self.dropped;
         }
         let d_projected = &mut self.d_projected;
-        let given = Matrix::new(given, sizes.queries, sizes.keys).transposed();
         let d_value = d_projected.view_mut(sizes, Operand::Value, (row, head));
-        multiply_into(d_value, Write::Replace, given, d_context, single);
+        small::multiply(d_value, sizes.scores(given).transposed(), d_context);
         softmax.backward(shares, d_shares);
-        let d_scores = Matrix::new(d_shares, sizes.queries, sizes.keys);
         let d_query = d_projected.view_mut(sizes, Operand::Query, (row, head));
-        multiply_into(d_query, Write::Replace, d_scores, operand(Operand::Key), single);
+        small::multiply(d_query, sizes.scores(d_shares), operand(Operand::Key));
         let d_key = d_projected.view_mut(sizes, Operand::Key, (row, head));
-        multiply_into(d_key, Write::Replace, d_scores.transposed(), operand(Operand::Query), single);
+        small::multiply(d_key, sizes.scores(d_shares).transposed(), operand(Operand::Query));
     }
 
     fn softmax<'a>(&self, mask: Option<&'a [f32]>) -> Softmax<'a> {
         let Sizes { keys, key_dim, .. } = self.sizes;
-        Softmax { keys, scale: 1.0 / (key_dim as f32).sqrt(), causal: self.causal, mask }
+        let scale = 1.0 / (key_dim as f32).sqrt();
+        Softmax { keys, stride: self.sizes.stride(), scale, causal: self.causal, mask }
     }
 }
 
@@ -287,9 +288,34 @@ impl Sizes {
         self.heads * self.key_dim
     }
 
-    /// Scores of one head.
+    /// Values from one query's scores to the next one's: a multiple of every vector's length.
+    fn stride(self) -> usize {
+        self.keys.next_multiple_of(COLUMNS_MULTIPLE)
+    }
+
+    /// Scores of one head, gaps included.
     fn area(self) -> usize {
-        self.queries * self.keys
+        self.queries * self.stride()
+    }
+
+    /// Where a head's context starts.
+    fn context_at(self, (row, head): (usize, usize)) -> usize {
+        row * self.queries * self.width() + head * self.key_dim
+    }
+
+    /// One head's scores or shares.
+    fn scores(self, values: &[f32]) -> Matrix<'_> {
+        Matrix::strided(values, self.queries, self.keys, self.stride())
+    }
+
+    /// One head's scores to be computed, gaps included.
+    fn scores_mut(self, values: &mut [f32]) -> MatrixMut<'_> {
+        MatrixMut::strided(values, self.queries, self.stride(), self.stride())
+    }
+
+    /// Keys or values with a step in each column, gaps included.
+    fn turned(self, values: &[f32]) -> Matrix<'_> {
+        Matrix::new(values, self.key_dim, self.stride())
     }
 }
 
