@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::numbers::Numbers;
+use crate::texts::Texts;
 
 /// The code of a missing category.
 pub const MISSING: u32 = u32::MAX;
@@ -45,6 +46,8 @@ pub enum ColumnData {
     Vectors(Vectors),
     /// Images of one size.
     Images(Images),
+    /// Texts; an empty one may be a missing one.
+    Texts(Texts),
 }
 
 /// Category codes and what they stand for.
@@ -146,6 +149,7 @@ impl ColumnData {
             Self::Datetimes(seconds) => seconds.len(),
             Self::Vectors(vectors) => vectors.values.len() / vectors.width.max(1),
             Self::Images(images) => images.bytes.len() / images.shape.iter().product::<usize>().max(1),
+            Self::Texts(texts) => texts.len(),
         }
     }
 
@@ -157,6 +161,7 @@ impl ColumnData {
             Self::Datetimes(_) => "datetime",
             Self::Vectors(_) => "vector",
             Self::Images(_) => "image",
+            Self::Texts(_) => "text",
         }
     }
 }

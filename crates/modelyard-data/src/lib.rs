@@ -27,6 +27,7 @@
 //! # Ok::<(), modelyard_data::DataError>(())
 //! ```
 
+pub mod augment;
 mod dataset;
 mod datetime;
 mod error;
@@ -39,13 +40,17 @@ mod random;
 pub mod read;
 mod spec;
 mod split;
+mod texts;
 pub mod transform;
 mod value;
 
+pub use augment::{AugmentSpec, Augmentation};
 pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors};
 pub use error::{DataError, Place};
 pub use numbers::{Decimals, Numbers};
-pub use pipeline::{Answer, FieldInfo, OutputActivation, Pipeline, Prediction, TargetValues, Task};
+pub use pipeline::{
+    Answer, FieldInfo, InputPart, OutputActivation, Pipeline, Prediction, TargetValues, Task,
+};
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
 pub use read::{read, source_files};
 pub use spec::{
@@ -53,5 +58,6 @@ pub use spec::{
     SplitSpec,
 };
 pub use split::{Parts, split};
+pub use texts::Texts;
 pub use transform::TransformSpec;
 pub use value::{Row, Value};

@@ -43,6 +43,8 @@ pub enum FieldProfile {
     Image(NumberProfile),
     /// A category.
     Category(CategoryProfile),
+    /// The length of each text in characters.
+    Text(NumberProfile),
 }
 
 /// The distribution of numbers. All but the counts are 0 where every value is missing.
@@ -159,6 +161,10 @@ fn field_profile(name: &str, column: &ColumnData, rows: &[usize]) -> FieldProfil
                 pixels.iter().map(|&pixel| u64::from(pixel)).sum::<u64>() as f64 / size.max(1) as f64
             };
             FieldProfile::Image(number_profile(name, rows.len(), brightness))
+        }
+        ColumnData::Texts(texts) => {
+            let length = |index: usize| texts.get(rows[index]).chars().count() as f64;
+            FieldProfile::Text(number_profile(name, rows.len(), length))
         }
         ColumnData::Categories(categories) => {
             FieldProfile::Category(category_profile(name, categories, rows))

@@ -1,4 +1,4 @@
-//! The shuffle's own random numbers: SplitMix64 (Steele, Lea and Flood, 2014), fixed for good, so that a seed
+//! Random numbers of our own: SplitMix64 (Steele, Lea and Flood, 2014), fixed for good, so that a seed
 //! means the same rows in every later version of this program.
 
 /// A generator of 64-bit numbers.
@@ -23,6 +23,28 @@ impl Random {
     /// A number below `bound`: the high half of a 128-bit product, whose bias is below bound / 2^64.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+
+    /// A generator of its own for each number, whatever this one has given.
+    pub(crate) fn fork(&self, number: u64) -> Self {
+        let mut mixed = Self { state: self.state ^ number.wrapping_mul(0xD6E8_FEB8_6659_FD93) };
+        Self { state: mixed.next() }
+    }
+
+    /// A number from 0 to 1, 1 excluded.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number between these two.
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// A number of mean 0 and standard deviation 1 (Box and Muller 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// Fisher and Yates's shuffle.

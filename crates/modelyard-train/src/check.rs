@@ -84,7 +84,10 @@ impl Prepared {
         let column = |name: &str, output| {
             self.dataset.column(name).map(|data| ColumnReport {
                 name: name.to_owned(),
-                kind: kind(data),
+                kind: match self.pipeline.vocabulary_len(name) {
+                    Some(tokens) => format!("text of {tokens} tokens"),
+                    None => kind(data),
+                },
                 output,
             })
         };

@@ -1,10 +1,11 @@
 //! The training loop: epochs of shuffled mini-batches through the engine, validation after each, early stopping,
 //! and the scores of what came out.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use modelyard_data::TargetValues;
+use modelyard_data::{Augmentation, TargetValues};
 use modelyard_model::{Engine, EngineConfig, ModelError, Network, Step, Targets};
 use modelyard_registry::document::Scores;
 use modelyard_types::Clock;
@@ -169,6 +170,8 @@ struct Run<'a> {
     memory: Memory,
     metric: &'static dyn Metric,
     train: Part<'a>,
+    /// What changes training images anew in each epoch.
+    augmentation: Option<Augmentation>,
     validation: Option<Part<'a>>,
     /// The weight of each class; none where all count the same.
     weights: Option<Vec<f32>>,
@@ -240,6 +243,7 @@ impl<'a> Run<'a> {
             stop,
             engine,
             metric,
+            augmentation: Augmentation::new(&project.pipeline().inputs, &prepared.pipeline, training.seed),
             train,
             validation,
             weights,
@@ -261,7 +265,7 @@ impl<'a> Run<'a> {
             let from = (step - 1) * self.training.batch_size;
             let to = (from + self.training.batch_size).min(self.plan.rows);
             let is_last = step.is_multiple_of(self.training.accumulate) || step == self.plan.steps;
-            let loss = self.learn(from, to, if is_last { Engine::step } else { Engine::gather })?;
+            let loss = self.learn(epoch, from..to, if is_last { Engine::step } else { Engine::gather })?;
             if !loss.is_finite() {
                 return Err(self.diverged(epoch, step, loss));
             }
@@ -294,11 +298,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Learns from the rows at `from..to` of this epoch's order; gives the mean loss.
-    fn learn(&mut self, from: usize, to: usize, learn: Learn) -> Result<f32, TrainError> {
-        let places = &self.order[from..to];
+    /// Learns from the rows at these places of the epoch's order; gives the mean loss.
+    fn learn(&mut self, epoch: usize, rows: Range<usize>, learn: Learn) -> Result<f32, TrainError> {
+        let places = &self.order[rows];
         let batch = &mut self.batch;
         self.train.inputs.gather(places, &mut batch.inputs)?;
+        if let Some(augmentation) = &self.augmentation {
+            augmentation.apply(&mut batch.inputs, places, epoch);
+        }
         let targets = match &self.train.truth {
             TargetValues::Classes(truth) => {
                 batch.classes.clear();

@@ -58,6 +58,7 @@ fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
                 format_args!("<input {common} data-kind=\"text\" type=\"text\" value=\"{example}\">\n"),
             );
         }
+        Kind::Text => write_area(html, &format!("{common} data-kind=\"text\""), &example),
         Kind::Vector => write_area(html, &format!("{common} data-kind=\"json\""), &example),
         Kind::Image => {
             put(
@@ -73,6 +74,7 @@ fn describe(field: &FieldInfo) -> String {
         (Kind::Number, _) => "a number".to_owned(),
         (Kind::Category, _) => "a category".to_owned(),
         (Kind::Datetime, _) => "a date and time".to_owned(),
+        (Kind::Text, _) => "a text".to_owned(),
         (Kind::Vector, _) => format!("{} numbers as a JSON array", field.width),
         (Kind::Image, Some([height, width, _])) => format!("an image, {width} × {height} pixels"),
         (Kind::Image, None) => "an image".to_owned(),

@@ -13,6 +13,7 @@ use crate::datetime;
 use crate::error::{DataError, Place, Problem, excerpt};
 use crate::numbers::Numbers;
 use crate::picture::Picture;
+use crate::texts::Texts;
 use crate::transform::Fitted;
 use crate::value::Value;
 
@@ -31,6 +32,7 @@ enum Growing {
     Datetimes(Vec<f64>),
     Vectors { width: Option<usize>, values: Vec<f32> },
     Images { shape: Option<[usize; 3]>, bytes: Vec<u8>, fixed: bool },
+    Texts(Texts),
 }
 
 /// Where labels get their codes.
@@ -51,6 +53,7 @@ impl Builder {
             }
             FieldKind::Datetime { .. } | FieldKind::Moment => Growing::Datetimes(Vec::new()),
             FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
+            FieldKind::Text => Growing::Texts(Texts::default()),
             FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
         };
         Self { field, data, members: Vec::new() }
@@ -88,6 +91,7 @@ impl Builder {
             Growing::Datetimes(seconds) => seconds.push(self.field.kind.moment(text)?),
             Growing::Vectors { values, .. } => values.push(narrow(parse_number(text)?)?),
             Growing::Images { .. } => self.push_picture(decode_base64_image(text)?)?,
+            Growing::Texts(texts) => texts.push(text),
         }
         Ok(())
     }
@@ -99,6 +103,7 @@ impl Builder {
             Growing::Categories { codes, .. } => codes.push(MISSING),
             Growing::Datetimes(seconds) => seconds.push(f64::NAN),
             Growing::Vectors { values, .. } => values.push(f32::NAN),
+            Growing::Texts(texts) => texts.push(""),
             Growing::Images { .. } => {
                 return Err(Problem::new("an image is needed here").hint("leave out rows without an image"));
             }
@@ -129,6 +134,7 @@ impl Builder {
             (Growing::Images { .. }, Value::Bytes(bytes)) => self.push_picture(Picture::decode(bytes)?)?,
             (Growing::Images { .. }, Value::Text(text)) => self.push_picture(decode_base64_image(text)?)?,
             (Growing::Images { .. }, Value::Vector(pixels)) => self.push_pixels(pixels)?,
+            (Growing::Texts(texts), Value::Text(text)) => texts.push(text),
             (data, value) => {
                 return Err(Problem::new(format!("takes {}, not {}", data.takes(), value.describe())));
             }
@@ -223,6 +229,10 @@ impl Builder {
                 shrink(&mut bytes);
                 ColumnData::Images(Images { shape: shape.unwrap_or([0, 0, 0]), bytes })
             }
+            Growing::Texts(mut texts) => {
+                texts.shrink();
+                ColumnData::Texts(texts)
+            }
         };
         Ok(Column { name: self.field.name.clone(), data, members: self.members })
     }
@@ -249,6 +259,7 @@ impl Growing {
             Self::Datetimes(_) => "a datetime (a text, or Unix seconds)",
             Self::Vectors { .. } => "a list of numbers",
             Self::Images { .. } => "an image (a PNG or JPEG file in base64)",
+            Self::Texts(_) => "a text",
         }
     }
 }

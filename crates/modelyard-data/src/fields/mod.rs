@@ -42,6 +42,7 @@ pub(crate) enum FieldKind {
     Image {
         intake: Vec<Fitted>,
     },
+    Text,
 }
 
 /// All columns that are wanted, inputs before outputs.
@@ -78,6 +79,7 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
     if input.format.is_some() && input.kind != Kind::Datetime {
         return Err(wrong("format", Kind::Datetime));
     }
+    crate::augment::check(input)?;
     if input.columns.is_some() && input.column.is_some() {
         return Err(DataError::spec(&input.name, "column and columns are both set; one of them is enough"));
     }
@@ -87,6 +89,7 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
         Kind::Datetime => FieldKind::Datetime { format: input.format.clone() },
         Kind::Vector => FieldKind::Vector { columns: input.columns.clone() },
         Kind::Image => FieldKind::Image { intake: intake(input)? },
+        Kind::Text => FieldKind::Text,
     };
     Ok(Field {
         name: input.name.as_str().into(),

@@ -33,11 +33,10 @@ impl Pipeline {
         out: &mut [f32],
         stride: usize,
     ) -> Result<(), DataError> {
-        let mut offset = 0;
         let mut scratch = Scratch::default();
         for (place, input) in self.inputs.iter().enumerate() {
             let column = column_of(data, place, &input.name)?;
-            let width = input.width();
+            let (width, offset) = (input.width(), self.layout.offsets[place]);
             let coding = input.coding(column)?;
             for (block_rows, block_out) in
                 rows.chunks(BLOCK_ROWS).zip(out.chunks_mut(BLOCK_ROWS * stride.max(1)))
@@ -57,7 +56,6 @@ impl Pipeline {
                     return Err(unsound(input, column, block_rows, &scratch.block.floats));
                 }
             }
-            offset += width;
         }
         Ok(())
     }

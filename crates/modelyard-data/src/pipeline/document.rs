@@ -150,7 +150,7 @@ fn build_input(input: InputDocument, declared: &InputSpec, field: Field) -> Resu
         (Kind::Category, Form::Category { size }) => {
             *size == dictionary.len() && *size == input.categories.len()
         }
-        (Kind::Datetime, Form::Datetime) => true,
+        (Kind::Datetime, Form::Datetime) | (Kind::Text, Form::Text) => true,
         (Kind::Image, Form::Bytes { shape: [height, width, 1 | 3] }) => {
             *height > 0 && *width > 0 && height.saturating_mul(*width) <= 1 << 28
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::input::{Coding, FittedInput, Scratch};
 use super::output::{FittedOutput, wrong_column};
+use super::parts::Layout;
 use super::rows::Keys;
 use super::{OutputActivation, Pipeline, Task, column_of};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSING, Vectors};
@@ -20,8 +21,6 @@ use crate::value::Value;
 
 /// Rows a block while fitting.
 const BLOCK_ROWS: usize = 1024;
-/// More numbers a row than any network here is made for; a stored pipeline cannot ask for more memory.
-const FEATURES_MAX: usize = 1 << 26;
 /// An example image larger than this is not kept.
 const EXAMPLE_BYTES_MAX: usize = 16 << 10;
 /// An example is looked for among this many rows.
@@ -48,7 +47,7 @@ impl Pipeline {
         for (at, output) in spec.outputs.iter().enumerate() {
             outputs.push(fit_output(output, spec.inputs.len() + at, data, training_rows, &mut warnings)?);
         }
-        Self::assemble(spec.clone(), inputs, outputs, warnings)
+        Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
     }
 
     /// Puts fitted parts together, having checked that they fit each other.
@@ -58,50 +57,13 @@ impl Pipeline {
         outputs: Vec<FittedOutput>,
         warnings: Vec<String>,
     ) -> Result<Self, DataError> {
-        let input_shape = input_shape(&spec, &inputs)?;
+        let layout = Layout::new(&spec, &inputs)?;
+        let input_shape = layout.row_shape();
         let task = task_of(&outputs)?;
         let keys = Keys::new(&inputs, &outputs);
         let activation = OutputActivation::default();
-        Ok(Self { spec, inputs, input_shape, outputs, task, activation, warnings, keys })
+        Ok(Self { spec, inputs, input_shape, layout, outputs, task, activation, warnings, keys })
     }
-}
-
-/// The shape of a row: one image, or everything else side by side.
-fn input_shape(spec: &PipelineSpec, inputs: &[FittedInput]) -> Result<Vec<usize>, DataError> {
-    if inputs.is_empty() {
-        return Err(DataError::spec("inputs", "at least one input is needed").with_hint("declare [[inputs]]"));
-    }
-    let image = inputs.iter().find(|input| matches!(input.output(), Form::Image { .. }));
-    if let (Some(image), true) = (image, inputs.len() > 1) {
-        return Err(DataError::spec(
-            &*image.name,
-            "an image stands alone; it cannot be mixed with other inputs yet",
-        ));
-    }
-    let mut width = 0usize;
-    for input in inputs {
-        width = width.saturating_add(input.output().width().unwrap_or(usize::MAX));
-    }
-    if width > FEATURES_MAX {
-        return Err(DataError::spec("inputs", format!("{width} numbers a row are more than {FEATURES_MAX}")));
-    }
-    if let Some(Form::Image { shape }) = image.map(FittedInput::output) {
-        return Ok(shape.to_vec());
-    }
-    let Some((input, shape)) = spec.inputs.iter().find_map(|input| Some((input, input.shape?))) else {
-        return Ok(vec![width]);
-    };
-    if inputs.len() > 1 {
-        return Err(DataError::spec(
-            &input.name,
-            "a vector with a shape stands alone; remove the other inputs or the shape",
-        ));
-    }
-    if shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side)) != Some(width) {
-        return Err(DataError::spec(&input.name, format!("shape {shape:?} does not hold {width} numbers"))
-            .with_hint("shape is [height, width, channels], and their product is the number of columns"));
-    }
-    Ok(shape.to_vec())
 }
 
 fn task_of(outputs: &[FittedOutput]) -> Result<Task, DataError> {
@@ -194,7 +156,7 @@ impl InputFit<'_> {
             let strategy = match self.input.kind {
                 Kind::Number | Kind::Vector => Strategy::Mean,
                 Kind::Category => Strategy::MostFrequent,
-                Kind::Datetime | Kind::Image => Strategy::Median,
+                Kind::Datetime | Kind::Image | Kind::Text => Strategy::Median,
             };
             let (name, rows) = (&self.input.name, self.rows.len());
             warnings.push(format!(
@@ -203,12 +165,15 @@ impl InputFit<'_> {
             ));
             transforms.push(TransformSpec::Impute(Impute { strategy, value: None }));
         }
-        transforms.push(match self.input.kind {
+        let usual = match self.input.kind {
             Kind::Number | Kind::Vector => TransformSpec::Standard(Standard {}),
             Kind::Category => TransformSpec::OneHot(OneHot::default()),
             Kind::Datetime => TransformSpec::DatetimeParts(DatetimeParts::default()),
             Kind::Image => TransformSpec::ImageToFloat(ImageToFloat {}),
-        });
+            // How long a text may be is for a person to say.
+            Kind::Text => return transforms,
+        };
+        transforms.push(usual);
         transforms
     }
 
@@ -258,6 +223,7 @@ fn incoming(column: &ColumnData, dictionary: &Dictionary) -> Form {
         ColumnData::Datetimes(_) => Form::Datetime,
         ColumnData::Vectors(Vectors { width, .. }) => Form::Numbers { width: *width },
         ColumnData::Images(Images { shape, .. }) => Form::Bytes { shape: *shape },
+        ColumnData::Texts(_) => Form::Text,
     }
 }
 
@@ -268,6 +234,9 @@ pub(super) fn check_numeric(fitted: &FittedInput) -> Result<(), DataError> {
         Form::Category { .. } => "end its transforms with one_hot or ordinal",
         Form::Datetime => "end its transforms with datetime_parts",
         Form::Bytes { .. } => "put image_to_float after resize and grey",
+        Form::Text => {
+            "give it transforms = [{ type = \"tokenize\", model = \"words\", length = 64 }], or bag_of_words"
+        }
     };
     let problem = format!("{} cannot go into a network as it is", fitted.output().describe());
     Err(Problem::new(problem).hint(hint).in_fit(&fitted.name))
@@ -279,7 +248,7 @@ fn is_missing(column: &ColumnData, row: usize) -> bool {
         ColumnData::Categories(categories) => categories.codes[row] == MISSING,
         ColumnData::Datetimes(seconds) => seconds[row].is_nan(),
         ColumnData::Vectors(v) => v.values[row * v.width..(row + 1) * v.width].iter().any(|x| x.is_nan()),
-        ColumnData::Images(_) => false,
+        ColumnData::Images(_) | ColumnData::Texts(_) => false,
     }
 }
 
@@ -304,6 +273,10 @@ fn example(column: &ColumnData, row: usize) -> Option<Value> {
             let bytes = images.bytes[row * size..(row + 1) * size].to_vec();
             let png = Picture { shape: images.shape, bytes }.to_png()?;
             (png.len() <= EXAMPLE_BYTES_MAX).then_some(Value::Bytes(png))?
+        }
+        ColumnData::Texts(texts) => {
+            let text = texts.get(row);
+            (!text.is_empty() && text.len() <= EXAMPLE_BYTES_MAX).then(|| Value::Text(text.to_owned()))?
         }
     })
 }

@@ -59,7 +59,8 @@ impl FittedInput {
     pub(super) fn coding(&self, column: &ColumnData) -> Result<Coding, DataError> {
         match (&self.incoming, column) {
             (Form::Numbers { width: 1 }, ColumnData::Numbers(_))
-            | (Form::Datetime, ColumnData::Datetimes(_)) => Ok(Coding::Same),
+            | (Form::Datetime, ColumnData::Datetimes(_))
+            | (Form::Text, ColumnData::Texts(_)) => Ok(Coding::Same),
             (Form::Numbers { width }, ColumnData::Vectors(vectors)) if vectors.width == *width => {
                 Ok(Coding::Same)
             }
@@ -82,6 +83,14 @@ impl FittedInput {
     /// Whether a request may leave it out.
     pub(super) fn is_optional(&self) -> bool {
         self.steps.iter().any(|(step, _)| matches!(step, Fitted::Impute(_)))
+    }
+
+    /// How many different tokens its texts are cut into.
+    pub(super) fn vocabulary_len(&self) -> Option<usize> {
+        self.steps.iter().find_map(|(step, _)| match step {
+            Fitted::Tokenize(tokens) => Some(tokens.vocabulary_len()),
+            _ => None,
+        })
     }
 
     pub(super) fn field_info(&self) -> FieldInfo {
@@ -108,6 +117,7 @@ fn form_kind(form: &Form, kind: Kind) -> &'static str {
         Form::Category { .. } => "category",
         Form::Datetime => "datetime",
         Form::Bytes { .. } | Form::Image { .. } => "image",
+        Form::Text => "text",
     }
 }
 
@@ -132,6 +142,7 @@ impl Scratch {
         block.floats.clear();
         block.codes.clear();
         block.bytes.clear();
+        block.texts.clear();
         match column {
             ColumnData::Numbers(numbers) => block.floats.extend(rows.iter().map(|&row| numbers.get(row))),
             ColumnData::Datetimes(seconds) => block.floats.extend(rows.iter().map(|&row| seconds[row])),
@@ -147,6 +158,7 @@ impl Scratch {
                     block.bytes.extend_from_slice(&images.bytes[row * size..(row + 1) * size]);
                 }
             }
+            ColumnData::Texts(texts) => rows.iter().for_each(|&row| block.texts.push(texts.get(row))),
             ColumnData::Categories(categories) => {
                 let codes = rows.iter().map(|&row| categories.codes[row]);
                 match coding {

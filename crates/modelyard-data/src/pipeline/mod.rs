@@ -7,6 +7,7 @@ mod document;
 mod fit;
 mod input;
 mod output;
+mod parts;
 mod rows;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::value::Value;
 pub use decode::{Answer, Prediction};
 use input::FittedInput;
 use output::FittedOutput;
+pub use parts::InputPart;
 
 /// Everything fitted on the training rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,7 @@ pub struct Pipeline {
     spec: PipelineSpec,
     inputs: Vec<FittedInput>,
     input_shape: Vec<usize>,
+    layout: parts::Layout,
     outputs: Vec<FittedOutput>,
     task: Task,
     activation: OutputActivation,
@@ -100,9 +103,27 @@ pub struct FieldInfo {
 }
 
 impl Pipeline {
-    /// The shape of one row for the network: [features], or [height, width, channels].
+    /// The shape of one row for the network: [features], or [height, width, channels]; of several parts, all their
+    /// numbers side by side.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
+    }
+
+    /// The parts of a row in order: numbers, categories, datetimes and plain vectors side by side are one part,
+    /// `features`; each image, each text and each vector with a shape is a part of its own name.
+    pub fn input_parts(&self) -> &[InputPart] {
+        &self.layout.parts
+    }
+
+    /// How many different tokens the texts of an input are cut into, padding and unknown included; none where it is
+    /// not cut into tokens.
+    pub fn vocabulary_len(&self, input: &str) -> Option<usize> {
+        self.inputs.iter().find(|fitted| &*fitted.name == input)?.vocabulary_len()
+    }
+
+    /// Where each input begins in a row, and its shape where it is a part of its own.
+    pub(crate) fn input_places(&self) -> impl Iterator<Item = (usize, &[usize])> {
+        self.layout.places()
     }
 
     /// How many numbers the network gives a row.

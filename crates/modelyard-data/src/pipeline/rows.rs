@@ -150,7 +150,7 @@ fn builder(input: &FittedInput) -> Builder {
         Form::Category { .. } => builder.with_labels(input.dictionary.clone()),
         Form::Numbers { width } => builder.with_width(*width),
         Form::Bytes { shape } => builder.with_shape(*shape),
-        Form::Datetime | Form::Image { .. } => builder,
+        Form::Datetime | Form::Image { .. } | Form::Text => builder,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod image_folder;
 pub mod jsonl;
 pub mod npy;
 mod open;
+pub mod text_lines;
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +37,15 @@ pub(crate) trait Reader: Sync {
     fn read(&self, files: &Files, source: &SourceSpec, builders: &mut Builders) -> Result<(), DataError>;
 }
 
-const READERS: &[&dyn Reader] =
-    &[&csv::Csv, &csv::Tsv, &jsonl::Jsonl, &idx::Idx, &npy::Npy, &image_folder::ImageFolder];
+const READERS: &[&dyn Reader] = &[
+    &csv::Csv,
+    &csv::Tsv,
+    &jsonl::Jsonl,
+    &idx::Idx,
+    &npy::Npy,
+    &image_folder::ImageFolder,
+    &text_lines::TextLines,
+];
 
 /// Reads the columns that `spec` names, and the column that decides the split. Paths are relative to `base`.
 /// Rows of a separate test source come last; [`Dataset::test_rows`] tells which they are.
@@ -124,7 +132,7 @@ fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, 
             "data",
             format!("the format of {} cannot be told from its name", files.data[0].display()),
         )
-        .with_hint("set format under [data] to csv, tsv, jsonl, idx, npy or image_folder")
+        .with_hint("set format under [data] to csv, tsv, jsonl, idx, npy, image_folder or text_lines")
     })
 }
 
@@ -151,6 +159,7 @@ mod tests {
             ("a.jsonl", Some(Format::Jsonl)),
             ("train-images-idx3-ubyte.gz", Some(Format::Idx)),
             ("a.npy", Some(Format::Npy)),
+            ("pos.txt.gz", Some(Format::TextLines)),
             ("a.parquet", None),
         ] {
             assert_eq!(guess_format(Path::new(name)), expected, "{name}");

@@ -3,14 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::augment::AugmentSpec;
 use crate::transform::TransformSpec;
 
 /// Everything between raw rows and the network: the inputs and the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {
-    /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order;
-    /// an image stands alone.
+    /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order, as the
+    /// part `features`; each image, each text and each vector with a shape is a part of its own.
     pub inputs: Vec<InputSpec>,
     /// What the network is asked for: one category, or one or more numbers.
     #[serde(default)]
@@ -18,6 +19,13 @@ pub struct PipelineSpec {
 }
 
 impl PipelineSpec {
+    /// The same without what changes training rows only: a served pipeline knows nothing of it.
+    pub(crate) fn without_augmentation(&self) -> Self {
+        let mut spec = self.clone();
+        spec.inputs.iter_mut().for_each(|input| input.augment = None);
+        spec
+    }
+
     /// The same inputs without outputs: what rows to predict look like.
     pub fn inputs_only(&self) -> Self {
         Self { inputs: self.inputs.clone(), outputs: Vec::new() }
@@ -40,12 +48,20 @@ pub struct InputSpec {
     pub columns: Option<Columns>,
     /// What is done with the value, in order. When absent: `impute` if training rows have missing values,
     /// then `standard` for numbers and vectors, `one_hot` for categories, `datetime_parts` for datetimes and
-    /// `image_to_float` for images. An empty list leaves numbers as they are.
+    /// `image_to_float` for images. Texts have no usual one: name `tokenize` or `bag_of_words`. An empty list leaves numbers as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transforms: Option<Vec<TransformSpec>>,
-    /// Height, width and channels by which a vector, as the only input, is shown to the network as an image.
+    /// Height, width and channels by which a vector is shown to the network as an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 3]>,
+    /// For images: what changes training rows at random, in this order and anew in each epoch. Other rows, and
+    /// those served, are never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Vec<AugmentSpec>>,
+    /// The part of the network's input that it belongs to, where there are several: layers take parts by `from`.
+    /// When absent: the input's own name for images, texts and vectors with a shape, `features` for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// How a datetime is written, as in `%d.%m.%Y %H:%M`, or `unix` or `unix_ms`. When absent: RFC 3339,
     /// `YYYY-MM-DD HH:MM[:SS]`, a date, or Unix seconds. What names no time zone is taken as UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +78,8 @@ impl InputSpec {
             columns: None,
             transforms: None,
             shape: None,
+            augment: None,
+            part: None,
             format: None,
         }
     }
@@ -108,6 +126,8 @@ pub enum Kind {
     Vector,
     /// A picture.
     Image,
+    /// A text of any length.
+    Text,
 }
 
 impl Kind {
@@ -119,6 +139,7 @@ impl Kind {
             Self::Datetime => "datetime",
             Self::Vector => "vector",
             Self::Image => "image",
+            Self::Text => "text",
         }
     }
 }

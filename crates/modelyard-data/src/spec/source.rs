@@ -28,6 +28,9 @@ pub struct SourceSpec {
     /// `c0`, `c1`, and so on.
     #[serde(default = "yes")]
     pub has_header: bool,
+    /// Cuts text files into rows of this many characters, rather than into lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<usize>,
     /// The character between cells: `,` for CSV and a tab for TSV when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
@@ -49,6 +52,7 @@ impl SourceSpec {
             test_labels: None,
             format: None,
             has_header: true,
+            chunk: None,
             delimiter: None,
             missing: missing_markers(),
             split: SplitSpec::default(),
@@ -102,4 +106,6 @@ pub enum Format {
     Npy,
     /// A folder per class with PNG and JPEG files.
     ImageFolder,
+    /// Plain text files: each line is a text, and the file's name is its class.
+    TextLines,
 }

@@ -47,6 +47,7 @@ fn hint_for(form: &Form) -> &'static str {
         Form::Category { .. } => "a category needs one_hot or ordinal first",
         Form::Datetime => "a datetime needs datetime_parts first",
         Form::Bytes { .. } | Form::Image { .. } => "images take image_to_float, normalize, resize and grey",
+        Form::Text => "a text needs tokenize or bag_of_words",
         Form::Numbers { .. } => "check the order of the transforms",
     }
 }

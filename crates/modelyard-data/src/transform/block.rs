@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Dictionary;
+use crate::texts::Texts;
 
 /// What a block holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub(crate) enum Form {
     Bytes { shape: [usize; 3] },
     /// Numbers of an image [height, width, channels], in `floats`.
     Image { shape: [usize; 3] },
+    /// A text of any length, in `texts`.
+    Text,
 }
 
 impl Form {
@@ -27,7 +30,7 @@ impl Form {
             Self::Numbers { width } => Some(*width),
             Self::Image { shape } => Some(shape.iter().product()),
             Self::Datetime => Some(1),
-            Self::Category { .. } | Self::Bytes { .. } => None,
+            Self::Category { .. } | Self::Bytes { .. } | Self::Text => None,
         }
     }
 
@@ -40,6 +43,7 @@ impl Form {
             Self::Datetime => "a datetime".into(),
             Self::Bytes { shape } => format!("an image {shape:?}"),
             Self::Image { shape } => format!("an image of numbers {shape:?}"),
+            Self::Text => "a text".into(),
         }
     }
 }
@@ -53,6 +57,7 @@ pub(crate) struct Block {
     pub(crate) floats: Vec<f64>,
     pub(crate) codes: Vec<u32>,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) texts: Texts,
 }
 
 /// Shows blocks of rows, one after the other, to whoever asks.

@@ -2,6 +2,7 @@
 //! training and in serving. A new one is a file here and a line in the list below.
 
 mod affine;
+mod bag_of_words;
 mod block;
 mod clip;
 mod datetime_parts;
@@ -16,6 +17,8 @@ mod ordinal;
 mod resize;
 mod robust;
 mod standard;
+mod tokenize;
+mod vocabulary;
 
 use std::fmt::Debug;
 
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 
+pub use bag_of_words::BagOfWords;
 pub(crate) use block::{Block, Form, Moments, Training, quantile};
 pub use clip::Clip;
 pub use datetime_parts::{DatetimeParts, Part};
@@ -39,6 +43,8 @@ pub use ordinal::Ordinal;
 pub use resize::Resize;
 pub use robust::Robust;
 pub use standard::Standard;
+pub use tokenize::Tokenize;
+pub use vocabulary::TokenModel;
 
 /// What a project file declares: learns from training rows and becomes a [`Transform`].
 pub(crate) trait Declared {
@@ -143,4 +149,8 @@ transforms! {
     Normalize, normalize::FittedNormalize, "normalize";
     /// Makes colour images grey.
     Grey, grey::FittedGrey, "grey";
+    /// A text as a row of token numbers: what an `embedding` layer takes.
+    Tokenize, tokenize::FittedTokenize, "tokenize";
+    /// A text as weighted counts of its words: what a `dense` layer takes.
+    BagOfWords, bag_of_words::FittedBagOfWords, "bag_of_words";
 }

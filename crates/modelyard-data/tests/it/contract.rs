@@ -3,7 +3,7 @@
 
 use modelyard_data::{Dataset, Kind, Pipeline, PipelineSpec, TransformSpec};
 
-use super::{all_rows, apply, csv, images, spec_of_x};
+use super::{all_rows, apply, csv, images, spec_of_x, text};
 
 /// Rows 0 to 5 train; rows 6 and 7 differ between the two versions of the data.
 const TRAINING_ROWS: &[usize] = &[0, 1, 2, 3, 4, 5];
@@ -106,9 +106,21 @@ fn transforms_of_images_keep_the_contract() {
 }
 
 #[test]
+fn transforms_of_texts_keep_the_contract() {
+    for transforms in text::TRANSFORMS {
+        let spec = spec_of_x(Kind::Text, transforms);
+        check(transforms, &spec, &text::dataset(&spec, 1), &text::dataset(&spec, 2));
+    }
+}
+
+#[test]
 fn no_transform_is_without_a_case() {
-    let all: Vec<&str> =
-        cases().iter().map(|case| case.transforms).chain(images::TRANSFORMS.iter().copied()).collect();
+    let all: Vec<&str> = cases()
+        .iter()
+        .map(|case| case.transforms)
+        .chain(images::TRANSFORMS.iter().copied())
+        .chain(text::TRANSFORMS.iter().copied())
+        .collect();
     for name in TransformSpec::NAMES {
         assert!(
             all.iter().any(|json| json.contains(&format!("\"{name}\""))),

@@ -1,6 +1,6 @@
 //! Decoders of outside bytes never panic, whatever comes.
 
-use modelyard_data::read::{csv, idx, image_folder, jsonl, npy};
+use modelyard_data::read::{csv, idx, image_folder, jsonl, npy, text_lines};
 use modelyard_data::{Kind, OutputKind, Pipeline, Profile, SourceSpec};
 use proptest::prelude::*;
 
@@ -12,6 +12,7 @@ fn feed(bytes: &[u8]) {
         spec(&[("a", Kind::Number), ("b", Kind::Category), ("t", Kind::Datetime)], OutputKind::Category);
     let _ = csv::from_bytes(bytes, &source, &spec);
     let _ = jsonl::from_bytes(bytes, &source, &spec);
+    let _ = text_lines::from_bytes(bytes, &source, &spec);
     let _ = idx::from_bytes(bytes);
     let _ = npy::from_bytes(bytes);
     let _ = image_folder::from_bytes(bytes);

@@ -9,6 +9,7 @@ mod images;
 mod pipeline;
 mod reading;
 mod stored;
+mod text;
 
 use modelyard_data::{
     Dataset, InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, TransformSpec,
