@@ -38,6 +38,7 @@ mod pipeline;
 mod profile;
 mod random;
 pub mod read;
+mod sound;
 mod spec;
 mod split;
 mod texts;

@@ -255,6 +255,7 @@ fn example(fields: &[FieldInfo]) -> Value {
         let value = match (&field.example, field.kind) {
             (Some(value), _) => value.to_json(),
             (None, Kind::Image) => json!("(a PNG or JPEG file in base64)"),
+            (None, Kind::Audio) => json!("(a WAV file in base64)"),
             (None, _) => Value::Null,
         };
         row.insert(field.name.clone(), value);

@@ -60,10 +60,11 @@ fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
         }
         Kind::Text => write_area(html, &format!("{common} data-kind=\"text\""), &example),
         Kind::Vector => write_area(html, &format!("{common} data-kind=\"json\""), &example),
-        Kind::Image => {
+        Kind::Image | Kind::Audio => {
+            let accepted = if field.kind == Kind::Image { "image/*" } else { "audio/wav" };
             put(
                 html,
-                format_args!("<input {common} data-kind=\"image\" type=\"file\" accept=\"image/*\">\n"),
+                format_args!("<input {common} data-kind=\"file\" type=\"file\" accept=\"{accepted}\">\n"),
             );
         }
     }
@@ -75,6 +76,7 @@ fn describe(field: &FieldInfo) -> String {
         (Kind::Category, _) => "a category".to_owned(),
         (Kind::Datetime, _) => "a date and time".to_owned(),
         (Kind::Text, _) => "a text".to_owned(),
+        (Kind::Audio, _) => "a sound, a WAV file".to_owned(),
         (Kind::Vector, _) => format!("{} numbers as a JSON array", field.width),
         (Kind::Image, Some([height, width, _])) => format!("an image, {width} × {height} pixels"),
         (Kind::Image, None) => "an image".to_owned(),

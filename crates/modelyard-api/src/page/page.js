@@ -11,7 +11,7 @@ const toBase64 = (file) => new Promise((resolve, reject) => {
 async function valueOf(field) {
   const text = field.value.trim();
   switch (field.dataset.kind) {
-    case "image": return field.files.length ? { b64: await toBase64(field.files[0]) } : null;
+    case "file": return field.files.length ? { b64: await toBase64(field.files[0]) } : null;
     case "number": return text === "" ? null : Number(text);
     case "json": return text === "" ? null : JSON.parse(text);
     default: return text === "" ? null : field.value;

@@ -155,9 +155,10 @@ impl RowVisitor<'_> {
         }
     }
 
-    /// Whether this first key of an object means that the object is itself the one image.
+    /// Whether this first key of an object means that the object is itself the one image or sound.
     fn is_image(&self, key: &str) -> bool {
-        matches!(self.fields, [only] if only.kind == Kind::Image && only.name != "b64") && key == "b64"
+        matches!(self.fields, [only] if matches!(only.kind, Kind::Image | Kind::Audio) && only.name != "b64")
+            && key == "b64"
     }
 }
 

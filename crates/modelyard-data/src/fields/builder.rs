@@ -1,6 +1,6 @@
 //! One growing column, fed by text, raw values, numbers or pictures, and all of them together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use crate::datetime;
 use crate::error::{DataError, Place, Problem, excerpt};
 use crate::numbers::Numbers;
 use crate::picture::Picture;
+use crate::sound::MelPlan;
 use crate::texts::Texts;
 use crate::transform::Fitted;
 use crate::value::Value;
@@ -23,6 +24,8 @@ pub(crate) struct Builder {
     pub(crate) field: Arc<Field>,
     data: Growing,
     pub(crate) members: Vec<String>,
+    /// Where files lie that cells name; none where values come from a request, which names no files.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +36,7 @@ enum Growing {
     Vectors { width: Option<usize>, values: Vec<f32> },
     Images { shape: Option<[usize; 3]>, bytes: Vec<u8>, fixed: bool },
     Texts(Texts),
+    Sounds { plan: MelPlan, values: Vec<f32> },
 }
 
 /// Where labels get their codes.
@@ -54,9 +58,10 @@ impl Builder {
             FieldKind::Datetime { .. } | FieldKind::Moment => Growing::Datetimes(Vec::new()),
             FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
             FieldKind::Text => Growing::Texts(Texts::default()),
+            FieldKind::Audio { mel } => Growing::Sounds { plan: MelPlan::new(mel), values: Vec::new() },
             FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
         };
-        Self { field, data, members: Vec::new() }
+        Self { field, data, members: Vec::new(), folder: None }
     }
 
     /// The labels are known: another one is unknown.
@@ -90,7 +95,8 @@ impl Builder {
             Growing::Categories { codes, labels } => codes.push(labels.code(text)),
             Growing::Datetimes(seconds) => seconds.push(self.field.kind.moment(text)?),
             Growing::Vectors { values, .. } => values.push(narrow(parse_number(text)?)?),
-            Growing::Images { .. } => self.push_picture(decode_base64_image(text)?)?,
+            Growing::Images { .. } => self.push_picture(Picture::decode(&self.file_of(text)?)?)?,
+            Growing::Sounds { .. } => self.push_sound(&self.file_of(text)?)?,
             Growing::Texts(texts) => texts.push(text),
         }
         Ok(())
@@ -104,6 +110,9 @@ impl Builder {
             Growing::Datetimes(seconds) => seconds.push(f64::NAN),
             Growing::Vectors { values, .. } => values.push(f32::NAN),
             Growing::Texts(texts) => texts.push(""),
+            Growing::Sounds { .. } => {
+                return Err(Problem::new("a sound is needed here").hint("leave out rows without sound"));
+            }
             Growing::Images { .. } => {
                 return Err(Problem::new("an image is needed here").hint("leave out rows without an image"));
             }
@@ -132,7 +141,11 @@ impl Builder {
             }
             (Growing::Vectors { .. }, Value::Vector(numbers)) => self.push_vector(numbers)?,
             (Growing::Images { .. }, Value::Bytes(bytes)) => self.push_picture(Picture::decode(bytes)?)?,
-            (Growing::Images { .. }, Value::Text(text)) => self.push_picture(decode_base64_image(text)?)?,
+            (Growing::Images { .. }, Value::Text(text)) => {
+                self.push_picture(Picture::decode(&self.file_of(text)?)?)?;
+            }
+            (Growing::Sounds { .. }, Value::Bytes(bytes)) => self.push_sound(bytes)?,
+            (Growing::Sounds { .. }, Value::Text(text)) => self.push_sound(&self.file_of(text)?)?,
             (Growing::Images { .. }, Value::Vector(pixels)) => self.push_pixels(pixels)?,
             (Growing::Texts(texts), Value::Text(text)) => texts.push(text),
             (data, value) => {
@@ -178,6 +191,23 @@ impl Builder {
         }
         bytes.extend_from_slice(&picture.bytes);
         Ok(())
+    }
+
+    /// Appends the features of a WAV file.
+    pub(crate) fn push_sound(&mut self, wav: &[u8]) -> Result<(), Problem> {
+        match &mut self.data {
+            Growing::Sounds { plan, values } => plan.hear(wav, values),
+            other => Err(Problem::new(format!("takes {}, not a sound", other.takes()))),
+        }
+    }
+
+    /// The file that a text holds in base64 or, in a table, names.
+    fn file_of(&self, text: &str) -> Result<Vec<u8>, Problem> {
+        match &self.folder {
+            // No base64 has a point in it, and every file name here does.
+            Some(folder) if text.contains('.') => read_file(&folder.join(text.trim())),
+            _ => decode_base64(text),
+        }
     }
 
     fn push_pixels(&mut self, pixels: &[f64]) -> Result<(), Problem> {
@@ -229,6 +259,10 @@ impl Builder {
                 shrink(&mut bytes);
                 ColumnData::Images(Images { shape: shape.unwrap_or([0, 0, 0]), bytes })
             }
+            Growing::Sounds { plan, mut values } => {
+                shrink(&mut values);
+                ColumnData::Vectors(Vectors { width: plan.width(), values })
+            }
             Growing::Texts(mut texts) => {
                 texts.shrink();
                 ColumnData::Texts(texts)
@@ -260,6 +294,7 @@ impl Growing {
             Self::Vectors { .. } => "a list of numbers",
             Self::Images { .. } => "an image (a PNG or JPEG file in base64)",
             Self::Texts(_) => "a text",
+            Self::Sounds { .. } => "a sound (a WAV file in base64)",
         }
     }
 }
@@ -338,16 +373,30 @@ fn narrow(number: f64) -> Result<f32, Problem> {
     }
 }
 
-fn decode_base64_image(text: &str) -> Result<Picture, Problem> {
+fn decode_base64(text: &str) -> Result<Vec<u8>, Problem> {
     let data = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
         Some((_, data)) => data,
         None => text,
     };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim()).map_err(|error| {
+    base64::engine::general_purpose::STANDARD.decode(data.trim()).map_err(|error| {
         Problem::new(format!("this text is no base64: {error}"))
-            .hint("give the PNG or JPEG file as base64, as `base64 -w0 image.png` prints it")
-    })?;
-    Picture::decode(&bytes)
+            .hint("give the PNG, JPEG or WAV file as base64, as `base64 -w0 image.png` prints it")
+    })
+}
+
+/// No image or sound is larger than this.
+pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
+    let unreadable = |error: std::io::Error| {
+        Problem::new(format!("the file {} cannot be read: {error}", path.display()))
+            .hint("paths in a table are taken from the table's own folder")
+    };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(Problem::new(format!("{} has {size} bytes, more than any file here", path.display())));
+    }
+    std::fs::read(path).map_err(unreadable)
 }
 
 /// The columns that a reader fills, row by row.
@@ -364,6 +413,12 @@ impl Builders {
         let has_split = split.is_some();
         let columns = wanted.into_iter().chain(split).map(|field| Builder::new(Arc::new(field))).collect();
         Self { columns, has_split, rows: 0 }
+    }
+
+    /// Cells may name files from now on: those of this table's folder.
+    pub(crate) fn read_files_beside(&mut self, table: &Path) {
+        let folder = table.parent().unwrap_or(Path::new("")).to_owned();
+        self.columns.iter_mut().for_each(|builder| builder.folder = Some(folder.clone()));
     }
 
     pub(crate) fn finish(self, test_from: Option<usize>) -> Result<Dataset, DataError> {

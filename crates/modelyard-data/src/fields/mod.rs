@@ -6,11 +6,11 @@ mod builder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(crate) use builder::{Builder, Builders, at};
+pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at};
 
 use crate::error::{DataError, Problem};
 use crate::spec::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SplitKind, SplitSpec};
-use crate::transform::{Fitted, Form, Training, TransformSpec};
+use crate::transform::{Fitted, Form, LogMel, Training, TransformSpec};
 
 /// One column that is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,9 @@ pub(crate) enum FieldKind {
         intake: Vec<Fitted>,
     },
     Text,
+    Audio {
+        mel: LogMel,
+    },
 }
 
 /// All columns that are wanted, inputs before outputs.
@@ -90,6 +93,7 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
         Kind::Vector => FieldKind::Vector { columns: input.columns.clone() },
         Kind::Image => FieldKind::Image { intake: intake(input)? },
         Kind::Text => FieldKind::Text,
+        Kind::Audio => FieldKind::Audio { mel: log_mel(input)? },
     };
     Ok(Field {
         name: input.name.as_str().into(),
@@ -144,9 +148,11 @@ pub(crate) fn split_field(split: &SplitSpec, spec: &PipelineSpec) -> Result<Opti
     Ok(Some(Field { name: "split".into(), column, kind, is_output: false }))
 }
 
-/// How many leading transforms run as images come in: resize and grey.
+/// How many leading transforms run as values come in: resize and grey of images, log_mel of sounds.
 pub(crate) fn intake_len(transforms: &[TransformSpec]) -> usize {
-    let is_intake = |t: &&TransformSpec| matches!(t, TransformSpec::Resize(_) | TransformSpec::Grey(_));
+    let is_intake = |t: &&TransformSpec| {
+        matches!(t, TransformSpec::Resize(_) | TransformSpec::Grey(_) | TransformSpec::LogMel(_))
+    };
     transforms.iter().take_while(is_intake).count()
 }
 
@@ -160,6 +166,18 @@ fn intake(input: &InputSpec) -> Result<Vec<Fitted>, DataError> {
         .iter()
         .map(|transform| transform.fit(&training).map_err(|problem| problem.in_fit(&input.name)))
         .collect()
+}
+
+/// The settings by which sounds are heard as they come in.
+fn log_mel(input: &InputSpec) -> Result<LogMel, DataError> {
+    match input.transforms.as_deref().unwrap_or_default().first() {
+        Some(TransformSpec::LogMel(mel)) => {
+            mel.check().map_err(|problem| problem.in_fit(&input.name))?;
+            Ok(mel.clone())
+        }
+        _ => Err(DataError::spec(&input.name, "a sound needs to know how it is heard")
+            .with_hint("transforms = [{ type = \"log_mel\", seconds = 1.0 }, { type = \"standard\" }]")),
+    }
 }
 
 /// The names that the patterns mean, in order. A range means its names whether or not they are there.

@@ -12,7 +12,7 @@ use super::output::FittedOutput;
 use super::{OutputActivation, Pipeline};
 use crate::dataset::Dictionary;
 use crate::error::{DataError, Problem};
-use crate::fields::{Field, wanted};
+use crate::fields::{Field, FieldKind, wanted};
 use crate::spec::{InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec};
 use crate::transform::{Fitted, Form};
 use crate::value::Value;
@@ -145,6 +145,9 @@ fn build(document: Document) -> Result<Pipeline, DataError> {
 fn build_input(input: InputDocument, declared: &InputSpec, field: Field) -> Result<FittedInput, DataError> {
     let dictionary = Dictionary::new(&input.categories);
     let sound = match (declared.kind, &input.incoming) {
+        (Kind::Audio, Form::Numbers { width }) => {
+            matches!(&field.kind, FieldKind::Audio { mel } if mel.shape().iter().product::<usize>() == *width)
+        }
         (Kind::Number, Form::Numbers { width }) => *width == 1,
         (Kind::Vector, Form::Numbers { width }) => *width > 0 && [0, *width].contains(&input.members.len()),
         (Kind::Category, Form::Category { size }) => {

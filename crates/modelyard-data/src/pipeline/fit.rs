@@ -156,7 +156,7 @@ impl InputFit<'_> {
             let strategy = match self.input.kind {
                 Kind::Number | Kind::Vector => Strategy::Mean,
                 Kind::Category => Strategy::MostFrequent,
-                Kind::Datetime | Kind::Image | Kind::Text => Strategy::Median,
+                Kind::Datetime | Kind::Image | Kind::Text | Kind::Audio => Strategy::Median,
             };
             let (name, rows) = (&self.input.name, self.rows.len());
             warnings.push(format!(
@@ -170,8 +170,8 @@ impl InputFit<'_> {
             Kind::Category => TransformSpec::OneHot(OneHot::default()),
             Kind::Datetime => TransformSpec::DatetimeParts(DatetimeParts::default()),
             Kind::Image => TransformSpec::ImageToFloat(ImageToFloat {}),
-            // How long a text may be is for a person to say.
-            Kind::Text => return transforms,
+            // How long a text or a sound may be is for a person to say.
+            Kind::Text | Kind::Audio => return transforms,
         };
         transforms.push(usual);
         transforms
@@ -211,9 +211,9 @@ impl InputFit<'_> {
     }
 }
 
-/// Resize and grey already ran while reading.
+/// Resize, grey and log_mel already ran while reading.
 fn intake_len_of(kind: Kind, transforms: &[TransformSpec]) -> usize {
-    if kind == Kind::Image { intake_len(transforms) } else { 0 }
+    if matches!(kind, Kind::Image | Kind::Audio) { intake_len(transforms) } else { 0 }
 }
 
 fn incoming(column: &ColumnData, dictionary: &Dictionary) -> Form {

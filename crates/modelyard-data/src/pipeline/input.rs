@@ -112,7 +112,7 @@ impl FittedInput {
 
 fn form_kind(form: &Form, kind: Kind) -> &'static str {
     match form {
-        Form::Numbers { .. } if kind == Kind::Vector => "vector",
+        Form::Numbers { .. } if matches!(kind, Kind::Vector | Kind::Audio) => "vector",
         Form::Numbers { .. } => "number",
         Form::Category { .. } => "category",
         Form::Datetime => "datetime",

@@ -110,7 +110,7 @@ impl Pipeline {
     }
 
     /// The parts of a row in order: numbers, categories, datetimes and plain vectors side by side are one part,
-    /// `features`; each image, each text and each vector with a shape is a part of its own name.
+    /// `features`; each image, sound and text and each vector with a shape is a part of its own name.
     pub fn input_parts(&self) -> &[InputPart] {
         &self.layout.parts
     }

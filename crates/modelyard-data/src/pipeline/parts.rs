@@ -2,6 +2,7 @@
 
 use super::input::FittedInput;
 use crate::error::DataError;
+use crate::fields::FieldKind;
 use crate::spec::{InputSpec, Kind, PipelineSpec};
 use crate::transform::Form;
 
@@ -113,6 +114,10 @@ fn shape_of(input: &FittedInput, declared: &InputSpec) -> Result<Vec<usize>, Dat
         return Ok(shape.to_vec());
     }
     let width = input.width();
+    if let FieldKind::Audio { mel } = &input.field.kind {
+        let shape = mel.shape().to_vec();
+        return if shape.iter().product::<usize>() == width { Ok(shape) } else { Ok(vec![width]) };
+    }
     let Some(shape) = declared.shape else { return Ok(vec![width]) };
     if shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side)) != Some(width) {
         let problem = format!("shape {shape:?} does not hold {width} numbers");

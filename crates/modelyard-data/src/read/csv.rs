@@ -65,6 +65,7 @@ fn read_files(
 ) -> Result<(), DataError> {
     let delimiter = delimiter(source, usual)?;
     for path in &files.data {
+        builders.read_files_beside(path);
         read_table(open(path)?, path, source, delimiter, builders)?;
     }
     Ok(())

@@ -1,20 +1,19 @@
-//! A folder per class with PNG and JPEG files in it. Without outputs (rows to predict) the images may also
-//! lie in the folder itself.
+//! A folder per class with PNG and JPEG files in it, or with WAV files. Without outputs (rows to predict) the files
+//! may also lie in the folder itself.
 
 use std::path::{Path, PathBuf};
 
 use super::open::{io_error, list};
 use super::{Files, Reader};
 use crate::error::{DataError, Problem};
-use crate::fields::{Builders, FieldKind, at};
+use crate::fields::{Builders, FILE_BYTES_MAX, FieldKind, at};
 use crate::picture::Picture;
 use crate::spec::{Format, SourceSpec};
 
-/// No image file is larger than this.
-const FILE_BYTES_MAX: u64 = 256 << 20;
-
-/// A folder per class.
+/// A folder of images per class.
 pub(crate) struct ImageFolder;
+/// A folder of sounds per class.
+pub(crate) struct AudioFolder;
 
 impl Reader for ImageFolder {
     fn format(&self) -> Format {
@@ -26,20 +25,38 @@ impl Reader for ImageFolder {
     }
 
     fn read(&self, files: &Files, _: &SourceSpec, builders: &mut Builders) -> Result<(), DataError> {
-        let labelled = builders.columns.iter().any(|builder| builder.field.is_output);
-        for folder in &files.data {
-            let images = image_files(folder)?;
-            let images: Vec<&PathBuf> =
-                images.iter().filter(|image| !labelled || image.parent() != Some(folder)).collect();
-            if images.is_empty() {
-                return Err(DataError::NoRows { path: folder.clone() });
-            }
-            for image in images {
-                push_image(image, builders)?;
-            }
-        }
-        Ok(())
+        read_folders(files, IMAGES, builders)
     }
+}
+
+impl Reader for AudioFolder {
+    fn format(&self) -> Format {
+        Format::AudioFolder
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn read(&self, files: &Files, _: &SourceSpec, builders: &mut Builders) -> Result<(), DataError> {
+        read_folders(files, SOUNDS, builders)
+    }
+}
+
+fn read_folders(files: &Files, endings: &[&str], builders: &mut Builders) -> Result<(), DataError> {
+    let labelled = builders.columns.iter().any(|builder| builder.field.is_output);
+    for folder in &files.data {
+        let found = class_files(folder, endings)?;
+        let found: Vec<&PathBuf> =
+            found.iter().filter(|file| !labelled || file.parent() != Some(folder)).collect();
+        if found.is_empty() {
+            return Err(DataError::NoRows { path: folder.clone() });
+        }
+        for file in found {
+            push_file(file, builders)?;
+        }
+    }
+    Ok(())
 }
 
 /// Decodes the bytes of a PNG or JPEG file within limits on size and memory.
@@ -50,32 +67,47 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Picture, DataError> {
     Picture::decode(bytes).map_err(at(Path::new(super::open::NO_FILE), 1, "image"))
 }
 
-/// Every image of the folder and its class folders, sorted.
-pub(crate) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut images = Vec::new();
+const IMAGES: &[&str] = &["png", "jpg", "jpeg"];
+const SOUNDS: &[&str] = &["wav"];
+
+/// Every image and sound of the folder and its class folders, sorted.
+pub(crate) fn media_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    class_files(folder, &[IMAGES, SOUNDS].concat())
+}
+
+/// Whether the folder, or its first class folder, holds a sound.
+pub(crate) fn holds_sounds(folder: &Path) -> bool {
+    class_files(folder, SOUNDS).is_ok_and(|files| !files.is_empty())
+}
+
+fn class_files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, DataError> {
+    let wanted = |path: &Path| {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
+    };
+    let mut files = Vec::new();
     for entry in list(folder)? {
         if entry.is_dir() {
-            images.extend(list(&entry)?.into_iter().filter(|path| is_image(path)));
-        } else if is_image(&entry) {
-            images.push(entry);
+            files.extend(list(&entry)?.into_iter().filter(|path| wanted(path)));
+        } else if wanted(&entry) {
+            files.push(entry);
         }
     }
-    Ok(images)
+    Ok(files)
 }
 
-fn is_image(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    ["png", "jpg", "jpeg"].iter().any(|known| ending.eq_ignore_ascii_case(known))
-}
-
-fn push_image(path: &Path, builders: &mut Builders) -> Result<(), DataError> {
+fn push_file(path: &Path, builders: &mut Builders) -> Result<(), DataError> {
     for builder in &mut builders.columns {
         let name = builder.field.name.clone();
         let place = at(path, 1, &name);
         match &builder.field.kind {
             FieldKind::Image { .. } => {
-                let picture = decode_file(path)?.map_err(&place)?;
-                builder.push_picture(picture).map_err(place)?;
+                let bytes = read_whole(path)?.map_err(&place)?;
+                builder.push_picture(Picture::decode(&bytes).map_err(&place)?).map_err(place)?;
+            }
+            FieldKind::Audio { .. } => {
+                let bytes = read_whole(path)?.map_err(&place)?;
+                builder.push_sound(&bytes).map_err(place)?;
             }
             FieldKind::Category { .. } => {
                 let class = path.parent().and_then(Path::file_name).and_then(|class| class.to_str());
@@ -85,7 +117,7 @@ fn push_image(path: &Path, builders: &mut Builders) -> Result<(), DataError> {
             _ => {
                 return Err(DataError::spec(
                     &*name,
-                    "a folder of images gives an image and its class, nothing else",
+                    "a folder of images or sounds gives those and their class, nothing else",
                 ));
             }
         }
@@ -94,14 +126,13 @@ fn push_image(path: &Path, builders: &mut Builders) -> Result<(), DataError> {
     Ok(())
 }
 
-fn decode_file(path: &Path) -> Result<Result<Picture, Problem>, DataError> {
+fn read_whole(path: &Path) -> Result<Result<Vec<u8>, Problem>, DataError> {
     let size = std::fs::metadata(path).map_err(|source| io_error(path, source))?.len();
     if size == 0 {
         return Err(DataError::Empty { path: path.to_owned() });
     }
     if size > FILE_BYTES_MAX {
-        return Ok(Err(Problem::new(format!("the file has {size} bytes, more than any image"))));
+        return Ok(Err(Problem::new(format!("the file has {size} bytes, more than any file here"))));
     }
-    let bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
-    Ok(Picture::decode(&bytes))
+    std::fs::read(path).map(Ok).map_err(|source| io_error(path, source))
 }

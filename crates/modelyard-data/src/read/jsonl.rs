@@ -32,6 +32,7 @@ impl Reader for Jsonl {
 
     fn read(&self, files: &Files, source: &SourceSpec, builders: &mut Builders) -> Result<(), DataError> {
         for path in &files.data {
+            builders.read_files_beside(path);
             Lines::new(path, source, builders.columns.len()).read(open(path)?, builders)?;
         }
         Ok(())

@@ -44,6 +44,7 @@ const READERS: &[&dyn Reader] = &[
     &idx::Idx,
     &npy::Npy,
     &image_folder::ImageFolder,
+    &image_folder::AudioFolder,
     &text_lines::TextLines,
 ];
 
@@ -80,7 +81,7 @@ pub fn source_files(source: &SourceSpec, base: &Path) -> Result<Vec<PathBuf>, Da
     for paths in paths.into_iter().flatten() {
         for path in find_paths(base, paths)? {
             if path.is_dir() {
-                files.extend(image_folder::image_files(&path)?);
+                files.extend(image_folder::media_files(&path)?);
             } else {
                 files.push(path);
             }
@@ -132,13 +133,16 @@ fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, 
             "data",
             format!("the format of {} cannot be told from its name", files.data[0].display()),
         )
-        .with_hint("set format under [data] to csv, tsv, jsonl, idx, npy, image_folder or text_lines")
+        .with_hint(
+            "set format under [data] to csv, tsv, jsonl, idx, npy, image_folder, audio_folder or text_lines",
+        )
     })
 }
 
 fn guess_format(path: &Path) -> Option<Format> {
     if path.is_dir() {
-        return Some(Format::ImageFolder);
+        let sounds = image_folder::holds_sounds(path);
+        return Some(if sounds { Format::AudioFolder } else { Format::ImageFolder });
     }
     let name = path.file_name()?.to_str()?.to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

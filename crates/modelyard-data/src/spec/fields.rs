@@ -48,7 +48,7 @@ pub struct InputSpec {
     pub columns: Option<Columns>,
     /// What is done with the value, in order. When absent: `impute` if training rows have missing values,
     /// then `standard` for numbers and vectors, `one_hot` for categories, `datetime_parts` for datetimes and
-    /// `image_to_float` for images. Texts have no usual one: name `tokenize` or `bag_of_words`. An empty list leaves numbers as they are.
+    /// `image_to_float` for images. Texts and sounds have no usual one: name `tokenize`, `bag_of_words` or `log_mel`. An empty list leaves numbers as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transforms: Option<Vec<TransformSpec>>,
     /// Height, width and channels by which a vector is shown to the network as an image.
@@ -128,6 +128,8 @@ pub enum Kind {
     Image,
     /// A text of any length.
     Text,
+    /// A sound: a WAV file.
+    Audio,
 }
 
 impl Kind {
@@ -140,6 +142,7 @@ impl Kind {
             Self::Vector => "vector",
             Self::Image => "image",
             Self::Text => "text",
+            Self::Audio => "audio",
         }
     }
 }

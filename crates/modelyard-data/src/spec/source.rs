@@ -106,6 +106,8 @@ pub enum Format {
     Npy,
     /// A folder per class with PNG and JPEG files.
     ImageFolder,
+    /// A folder per class with WAV files.
+    AudioFolder,
     /// Plain text files: each line is a text, and the file's name is its class.
     TextLines,
 }

@@ -10,6 +10,7 @@ mod grey;
 mod image_to_float;
 mod impute;
 mod log1p;
+mod log_mel;
 mod min_max;
 mod normalize;
 mod one_hot;
@@ -35,6 +36,7 @@ pub(crate) use grey::FittedGrey;
 pub use grey::Grey;
 pub use image_to_float::ImageToFloat;
 pub use impute::{Fill, Impute, Strategy};
+pub use log_mel::LogMel;
 pub use log1p::Log1p;
 pub use min_max::MinMax;
 pub use normalize::Normalize;
@@ -149,6 +151,8 @@ transforms! {
     Normalize, normalize::FittedNormalize, "normalize";
     /// Makes colour images grey.
     Grey, grey::FittedGrey, "grey";
+    /// A sound as [frames, bands].
+    LogMel, log_mel::FittedLogMel, "log_mel";
     /// A text as a row of token numbers: what an `embedding` layer takes.
     Tokenize, tokenize::FittedTokenize, "tokenize";
     /// A text as weighted counts of its words: what a `dense` layer takes.

@@ -3,7 +3,7 @@
 
 use modelyard_data::{Dataset, Kind, Pipeline, PipelineSpec, TransformSpec};
 
-use super::{all_rows, apply, csv, images, spec_of_x, text};
+use super::{all_rows, apply, csv, images, sound, spec_of_x, text};
 
 /// Rows 0 to 5 train; rows 6 and 7 differ between the two versions of the data.
 const TRAINING_ROWS: &[usize] = &[0, 1, 2, 3, 4, 5];
@@ -114,12 +114,20 @@ fn transforms_of_texts_keep_the_contract() {
 }
 
 #[test]
+fn transforms_of_sounds_keep_the_contract() {
+    for transforms in sound::TRANSFORMS {
+        let spec = spec_of_x(Kind::Audio, transforms);
+        check(transforms, &spec, &sound::dataset(&spec, 1), &sound::dataset(&spec, 2));
+    }
+}
+
+#[test]
 fn no_transform_is_without_a_case() {
     let all: Vec<&str> = cases()
         .iter()
         .map(|case| case.transforms)
         .chain(images::TRANSFORMS.iter().copied())
-        .chain(text::TRANSFORMS.iter().copied())
+        .chain(text::TRANSFORMS.iter().chain(sound::TRANSFORMS).copied())
         .collect();
     for name in TransformSpec::NAMES {
         assert!(

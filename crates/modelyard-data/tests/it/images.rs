@@ -32,6 +32,12 @@ fn png(width: u32, height: u32, colour: image::ExtendedColorType, bytes: &[u8]) 
     png
 }
 
+/// A grey PNG file of this height and width.
+pub(crate) fn grey_png(height: u32, width: u32) -> Vec<u8> {
+    let pixels = vec![7; (height * width) as usize];
+    png(width, height, image::ExtendedColorType::L8, &pixels)
+}
+
 fn colour_png(seed: usize) -> Vec<u8> {
     png(4, 3, image::ExtendedColorType::Rgb8, &pixels(seed))
 }

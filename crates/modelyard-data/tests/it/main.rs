@@ -8,6 +8,7 @@ mod decoders;
 mod images;
 mod pipeline;
 mod reading;
+mod sound;
 mod stored;
 mod text;
 
