@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use modelyard_data::{ColumnData, Dataset, Format, Numbers, PipelineSpec};
+use modelyard_data::{ColumnData, Dataset, Format, Kind, Numbers, PipelineSpec};
 use modelyard_train::{Prepared, Project};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -40,6 +40,10 @@ impl Example {
         if project.data().format == Some(Format::ImageFolder) {
             let file = image_file(project, row, &truth)?;
             return Some(Self { input: Input::File(file), truth });
+        }
+        // The data set keeps what is heard of a sound, not the sound.
+        if spec.inputs.iter().any(|input| input.kind == Kind::Audio) {
+            return None;
         }
         let values = row_as_json(&prepared.dataset, &spec, row);
         let length = serde_json::to_string(&values).map_or(usize::MAX, |text| text.len());
@@ -94,6 +98,7 @@ fn cell(column: &ColumnData, row: usize) -> Value {
         ColumnData::Categories(categories) => {
             categories.dictionary.label(categories.codes[row]).map_or(Value::Null, Value::from)
         }
+        ColumnData::Texts(texts) => Value::from(texts.get(row)),
         ColumnData::Datetimes(seconds) => datetime(seconds[row]),
         ColumnData::Vectors(vectors) => {
             let values = &vectors.values[row * vectors.width..(row + 1) * vectors.width];
