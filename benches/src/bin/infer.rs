@@ -104,9 +104,9 @@ fn workloads() -> [(&'static str, NetworkSpec); 3] {
         dense(10, None),
     ];
     [
-        ("digits", NetworkSpec { input: vec![8, 8, 1], layers: digits }),
-        ("mlp", NetworkSpec { input: vec![100], layers: small }),
-        ("cnn", NetworkSpec { input: vec![28, 28, 1], layers: pixels }),
+        ("digits", NetworkSpec::new(vec![8, 8, 1], digits)),
+        ("mlp", NetworkSpec::new(vec![100], small)),
+        ("cnn", NetworkSpec::new(vec![28, 28, 1], pixels)),
     ]
 }
 

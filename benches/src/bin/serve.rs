@@ -161,7 +161,7 @@ fn network() -> Result<Network> {
     let dense = |units, activation| LayerSpec::Dense(Dense::new(units, Some(activation)));
     let layers =
         vec![dense(64, Activation::Relu), dense(64, Activation::Relu), dense(10, Activation::Softmax)];
-    Ok(Network::init(NetworkSpec { input: vec![FEATURES], layers }, 42)?)
+    Ok(Network::init(NetworkSpec::new(vec![FEATURES], layers), 42)?)
 }
 
 /// One row of values as a client would write them, with four decimals.

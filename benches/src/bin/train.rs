@@ -81,18 +81,18 @@ fn dense(widths: &[usize]) -> NetworkSpec {
     let last = widths.len() - 2;
     let activation = |at| if at == last { None } else { Some(Activation::Relu) };
     let layers = widths[1..].iter().enumerate();
-    NetworkSpec {
-        input: vec![widths[0]],
-        layers: layers.map(|(at, &units)| LayerSpec::Dense(Dense::new(units, activation(at)))).collect(),
-    }
+    NetworkSpec::new(
+        vec![widths[0]],
+        layers.map(|(at, &units)| LayerSpec::Dense(Dense::new(units, activation(at)))),
+    )
 }
 
 /// Two convolutions with pooling and two dense layers on 28×28 pixels.
 fn convolutions() -> NetworkSpec {
     let relu = Some(Activation::Relu);
-    NetworkSpec {
-        input: vec![28, 28, 1],
-        layers: vec![
+    NetworkSpec::new(
+        vec![28, 28, 1],
+        [
             LayerSpec::Conv2d(Conv2d::new(32, 3, relu)),
             LayerSpec::MaxPool2d(MaxPool2d::default()),
             LayerSpec::Conv2d(Conv2d::new(64, 3, relu)),
@@ -101,7 +101,7 @@ fn convolutions() -> NetworkSpec {
             LayerSpec::Dense(Dense::new(64, relu)),
             LayerSpec::Dense(Dense::new(10, None)),
         ],
-    }
+    )
 }
 
 /// Four mini-batches of random rows; the class is the largest of as many random projections.

@@ -105,7 +105,7 @@ impl Engine {
         let spec = network.spec();
         let plan = Plan::new(spec, network.layout().clone(), config.loss.fused());
         config.loss.check(plan.output_len, spec.output_activation())?;
-        let mode = if plan.is_dense() && plan.layout.trained_len >= PRODUCTS_PARAMETERS_MIN {
+        let mode = if plan.is_dense && plan.layout.trained_len >= PRODUCTS_PARAMETERS_MIN {
             Mode::Products
         } else {
             Mode::Shards
@@ -425,7 +425,7 @@ fn check_config(config: &EngineConfig) -> Result<(), ModelError> {
 
 /// Refuses buffers that no machine of ours could hold.
 fn check_memory(plan: &Plan, shard_rows: usize, shards: usize) -> Result<(), ModelError> {
-    let row = plan.output_lens().sum::<usize>() + 2 * plan.widest();
+    let row = plan.lens().sum::<usize>() + 2 * plan.widest();
     let values =
         row.checked_mul(shard_rows).and_then(|rows| (rows + plan.layout.trained_len).checked_mul(shards));
     match values {

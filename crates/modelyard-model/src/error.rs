@@ -13,8 +13,8 @@ pub enum ModelError {
         /// What is missing or zero.
         message: String,
     },
-    /// A layer does not accept the shape that the one before it gives.
-    #[error("layer {index} ({kind}) takes {wanted}, but {before} gives {}", shape_text(.shape))]
+    /// A layer does not accept the shapes that those before it give.
+    #[error("layer {index} ({kind}) takes {wanted}, but {given}")]
     Shape {
         /// The layer's place, counted from 0.
         index: usize,
@@ -22,10 +22,8 @@ pub enum ModelError {
         kind: &'static str,
         /// What the layer takes, in words.
         wanted: String,
-        /// Who gives the shape: `layer 1 (conv2d)` or `the input`.
-        before: String,
-        /// The shape that arrives, without the batch dimension.
-        shape: Vec<usize>,
+        /// Who gives which shape, without the batch dimension: `layer 1 (conv2d) gives [6, 6, 4]`.
+        given: String,
         /// What would make it fit.
         hint: String,
     },
@@ -40,6 +38,8 @@ pub enum ModelError {
         field: &'static str,
         /// What it must be and what it is.
         message: String,
+        /// A way out, where there is one.
+        hint: Option<String>,
     },
     /// More memory than we are ready to ask for.
     #[error("{what} would need {needed} values, the limit is {limit}")]
@@ -165,7 +165,7 @@ impl ModelError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Shape { hint, .. } => Some(hint.clone()),
-            Self::Config { hint, .. } | Self::Loss { hint, .. } => hint.clone(),
+            Self::Layer { hint, .. } | Self::Config { hint, .. } | Self::Loss { hint, .. } => hint.clone(),
             Self::FormatVersion { .. } => Some("use a newer modelyard to read this version".to_owned()),
             Self::TooLarge { .. } => Some(
                 "use fewer units or filters, pool before a dense layer, or a smaller mini-batch".to_owned(),

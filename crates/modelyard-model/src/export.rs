@@ -1,25 +1,31 @@
 //! Writes a network as ONNX.
 //!
-//! Images go in as [batch, h, w, c] like everywhere here; ONNX computes them as [batch, c, h, w], so one
-//! Transpose stands at the graph's head and one before each flatten.
+//! Images go in as [batch, h, w, c] like everywhere here; ONNX computes them as [batch, c, h, w]: every value
+//! of three dimensions is kept so, and one Transpose stands where it comes in, and one where it is flattened.
 
 use modelyard_types::{DataType, Dim};
 
-use crate::Activation;
-use crate::Network;
 use crate::activation::LEAKY_SLOPE;
 use crate::layers::window::Window;
 use crate::onnx::GraphBuilder;
 use crate::onnx::proto::AttributeProto;
+use crate::wiring::Value;
+use crate::{Activation, Network};
 
 /// A layer being written.
 pub(crate) struct ExportedLayer<'a> {
     index: usize,
-    /// The shape that goes in, as the network has it: [h, w, c].
+    /// The shape that goes in, as the network has it: [h, w, c]. Of several inputs the first one's, which is
+    /// the last value of the graph.
     pub(crate) input: &'a [usize],
+    /// The names of the values of the second input and those after it.
+    pub(crate) others: Vec<String>,
+    /// The name of the value, [batch, steps], that is 0 where the input is padding.
+    #[allow(dead_code, reason = "for layers over sequences")]
+    pub(crate) mask: Option<String>,
 }
 
-/// The graph being written: a chain, each node taking what the last one gave.
+/// The graph being written. Within a layer it is a chain, each node taking what the last one gave.
 pub(crate) struct Export<'a> {
     network: &'a Network,
     graph: GraphBuilder,
@@ -38,20 +44,38 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
     let mut graph = GraphBuilder::new("network");
     graph.input("input", DataType::F32, &dims(&layout.input));
     graph.output("output", DataType::F32, &dims(&layout.output));
-    let mut export = Export { network, graph, last: "input".to_owned(), is_image: layout.input.len() == 3 };
-    if export.is_image {
-        export.transpose(&[0, 3, 1, 2]);
+    let mut export = Export { network, graph, last: String::new(), is_image: false };
+    let parts = export.input_parts();
+    let mut given: Vec<String> = Vec::with_capacity(layout.layers.len());
+    for (node, layer) in network.spec().layers.iter().zip(&layout.layers) {
+        let name = |value: &Value| match *value {
+            Value::Input(part) => parts[part].clone(),
+            Value::Layer(index) => given[index].clone(),
+        };
+        let mut sources = layer.sources.iter().map(name);
+        export.last = sources.next().expect("a layer takes at least one value");
+        export.is_image = layer.input().len() == 3;
+        let exported = ExportedLayer {
+            index: layer.index,
+            input: layer.input(),
+            others: sources.collect(),
+            mask: layer.mask.as_ref().map(name),
+        };
+        node.layer.layer().export(&exported, &mut export);
+        given.push(export.last.clone());
     }
-    for (spec, layer) in network.spec().layers.iter().zip(&layout.layers) {
-        spec.layer().export(&ExportedLayer { index: layer.index, input: &layer.input }, &mut export);
-    }
-    if export.is_image {
-        export.transpose(&[0, 2, 3, 1]);
+    if layout.output.len() == 3 {
+        export.transpose(&FROM_IMAGE);
     }
     let last = export.last.clone();
     export.graph.node_to("Identity", &[&last], &["output"], vec![]);
     export.graph.finish()
 }
+
+/// From [batch, h, w, c] to [batch, c, h, w].
+const TO_IMAGE: [i64; 4] = [0, 3, 1, 2];
+/// And back.
+const FROM_IMAGE: [i64; 4] = [0, 2, 3, 1];
 
 impl Export<'_> {
     /// Adds a node that takes the last value, then these, and gives the new last value.
@@ -167,11 +191,79 @@ impl Export<'_> {
 
     /// Turns an image of this shape (or anything) into rows of values, in the network's own order.
     pub(crate) fn flatten(&mut self, shape: &[usize]) {
+        self.leave_image(shape);
+        self.chain("Flatten", &[], vec![AttributeProto::int("axis", 1)]);
+    }
+
+    /// Gives the last value, of this shape, another one, in the network's own order of values.
+    pub(crate) fn reshape(&mut self, shape: &[usize], target: &[usize]) {
+        self.leave_image(shape);
+        self.shape_as(target);
+    }
+
+    /// Repeats a row of this many features at each of `times` steps.
+    pub(crate) fn repeat(&mut self, features: usize, times: usize) {
+        self.shape_as(&[1, features]);
+        let repeats = format!("{}_repeats", self.last);
+        let repeats = self.graph.initializer_i64(&repeats, &[3], &[1, signed(times), 1]);
+        self.chain("Tile", &[&repeats], vec![]);
+    }
+
+    /// Joins the last value and others along an axis of a row's shape.
+    pub(crate) fn concatenate(&mut self, axis: usize, others: &[&str]) {
+        // The places of height, width and channels in [batch, c, h, w].
+        let axis = if self.is_image { [2, 3, 1][axis] } else { signed(axis + 1) };
+        self.chain("Concat", others, vec![AttributeProto::int("axis", axis)]);
+    }
+
+    /// The value of each input part: the whole input, or what is cut out of it.
+    fn input_parts(&mut self) -> Vec<String> {
+        let network = self.network;
+        let parts = &network.layout().parts;
+        let mut names = Vec::with_capacity(parts.len());
+        for (shape, range) in parts {
+            self.last = "input".to_owned();
+            if !network.spec().inputs.is_empty() {
+                let mut bound = |name: &str, value: usize| {
+                    let name = format!("part{}_{name}", names.len());
+                    self.graph.initializer_i64(&name, &[1], &[signed(value)])
+                };
+                let bounds = [bound("start", range.start), bound("end", range.end), bound("axis", 1)];
+                self.chain("Slice", &bounds.each_ref().map(String::as_str), vec![]);
+                if shape.len() > 1 {
+                    self.reshape_values(shape);
+                }
+            }
+            if shape.len() == 3 {
+                self.transpose(&TO_IMAGE);
+            }
+            names.push(self.last.clone());
+        }
+        names
+    }
+
+    /// Brings an image of this shape into the order of a row's values.
+    fn leave_image(&mut self, shape: &[usize]) {
         if self.is_image && shape[2] > 1 && shape[0] * shape[1] > 1 {
-            self.transpose(&[0, 2, 3, 1]);
+            self.transpose(&FROM_IMAGE);
         }
         self.is_image = false;
-        self.chain("Flatten", &[], vec![AttributeProto::int("axis", 1)]);
+    }
+
+    /// Gives values that lie in a row's own order a shape, images turned.
+    fn shape_as(&mut self, target: &[usize]) {
+        self.reshape_values(target);
+        self.is_image = target.len() == 3;
+        if self.is_image {
+            self.transpose(&TO_IMAGE);
+        }
+    }
+
+    fn reshape_values(&mut self, target: &[usize]) {
+        let shape: Vec<i64> = std::iter::once(-1).chain(target.iter().map(|&n| signed(n))).collect();
+        let name = format!("{}_shape", self.last);
+        let shape = self.graph.initializer_i64(&name, &[shape.len()], &shape);
+        self.chain("Reshape", &[&shape], vec![]);
     }
 
     /// Puts the last value's axes, the batch's included, in this order.
@@ -196,5 +288,5 @@ impl Export<'_> {
 }
 
 fn signed(n: usize) -> i64 {
-    i64::try_from(n).expect("window sizes are small")
+    i64::try_from(n).expect("no dimension is larger than isize::MAX")
 }

@@ -14,7 +14,7 @@ use crate::{ModelError, Network};
 /// use std::sync::Arc;
 /// use modelyard_model::{Dense, Forward, LayerSpec, Network, NetworkSpec};
 ///
-/// let spec = NetworkSpec { input: vec![3], layers: vec![LayerSpec::Dense(Dense::new(2, None))] };
+/// let spec = NetworkSpec::new(vec![3], [LayerSpec::Dense(Dense::new(2, None))]);
 /// let network = Arc::new(Network::init(spec, 1)?);
 /// let mut forward = Forward::new(&network);
 /// let mut outputs = Vec::new();

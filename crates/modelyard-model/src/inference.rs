@@ -1,13 +1,17 @@
-//! The forward pass alone, in blocks of rows, through two buffers that are reused by turns.
+//! The forward pass alone, in blocks of rows, through buffers that are reused as soon as their values have
+//! been read for the last time: two for a chain of layers.
 
 use crate::kernels::product::Parallelism;
-use crate::op::{Op, Pass, Purpose};
+use crate::op::{Pass, Purpose};
 use crate::plan::Plan;
+use crate::stages::{Slots, Source, Stage, Stages};
 
 /// The operations of a network for inference, with their buffers; the weights are the caller's.
 pub(crate) struct Inference {
-    ops: Vec<(Box<dyn Op>, usize)>,
-    buffers: [Vec<f32>; 2],
+    stages: Vec<Stage>,
+    /// The buffer of each stage; the last one writes to the caller's.
+    slots: Vec<usize>,
+    buffers: Vec<Vec<f32>>,
     input_len: usize,
     output_len: usize,
     rows_max: usize,
@@ -19,11 +23,12 @@ const BUFFER_VALUES: usize = 1 << 16;
 impl Inference {
     pub(crate) fn new(plan: &Plan) -> Self {
         let rows_max = (BUFFER_VALUES / plan.widest()).clamp(1, 512);
-        let ops = plan.build(rows_max, Purpose::Inference);
-        let len = if ops.len() < 2 { 0 } else { rows_max * plan.widest() };
+        let Stages { list: stages, .. } = plan.build(rows_max, Purpose::Inference);
+        let (slots, used) = assign(&stages);
         Self {
-            ops,
-            buffers: [vec![0.0; len], vec![0.0; len]],
+            stages,
+            slots,
+            buffers: used.buffers(rows_max),
             input_len: plan.input_len,
             output_len: plan.output_len,
             rows_max,
@@ -60,19 +65,48 @@ impl Inference {
             mask: None,
             parallelism: weights.parallelism,
         };
-        let Some((last, before)) = self.ops.split_last_mut() else {
+        let Self { stages, slots, buffers, .. } = self;
+        let Some(last) = stages.len().checked_sub(1) else {
             return outputs.copy_from_slice(inputs);
         };
-        let [from, to] = &mut self.buffers;
-        let (mut from, mut to, mut len) = (from, to, None);
-        for (op, output_len) in before {
-            let input = len.map_or(inputs, |len| &from[..len]);
-            let output = rows * *output_len;
-            op.forward(&pass, input, &mut to[..output]);
-            (from, to, len) = (to, from, Some(output));
+        for at in 0..=last {
+            let (before, rest) = stages.split_at_mut(at);
+            let stage = &mut rest[0];
+            // Taken out while it is written to: nobody reads it meanwhile.
+            let mut own = if at == last { Vec::new() } else { std::mem::take(&mut buffers[slots[at]]) };
+            let output = if at == last { &mut *outputs } else { &mut own[..rows * stage.len] };
+            let value = |source| match source {
+                Source::Input => inputs,
+                Source::Stage(from) => &buffers[slots[from]][..rows * before[from].len],
+            };
+            stage.forward(&pass, value, output);
+            if at < last {
+                buffers[slots[at]] = own;
+            }
         }
-        last.0.forward(&pass, len.map_or(inputs, |len| &from[..len]), outputs);
     }
+}
+
+/// Gives each stage but the last a buffer for as long as it is read.
+fn assign(stages: &[Stage]) -> (Vec<usize>, Slots) {
+    let mut last_reader: Vec<usize> = (0..stages.len()).collect();
+    for (at, stage) in stages.iter().enumerate() {
+        for source in stage.sources().chain(stage.mask) {
+            if let Source::Stage(from) = source {
+                last_reader[from] = at;
+            }
+        }
+    }
+    let mut done: Vec<Vec<usize>> = vec![Vec::new(); stages.len()];
+    for (from, &reader) in last_reader.iter().enumerate() {
+        done[reader].push(from);
+    }
+    let (mut used, mut slots) = (Slots::default(), Vec::new());
+    for (stage, done) in stages.iter().zip(&done).take(stages.len().saturating_sub(1)) {
+        slots.push(used.take(stage.len));
+        done.iter().for_each(|&from| used.give_back(slots[from]));
+    }
+    (slots, used)
 }
 
 /// The weights to compute with, and on how many threads.

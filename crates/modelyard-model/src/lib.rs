@@ -1,6 +1,6 @@
 //! Declared networks: what they are, how they are computed, trained, stored and written as ONNX.
 //!
-//! A network is a list of layers that is known before the first number is computed, so nothing is taped:
+//! A network is a list of layers, or a graph where they name whose values they take, that is known before the first number is computed, so nothing is taped:
 //! shapes are inferred once ([`NetworkSpec`]), buffers are laid out once, and [`Engine`] and [`Forward`]
 //! then run without allocating. It is a *define, then run* engine and no general tensor library.
 
@@ -15,10 +15,12 @@ mod inference;
 mod initializer;
 mod kernels;
 mod layers;
+mod layout;
 mod learner;
 mod losses;
 mod names;
 mod network;
+mod node;
 pub mod onnx;
 mod op;
 mod optimizers;
@@ -26,7 +28,9 @@ mod plan;
 mod rng;
 mod shard;
 mod spec;
+mod stages;
 mod targets;
+mod wiring;
 
 pub use activation::Activation;
 pub use engine::{Engine, EngineConfig, Step};
@@ -34,12 +38,14 @@ pub use error::ModelError;
 pub use forward::Forward;
 pub use initializer::Initializer;
 pub use layers::{
-    ActivationLayer, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, LayerNorm, LayerSpec, MaxPool2d,
-    MultiHeadAttention, Padding, PositionalEncoding, PositionalKind, Size2d, TransformerEncoder,
+    ActivationLayer, Add, AvgPool2d, BatchNorm, Concatenate, Conv2d, Dense, Dropout, Flatten, LayerNorm,
+    LayerSpec, MaxPool2d, MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Repeat,
+    Reshape, Size2d, TransformerEncoder,
 };
 pub use losses::{BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError};
 pub use names::name_or_table;
 pub use network::{NETWORK_FORMAT_VERSION, Network};
+pub use node::{InputPart, Node};
 pub use optimizers::{Adam, AdamW, OptimizerSpec, RmsProp, Sgd};
 pub use rng::Rng;
 pub use spec::{LayerSummary, NetworkSpec};

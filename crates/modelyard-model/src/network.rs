@@ -8,12 +8,12 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Parameter, Role};
+use crate::layout::{Layout, LayoutLayer};
 use crate::rng::Rng;
-use crate::spec::{Layout, LayoutLayer};
 use crate::{ModelError, NetworkSpec, export};
 
 /// The format version of `network.json` that this program writes, and the newest that it reads.
-pub const NETWORK_FORMAT_VERSION: u64 = 1;
+pub const NETWORK_FORMAT_VERSION: u64 = 2;
 
 /// A declared network and its weights.
 #[derive(Clone, Debug)]

@@ -46,7 +46,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) first_row: usize,
     /// Differs from step to step and from seed to seed: what random masks are drawn from.
     pub(crate) key: u64,
-    /// What the derivative of each row's loss is multiplied with: one over the rows' weights.
+    /// What the derivative of each row's loss is multiplied with, for operations with a penalty: one over the rows' weights.
+    #[allow(dead_code, reason = "for operations with a penalty of their own")]
     pub(crate) scale: f32,
     /// rows × steps numbers, 0 where a step of a row is padding: for operations over sequences whose input
     /// descends from a layer that tells padding apart ([`crate::layers::MaskRule`]).

@@ -2,23 +2,43 @@
 
 use std::ops::Range;
 
+use crate::kernels::rows as row_kernels;
 use crate::losses::{LossSpec, Rows};
-use crate::op::{Op, Pass, Purpose, Tape};
+use crate::op::{Pass, Purpose, Tape};
 use crate::plan::Plan;
+use crate::stages::{Slots, Source, Stage, Stages, Work};
 
 /// The operations of a network for training, with buffers for some rows of a mini-batch.
 pub(crate) struct Shard {
-    ops: Vec<Box<dyn Op>>,
-    /// Values of one output row of each operation.
-    lens: Vec<usize>,
-    input_len: usize,
+    stages: Vec<Stage>,
     outputs: Vec<Vec<f32>>,
-    /// Derivatives by the output of the operation that is next on the way back, and by its input.
-    deltas: [Vec<f32>; 2],
+    /// Where the network's answer comes from, and the buffer for the loss's derivative by it.
+    answer: (Source, usize),
+    ways: Vec<Way>,
+    /// Derivatives by what stages give, for as long as they are needed.
+    deltas: Vec<Vec<f32>>,
     /// The loss's derivative by all trained weights, over this shard's rows.
     pub(crate) gradients: Vec<f32>,
     /// The weighted sum of this shard's losses.
     pub(crate) loss: f64,
+}
+
+/// Which buffers a stage uses on the way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    /// Holds the derivative by what the stage gives.
+    d_output: usize,
+    /// For each of its sources where the derivative by it goes; `None` where nobody needs it.
+    d_inputs: Vec<Option<Delta>>,
+    /// For an operation whose derivative is added to another's.
+    scratch: usize,
+}
+
+/// A derivative by a value that several stages may take: the first on the way back writes, the others add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Delta {
+    slot: usize,
+    is_first: bool,
 }
 
 /// A stretch of a step that shards run without waiting for each other. Between phases the sums of operation
@@ -49,23 +69,25 @@ pub(crate) struct Lesson<'a> {
 
 impl Shard {
     pub(crate) fn new(plan: &Plan, rows_max: usize) -> Self {
-        let (ops, lens): (Vec<_>, Vec<_>) = plan.build(rows_max, Purpose::Training).into_iter().unzip();
-        let widest = lens.iter().max().copied().unwrap_or(0).max(plan.output_len);
+        let Stages { list: stages, output } = plan.build(rows_max, Purpose::Training);
+        let mut slots = Slots::default();
+        let answer = slots.take(plan.output_len);
+        let ways = ways(&stages, (output, answer), &mut slots);
         Self {
-            outputs: lens.iter().map(|len| vec![0.0; rows_max * len]).collect(),
-            deltas: [vec![0.0; rows_max * widest], vec![0.0; rows_max * widest]],
+            outputs: stages.iter().map(|stage| vec![0.0; rows_max * stage.len]).collect(),
+            answer: (output, answer),
+            ways,
+            deltas: slots.buffers(rows_max),
             gradients: vec![0.0; plan.layout.trained_len],
-            input_len: plan.input_len,
             loss: 0.0,
-            ops,
-            lens,
+            stages,
         }
     }
 
     /// The phases of one step: one, unless operations need sums over the whole mini-batch.
     pub(crate) fn phases(&mut self) -> Vec<Phase> {
-        let n = self.ops.len();
-        let meets: Vec<usize> = (0..n).filter(|&at| self.ops[at].sums().is_some()).collect();
+        let n = self.stages.len();
+        let meets: Vec<usize> = (0..n).filter(|&at| self.sums_of(at).is_some()).collect();
         let mut phases = Vec::new();
         let mut start = 0;
         for &meet in &meets {
@@ -74,7 +96,7 @@ impl Shard {
             start = meet;
         }
         let (mut forward, mut end, mut loss) = (start..n, n, true);
-        for &meet in meets.iter().rev() {
+        for &meet in meets.iter().rev().filter(|&&meet| self.stages[meet].learns) {
             phases.push(Phase { forward, loss, backward: meet + 1..end, meet: Some(meet), way_back: true });
             (forward, end, loss) = (n..n, meet + 1, false);
         }
@@ -86,61 +108,161 @@ impl Shard {
     pub(crate) fn run(&mut self, phase: &Phase, pass: &Pass<'_>, lesson: &Lesson<'_>) {
         for at in phase.forward.clone() {
             let (before, output) = self.outputs.split_at_mut(at);
-            let input = input(lesson.inputs, before, &self.lens, pass.rows);
-            self.ops[at].forward(pass, input, &mut output[0][..pass.rows * self.lens[at]]);
+            let (stages, stage) = self.stages.split_at_mut(at);
+            let output = &mut output[0][..pass.rows * stage[0].len];
+            stage[0].forward(pass, |source| value(source, lesson.inputs, before, stages, pass.rows), output);
         }
         if phase.loss {
             self.learn(pass.rows, lesson);
         }
         for at in phase.backward.clone().rev() {
-            self.backward(at, pass, lesson.inputs);
+            if self.stages[at].learns {
+                self.backward(at, pass, lesson.inputs);
+            }
         }
         let Some(meet) = phase.meet else { return };
-        let input = input(lesson.inputs, &self.outputs[..meet], &self.lens, pass.rows);
-        let d_output = &self.deltas[0][..pass.rows * self.lens[meet]];
-        self.ops[meet].gather(pass, input, phase.way_back.then_some(d_output));
+        let len = pass.rows * self.stages[meet].len;
+        let d_output = phase.way_back.then(|| &self.deltas[self.ways[meet].d_output][..len]);
+        let (stages, stage) = self.stages.split_at_mut(meet);
+        let Stage { work: Work::Op { op, source }, mask, .. } = &mut stage[0] else { return };
+        let value = |source| value(source, lesson.inputs, &self.outputs, stages, pass.rows);
+        op.gather(&Pass { mask: mask.map(value), ..*pass }, value(*source), d_output);
     }
 
     /// The sums of an operation where shards meet.
     pub(crate) fn sums(&mut self, meet: usize) -> &mut [f64] {
-        self.ops[meet].sums().expect("shards meet at operations that have sums")
+        self.sums_of(meet).expect("shards meet at operations that have sums")
     }
 
     /// Moves all running statistics.
     pub(crate) fn update_state(&self, state: &mut [f32]) {
-        for op in &self.ops {
-            op.update_state(state);
+        for stage in &self.stages {
+            if let Work::Op { op, .. } = &stage.work {
+                op.update_state(state);
+            }
+        }
+    }
+
+    fn sums_of(&mut self, at: usize) -> Option<&mut [f64]> {
+        match &mut self.stages[at].work {
+            Work::Op { op, .. } => op.sums(),
+            Work::Gather { .. } => None,
         }
     }
 
     fn learn(&mut self, rows: usize, lesson: &Lesson<'_>) {
-        let outputs = input(lesson.inputs, &self.outputs, &self.lens, rows);
-        let slopes = &mut self.deltas[0][..outputs.len()];
+        let (source, slot) = self.answer;
+        let outputs = value(source, lesson.inputs, &self.outputs, &self.stages, rows);
+        let slopes = &mut self.deltas[slot][..outputs.len()];
         self.loss = lesson.loss.rows(Rows { outputs, ..lesson.rows }, lesson.scale, slopes);
+        self.loss += self.stages.iter().map(Stage::penalty).sum::<f64>();
     }
 
-    /// Takes `deltas[0]` from the output of operation `at` to its input.
+    /// Takes the derivative by what stage `at` gives to what it takes.
     fn backward(&mut self, at: usize, pass: &Pass<'_>, inputs: &[f32]) {
-        let input_len = pass.rows * at.checked_sub(1).map_or(self.input_len, |before| self.lens[before]);
-        let output_len = pass.rows * self.lens[at];
-        let (before, output) = self.outputs.split_at(at);
-        let [d_output, d_input] = &mut self.deltas;
-        let tape = Tape {
-            input: input(inputs, before, &self.lens, pass.rows),
-            output: &output[0][..output_len],
-            d_output: &mut d_output[..output_len],
-            d_input: if at == 0 { None } else { Some(&mut d_input[..input_len]) },
-            gradients: &mut self.gradients,
-        };
-        self.ops[at].backward(pass, tape);
-        self.deltas.swap(0, 1);
+        let Way { d_output, d_inputs, scratch } = &self.ways[at];
+        let (stages, stage) = self.stages.split_at_mut(at);
+        let rows = pass.rows;
+        let output_len = rows * stage[0].len;
+        let value = |source| value(source, inputs, &self.outputs, stages, rows);
+        match &mut stage[0].work {
+            Work::Op { op, source } => {
+                let input = value(*source);
+                let written = d_inputs[0].map(|delta| if delta.is_first { delta.slot } else { *scratch });
+                let (d_output, d_input) = two(&mut self.deltas, *d_output, written);
+                let tape = Tape {
+                    input,
+                    output: &self.outputs[at][..output_len],
+                    d_output: &mut d_output[..output_len],
+                    d_input: d_input.map(|d_input| &mut d_input[..input.len()]),
+                    gradients: &mut self.gradients,
+                };
+                op.backward(&Pass { mask: stage[0].mask.map(value), ..*pass }, tape);
+                if let Some(Delta { slot, is_first: false }) = d_inputs[0] {
+                    let (from, to) = two(&mut self.deltas, *scratch, Some(slot));
+                    if let Some(to) = to {
+                        row_kernels::add(&mut to[..input.len()], &from[..input.len()]);
+                    }
+                }
+            }
+            Work::Gather { pieces } => {
+                let mut start = 0;
+                for (piece, delta) in pieces.iter().zip(d_inputs) {
+                    let (from, to) = two(&mut self.deltas, *d_output, delta.map(|delta| delta.slot));
+                    if let (Some(to), Some(delta)) = (to, delta) {
+                        let from = from[start..output_len].chunks(stage[0].len);
+                        for (to, from) in to.chunks_exact_mut(piece.len).zip(from) {
+                            match delta.is_first {
+                                true => to.copy_from_slice(&from[..piece.len]),
+                                false => row_kernels::add(to, &from[..piece.len]),
+                            }
+                        }
+                    }
+                    start += piece.len;
+                }
+            }
+        }
     }
 }
 
-/// What comes out of the last of `before`, or the network's own input.
-fn input<'a>(inputs: &'a [f32], before: &'a [Vec<f32>], lens: &[usize], rows: usize) -> &'a [f32] {
-    match before.last() {
-        Some(output) => &output[..rows * lens[before.len() - 1]],
-        None => inputs,
+/// Plans the way back: from the last stage to the first that learns, each derivative in a buffer of its own
+/// until it has been taken further.
+fn ways(stages: &[Stage], answer: (Source, usize), slots: &mut Slots) -> Vec<Way> {
+    let mut slot_of: Vec<Option<usize>> = vec![None; stages.len()];
+    if let (Source::Stage(at), slot) = answer {
+        slot_of[at] = Some(slot);
+    }
+    let mut ways = Vec::with_capacity(stages.len());
+    for (at, stage) in stages.iter().enumerate().rev() {
+        let d_output = slot_of[at].unwrap_or(answer.1);
+        if !stage.learns {
+            ways.push(Way { d_output, d_inputs: stage.sources().map(|_| None).collect(), scratch: d_output });
+            continue;
+        }
+        let mut delta = |source| {
+            let Source::Stage(from) = source else { return None };
+            let is_first = slot_of[from].is_none();
+            stages[from].learns.then(|| Delta {
+                slot: *slot_of[from].get_or_insert_with(|| slots.take(stages[from].len)),
+                is_first,
+            })
+        };
+        let d_inputs: Vec<Option<Delta>> = stage.sources().map(&mut delta).collect();
+        let mut scratch = d_output;
+        if let (Work::Op { source: Source::Stage(from), .. }, [Some(Delta { is_first: false, .. })]) =
+            (&stage.work, d_inputs.as_slice())
+        {
+            scratch = slots.take(stages[*from].len);
+            slots.give_back(scratch);
+        }
+        slots.give_back(d_output);
+        ways.push(Way { d_output, d_inputs, scratch });
+    }
+    ways.reverse();
+    ways
+}
+
+/// The values of a source, for this many rows.
+fn value<'a>(
+    source: Source,
+    inputs: &'a [f32],
+    outputs: &'a [Vec<f32>],
+    stages: &[Stage],
+    rows: usize,
+) -> &'a [f32] {
+    match source {
+        Source::Input => inputs,
+        Source::Stage(at) => &outputs[at][..rows * stages[at].len],
+    }
+}
+
+/// One buffer, and another one where it is wanted.
+fn two(buffers: &mut [Vec<f32>], one: usize, other: Option<usize>) -> (&mut [f32], Option<&mut [f32]>) {
+    match other {
+        None => (&mut buffers[one], None),
+        Some(other) => {
+            let [one, other] = buffers.get_disjoint_mut([one, other]).expect("two buffers that differ");
+            (one, Some(other))
+        }
     }
 }

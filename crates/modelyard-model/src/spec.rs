@@ -1,26 +1,28 @@
-//! The declaration of a network: its layers in order, and every shape that follows from them.
-
-use std::ops::Range;
+//! The declaration of a network: its input, its layers in order, and every shape that follows from them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::shape_text;
-use crate::layers::{LayerSpec, Misfit, Parameter, Role};
+use crate::layers::{LayerSpec, MaskRule, Misfit};
+use crate::layout::{Layout, LayoutLayer, check_row};
+use crate::node::{InputPart, Node};
+use crate::wiring::{Value, wire};
 use crate::{Activation, ModelError};
 
-/// A network as declared: the shape of one input row and the layers, read like Keras's `Sequential`.
+/// A network as declared: the shape of one input row and the layers, read like Keras's `Sequential`; where
+/// layers name whose values they take, a graph.
 ///
 /// ```
 /// use modelyard_model::{Activation, Dense, LayerSpec, NetworkSpec};
 ///
-/// let spec = NetworkSpec {
-///     input: vec![64],
-///     layers: vec![
+/// let spec = NetworkSpec::new(
+///     vec![64],
+///     [
 ///         LayerSpec::Dense(Dense::new(32, Some(Activation::Relu))),
 ///         LayerSpec::Dense(Dense::new(10, Some(Activation::Softmax))),
 ///     ],
-/// };
+/// );
 /// assert_eq!(spec.output_shape()?, [10]);
 /// assert_eq!(spec.summary()?[1].parameters, 330);
 /// # Ok::<(), modelyard_model::ModelError>(())
@@ -28,16 +30,21 @@ use crate::{Activation, ModelError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSpec {
-    /// The input's shape without the batch dimension: [features], or [height, width, channels] for images.
+    /// The input's shape without the batch dimension: [features], [steps, features], or
+    /// [height, width, channels] for images. Of several parts the number of all their values.
     pub input: Vec<usize>,
-    /// The layers, first to last.
-    pub layers: Vec<LayerSpec>,
+    /// The parts of an input of several kinds, whose values a row holds one after the other. Empty where the
+    /// input is one thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputPart>,
+    /// The layers, first to last; the last one gives the answer.
+    pub layers: Vec<Node>,
 }
 
 /// One line of a network's summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSummary {
-    /// Index and kind, as weights are named: `0.dense`.
+    /// The layer's name, or index and kind, as weights are named: `0.dense`.
     pub name: String,
     /// The shape that comes out, without the batch dimension.
     pub output_shape: Vec<usize>,
@@ -45,53 +52,24 @@ pub struct LayerSummary {
     pub parameters: usize,
 }
 
-/// More weights than this (4 GiB) are refused.
-pub(crate) const PARAMETERS_MAX: usize = 1 << 30;
-/// More values between two layers for one row than this (256 MiB) are refused.
-const ROW_VALUES_MAX: usize = 1 << 26;
-/// Each array of weights starts at a multiple of this many values: a cache line.
-const ALIGNMENT: usize = 16;
-
-/// A declared network with everything that follows: shapes, and where each array of weights lies.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    pub(crate) layers: Vec<LayoutLayer>,
-    /// Length of the array that holds all trained weights, gaps included.
-    pub(crate) trained_len: usize,
-    /// Length of the array that holds all running statistics, gaps included.
-    pub(crate) state_len: usize,
-    pub(crate) input: Vec<usize>,
-    pub(crate) output: Vec<usize>,
-}
-
-/// One layer of a [`Layout`].
-#[derive(Clone, Debug)]
-pub(crate) struct LayoutLayer {
-    pub(crate) index: usize,
-    pub(crate) kind: &'static str,
-    pub(crate) input: Vec<usize>,
-    pub(crate) output: Vec<usize>,
-    pub(crate) parameters: Vec<Parameter>,
-    /// Where each parameter lies in the array of its role.
-    pub(crate) places: Vec<Range<usize>>,
-}
-
-impl LayoutLayer {
-    /// The name under which a parameter is stored: `0.dense.kernel`.
-    pub(crate) fn parameter_name(&self, parameter: &Parameter) -> String {
-        format!("{}.{}.{}", self.index, self.kind, parameter.name)
-    }
-
-    pub(crate) fn parameter_count(&self) -> usize {
-        self.places.iter().map(Range::len).sum()
-    }
-}
-
 impl NetworkSpec {
+    /// A network whose input is one thing.
+    pub fn new<N: Into<Node>>(input: Vec<usize>, layers: impl IntoIterator<Item = N>) -> Self {
+        Self { input, inputs: Vec::new(), layers: layers.into_iter().map(Into::into).collect() }
+    }
+
+    /// A network whose input has several parts.
+    pub fn with_parts<N: Into<Node>>(parts: Vec<InputPart>, layers: impl IntoIterator<Item = N>) -> Self {
+        let len = |part: &InputPart| part.shape.iter().fold(1usize, |len, &n| len.saturating_mul(n));
+        let total = parts.iter().fold(0usize, |sum, part| sum.saturating_add(len(part)));
+        Self { inputs: parts, ..Self::new(vec![total], layers) }
+    }
+
     /// The shape after each layer, without the batch dimension.
     ///
     /// # Errors
-    /// Where a layer does not fit the one before it, a setting can never work, or sizes are absurd.
+    /// Where a layer does not fit those before it, a name is wrong, a setting can never work, or sizes are
+    /// absurd.
     pub fn shapes(&self) -> Result<Vec<Vec<usize>>, ModelError> {
         Ok(self.layout()?.layers.into_iter().map(|layer| layer.output).collect())
     }
@@ -107,7 +85,9 @@ impl NetworkSpec {
     /// The activation that the network ends in: `softmax` and `sigmoid` outputs are probabilities, without
     /// one they are logits.
     pub fn output_activation(&self) -> Option<Activation> {
-        activation_of(self.layers.iter().rev().find(|layer| !matches!(layer, LayerSpec::Flatten(_)))?)
+        let wires = wire(self).ok()?;
+        let last = last_except(self, &wires, |layer| matches!(layer, LayerSpec::Flatten(_)))?;
+        self.layers[last].layer.activation()
     }
 
     /// Name, output shape and number of weights of each layer.
@@ -116,154 +96,167 @@ impl NetworkSpec {
     /// As [`Self::shapes`].
     pub fn summary(&self) -> Result<Vec<LayerSummary>, ModelError> {
         let lines = self.layout()?.layers.into_iter().map(|layer| LayerSummary {
-            name: format!("{}.{}", layer.index, layer.kind),
             parameters: layer.parameter_count(),
             output_shape: layer.output,
+            name: layer.name,
         });
         Ok(lines.collect())
     }
 
     /// Infers everything, or says which layer cannot be and why.
     pub(crate) fn layout(&self) -> Result<Layout, ModelError> {
-        self.check_input()?;
-        let mut shape = self.input.clone();
+        let wires = self.checked_wires()?;
         let mut layout = Layout {
             layers: Vec::with_capacity(self.layers.len()),
             trained_len: 0,
             state_len: 0,
             input: self.input.clone(),
+            parts: self.parts()?,
             output: Vec::new(),
         };
-        for (index, spec) in self.layers.iter().enumerate() {
-            let output =
-                spec.layer().output_shape(&shape).map_err(|misfit| self.misfit(index, &shape, misfit))?;
-            check_row(&output, &format!("the output of layer {index} ({})", spec.kind()))?;
-            let mut layer = LayoutLayer {
-                index,
-                kind: spec.kind(),
-                parameters: spec.layer().parameters(&shape),
-                places: Vec::new(),
-                input: shape,
-                output: output.clone(),
-            };
+        let mut masks: Vec<Option<Value>> = Vec::with_capacity(self.layers.len());
+        for (index, sources) in wires.iter().enumerate() {
+            let mask = sources.iter().find_map(|&source| match source {
+                Value::Layer(before) => masks[before],
+                Value::Input(_) => None,
+            });
+            let mut layer = self.lay(index, sources, &layout)?;
+            layer.mask = mask;
             layout.place(&mut layer)?;
+            masks.push(match self.layers[index].layer.layer().mask_rule() {
+                MaskRule::Keeps => mask,
+                MaskRule::Begins => Some(sources[0]),
+                MaskRule::Ends => None,
+            });
             layout.layers.push(layer);
-            shape = output;
         }
-        layout.output = shape;
-        self.check_end()?;
+        layout.output = layout.layers.last().map(|layer| layer.output.clone()).unwrap_or_default();
+        self.check_end(&wires)?;
         Ok(layout)
+    }
+
+    /// One layer's shapes and weights; the weights have no place yet.
+    fn lay(&self, index: usize, sources: &[Value], layout: &Layout) -> Result<LayoutLayer, ModelError> {
+        let node = &self.layers[index];
+        let (layer, kind) = (node.layer.layer(), node.layer.kind());
+        let inputs: Vec<Vec<usize>> = sources.iter().map(|&source| layout.shape(source).to_vec()).collect();
+        check_row(&inputs, &format!("the input of layer {index} ({kind})"))?;
+        let shape =
+            if inputs.len() == 1 { layer.output_shape(&inputs[0]) } else { layer.joined_shape(&inputs) };
+        let output = shape.map_err(|misfit| self.misfit(index, sources, &inputs, misfit))?;
+        check_row(std::slice::from_ref(&output), &format!("the output of layer {index} ({kind})"))?;
+        Ok(LayoutLayer {
+            index,
+            name: node.name.clone().unwrap_or_else(|| format!("{index}.{kind}")),
+            sources: sources.to_vec(),
+            parameters: layer.parameters(&inputs[0]),
+            places: Vec::new(),
+            mask: None,
+            inputs,
+            output,
+        })
+    }
+
+    fn checked_wires(&self) -> Result<Vec<Vec<Value>>, ModelError> {
+        if self.layers.is_empty() {
+            return Err(ModelError::Spec { message: "it has no layers".to_owned() });
+        }
+        wire(self)
+    }
+
+    /// The shape of each input part, and where in a row its values lie.
+    fn parts(&self) -> Result<Vec<(Vec<usize>, std::ops::Range<usize>)>, ModelError> {
+        let whole = [InputPart { name: "input".to_owned(), shape: self.input.clone() }];
+        let declared = if self.inputs.is_empty() { &whole[..] } else { &self.inputs };
+        let (mut parts, mut end) = (Vec::new(), 0);
+        for InputPart { name, shape } in declared {
+            check_input(name, shape)?;
+            let start = end;
+            end += check_row(std::slice::from_ref(shape), &format!("the input '{name}'"))?;
+            parts.push((shape.clone(), start..end));
+        }
+        check_row(&[vec![end]], "the input")?;
+        if !self.inputs.is_empty() && self.input != [end] {
+            let input = shape_text(&self.input);
+            return Err(ModelError::Spec {
+                message: format!("its input is {input}, and the parts hold [{end}] values"),
+            });
+        }
+        Ok(parts)
     }
 
     /// Refuses dropout behind probabilities: their sum would no longer be one while training, and nothing
     /// could be fused with the loss.
-    fn check_end(&self) -> Result<(), ModelError> {
+    fn check_end(&self, wires: &[Vec<Value>]) -> Result<(), ModelError> {
         let idle = |layer: &LayerSpec| matches!(layer, LayerSpec::Flatten(_) | LayerSpec::Dropout(_));
-        let idle_from = self.layers.iter().rposition(|layer| !idle(layer)).map_or(0, |at| at + 1);
-        let gives_probabilities = idle_from > 0
-            && matches!(
-                activation_of(&self.layers[idle_from - 1]),
-                Some(Activation::Softmax | Activation::Sigmoid)
-            );
-        let is_dropout = |layer: &LayerSpec| matches!(layer, LayerSpec::Dropout(_));
-        match self.layers[idle_from..].iter().position(is_dropout) {
-            Some(at) if gives_probabilities => Err(ModelError::Spec {
+        let Some(giver) = last_except(self, wires, idle) else { return Ok(()) };
+        let activation = self.layers[giver].layer.activation();
+        if !matches!(activation, Some(Activation::Softmax | Activation::Sigmoid)) {
+            return Ok(());
+        }
+        // Behind the giver only idle layers lead to the answer: an unused one would have been refused.
+        let is_dropout = |node: &Node| matches!(node.layer, LayerSpec::Dropout(_));
+        match self.layers[giver..].iter().position(is_dropout) {
+            Some(at) => Err(ModelError::Spec {
                 message: format!(
                     "its layer {} (dropout) would drop the network's own answers; put it before the last layer \
                      that has weights, or leave it out",
-                    idle_from + at
+                    giver + at
                 ),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
-    }
-
-    fn check_input(&self) -> Result<(), ModelError> {
-        let spec = |message: String| Err(ModelError::Spec { message });
-        if self.layers.is_empty() {
-            return spec("it has no layers".to_owned());
-        }
-        if self.input.is_empty() || self.input.len() > 3 {
-            let input = shape_text(&self.input);
-            return spec(format!("its input is {input}, it must be [features] or [height, width, channels]"));
-        }
-        if self.input.contains(&0) {
-            return spec(format!("its input {} holds a zero", shape_text(&self.input)));
-        }
-        check_row(&self.input, "the input")
     }
 
     /// Says in the user's terms why a layer cannot stand where it stands.
-    fn misfit(&self, index: usize, shape: &[usize], misfit: Misfit) -> ModelError {
-        let kind = self.layers[index].kind();
+    fn misfit(&self, index: usize, sources: &[Value], shapes: &[Vec<usize>], misfit: Misfit) -> ModelError {
+        let kind = self.layers[index].layer.kind();
         match misfit {
-            Misfit::Field { field, message } => ModelError::Layer { index, kind, field, message },
+            Misfit::Field { field, message } => ModelError::Layer { index, kind, field, message, hint: None },
             Misfit::Shape { wanted, hint } => {
-                let before = match index.checked_sub(1) {
-                    Some(before) => format!("layer {before} ({})", self.layers[before].kind()),
-                    None => "the input".to_owned(),
-                };
-                ModelError::Shape { index, kind, wanted, before, shape: shape.to_vec(), hint }
+                let given = sources.iter().zip(shapes).map(|(&source, shape)| {
+                    format!("{} gives {}", self.value_text(source), shape_text(shape))
+                });
+                let given = given.collect::<Vec<_>>().join(", ");
+                ModelError::Shape { index, kind, wanted, given, hint }
             }
         }
     }
-}
 
-impl Layout {
-    /// Gives each of the layer's parameters its place.
-    fn place(&mut self, layer: &mut LayoutLayer) -> Result<(), ModelError> {
-        for parameter in &layer.parameters {
-            let end = match parameter.role {
-                Role::Trained => &mut self.trained_len,
-                Role::State => &mut self.state_len,
-            };
-            let start = end.next_multiple_of(ALIGNMENT);
-            let len = values_of(&parameter.shape).filter(|len| start + len <= PARAMETERS_MAX);
-            let Some(len) = len else {
-                return Err(ModelError::TooLarge {
-                    what: format!(
-                        "{} of shape {}",
-                        layer.parameter_name(parameter),
-                        shape_text(&parameter.shape)
-                    ),
-                    needed: values_of(&parameter.shape).map_or(u64::MAX, |len| (start + len) as u64),
-                    limit: PARAMETERS_MAX as u64,
-                });
-            };
-            layer.places.push(start..start + len);
-            *end = start + len;
+    /// A value as messages name it: `layer 1 (conv2d)`, `the input`, `the input part 'image'`.
+    pub(crate) fn value_text(&self, value: Value) -> String {
+        match value {
+            Value::Layer(index) => format!("layer {index} ({})", self.layers[index].layer.kind()),
+            Value::Input(part) => match self.inputs.get(part) {
+                Some(part) => format!("the input part '{}'", part.name),
+                None => "the input".to_owned(),
+            },
         }
-        Ok(())
-    }
-
-    /// Number of weights, running statistics included, gaps not.
-    pub(crate) fn parameter_count(&self) -> usize {
-        self.layers.iter().map(LayoutLayer::parameter_count).sum()
     }
 }
 
-/// The activation that a layer ends in.
-fn activation_of(layer: &LayerSpec) -> Option<Activation> {
-    match layer {
-        LayerSpec::Dense(layer) => layer.activation,
-        LayerSpec::Conv2d(layer) => layer.activation,
-        LayerSpec::Activation(layer) => Some(layer.activation),
-        _ => None,
+/// Walks back from the last layer over those that are `idle`; the first one that is not.
+fn last_except(spec: &NetworkSpec, wires: &[Vec<Value>], idle: impl Fn(&LayerSpec) -> bool) -> Option<usize> {
+    let mut at = spec.layers.len().checked_sub(1)?;
+    while idle(&spec.layers[at].layer) {
+        match wires[at].first()? {
+            Value::Layer(before) => at = *before,
+            Value::Input(_) => return None,
+        }
     }
+    Some(at)
 }
 
-/// The number of values of a shape, where it can be counted at all.
-fn values_of(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n)).filter(|&n| n <= usize::MAX / 8)
-}
-
-fn check_row(shape: &[usize], what: &str) -> Result<(), ModelError> {
-    match values_of(shape) {
-        Some(len) if len <= ROW_VALUES_MAX => Ok(()),
-        len => Err(ModelError::TooLarge {
-            what: format!("one row of {what}, {},", shape_text(shape)),
-            needed: len.map_or(u64::MAX, |len| len as u64),
-            limit: ROW_VALUES_MAX as u64,
-        }),
+fn check_input(name: &str, shape: &[usize]) -> Result<(), ModelError> {
+    let shown = shape_text(shape);
+    let spec = |message: String| Err(ModelError::Spec { message });
+    if shape.is_empty() || shape.len() > 3 {
+        return spec(format!(
+            "its {name} is {shown}, it must be [features], [steps, features] or [height, width, channels]"
+        ));
     }
+    if shape.contains(&0) {
+        return spec(format!("its {name} {shown} holds a zero"));
+    }
+    Ok(())
 }

@@ -2,10 +2,10 @@
 //! inference, a round trip through its configuration, and errors for shapes that it cannot take.
 
 use super::{LayerSpec, Role};
-use crate::NetworkSpec;
 use crate::kernels::product::Parallelism;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 use crate::rng::Rng;
+use crate::{InputPart, NetworkSpec, Node};
 
 /// One layer alone, with random weights and inputs.
 struct Bench {
@@ -23,33 +23,32 @@ struct Bench {
 const ROWS: usize = 3;
 
 impl Bench {
-    fn new(layer: &LayerSpec, input: &[usize], purpose: Purpose) -> Self {
-        let spec = NetworkSpec { input: input.to_vec(), layers: vec![layer.clone()] };
-        let layout = spec.layout().expect("the layer takes this shape");
+    fn new(layer: &LayerSpec, inputs: &[Vec<usize>], purpose: Purpose) -> Option<Self> {
+        let layout = alone(layer, inputs).layout().expect("the layer takes these shapes");
         let place = Place {
-            input,
-            inputs: &[input.to_vec()],
+            input: &inputs[0],
+            inputs,
             weights: &layout.layers[0].places,
             rows_max: ROWS,
             purpose,
             pooled: false,
             index: 0,
         };
-        let op = layer.layer().plan(&place).expect("the layer computes something");
+        let op = layer.layer().plan(&place)?;
         let mut rng = Rng::new(5);
         let mut random = |len: usize| (0..len).map(|_| rng.normal()).collect::<Vec<f32>>();
         let output_len = ROWS * layout.output.iter().product::<usize>();
-        Self {
+        Some(Self {
             op,
             // Small enough that deep operations do not drown the differences in rounding.
             parameters: random(layout.trained_len).into_iter().map(|x| 0.5 * x).collect(),
             state: random(layout.state_len).into_iter().map(|x| 0.5 + x.abs()).collect(),
-            input: random(ROWS * input.iter().product::<usize>()),
+            input: random(ROWS * layout.input_len()),
             factors: random(output_len),
             output: vec![f32::NAN; output_len],
             mask: None,
             rows: ROWS,
-        }
+        })
     }
 
     fn run<T>(&mut self, then: impl FnOnce(&mut dyn Op, &Pass<'_>, &mut [f32], &[f32], &[f32]) -> T) -> T {
@@ -71,7 +70,8 @@ impl Bench {
         self.run(|op, pass, output, input, factors| {
             op.gather(pass, input, None);
             op.forward(pass, input, output);
-            output.iter().zip(factors).map(|(&y, &r)| f64::from(y) * f64::from(r)).sum()
+            let sum: f64 = output.iter().zip(factors).map(|(&y, &r)| f64::from(y) * f64::from(r)).sum();
+            sum + op.penalty()
         })
     }
 
@@ -118,10 +118,29 @@ impl Bench {
     }
 }
 
+/// A network of this layer alone, which takes inputs of these shapes.
+fn alone(layer: &LayerSpec, inputs: &[Vec<usize>]) -> NetworkSpec {
+    if let [input] = inputs {
+        return NetworkSpec::new(input.clone(), [layer.clone()]);
+    }
+    let part =
+        |(at, shape): (usize, &Vec<usize>)| InputPart { name: format!("part{at}"), shape: shape.clone() };
+    let parts: Vec<InputPart> = inputs.iter().enumerate().map(part).collect();
+    let node = Node::from(layer.clone()).after(parts.iter().map(|part| part.name.as_str()));
+    NetworkSpec::with_parts(parts.clone(), [node])
+}
+
 /// Checks a layer on an input shape that it takes.
 pub(crate) fn check(layer: &LayerSpec, input: &[usize]) {
     check_round_trip(layer);
-    check_slopes(layer, input, None);
+    check_slopes(layer, &[input.to_vec()], None);
+}
+
+/// Checks a layer that joins inputs of these shapes.
+pub(crate) fn check_join(layer: &LayerSpec, inputs: &[Vec<usize>]) {
+    check_round_trip(layer);
+    check_slopes(layer, inputs, None);
+    check_inference_of(layer, inputs);
 }
 
 /// Checks a layer over a sequence [steps, …] whose rows end in padding of different lengths.
@@ -129,15 +148,14 @@ pub(crate) fn check_masked(layer: &LayerSpec, input: &[usize]) {
     let steps = input[0];
     let lengths = [steps, steps - steps / 3, 1];
     let mask = lengths.iter().flat_map(|&length| (0..steps).map(move |step| f32::from(step < length)));
-    check_slopes(layer, input, Some(mask.collect()));
+    check_slopes(layer, &[input.to_vec()], Some(mask.collect()));
 }
 
-fn check_slopes(layer: &LayerSpec, input: &[usize], mask: Option<Vec<f32>>) {
-    let mut bench = Bench::new(layer, input, Purpose::Training);
+fn check_slopes(layer: &LayerSpec, inputs: &[Vec<usize>], mask: Option<Vec<f32>>) {
+    let mut bench = Bench::new(layer, inputs, Purpose::Training).expect("the layer computes something");
     bench.mask = mask;
     let (gradients, d_input) = bench.backward();
-    let spec = NetworkSpec { input: input.to_vec(), layers: vec![layer.clone()] };
-    let layout = spec.layout().expect("the layer takes this shape");
+    let layout = alone(layer, inputs).layout().expect("the layer takes these shapes");
     for (parameter, place) in layout.layers[0].parameters.iter().zip(&layout.layers[0].places) {
         let stride = (place.len() / 40).max(1);
         for at in place.clone().step_by(stride).filter(|_| parameter.role == Role::Trained) {
@@ -152,13 +170,18 @@ fn check_slopes(layer: &LayerSpec, input: &[usize], mask: Option<Vec<f32>>) {
 
 /// Checks that inference gives what training's forward pass gives, for layers without randomness or memory.
 pub(crate) fn check_inference(layer: &LayerSpec, input: &[usize]) {
-    let mut training = Bench::new(layer, input, Purpose::Training);
-    let mut inference = Bench::new(layer, input, Purpose::Inference);
+    check_inference_of(layer, &[input.to_vec()]);
+}
+
+fn check_inference_of(layer: &LayerSpec, inputs: &[Vec<usize>]) {
+    let bench = |purpose| Bench::new(layer, inputs, purpose).expect("the layer computes something");
+    let (mut training, mut inference) = (bench(Purpose::Training), bench(Purpose::Inference));
     assert_eq!(training.loss(), inference.loss(), "{layer:?}");
     assert_eq!(training.output, inference.output, "{layer:?}");
 }
 
-fn check_round_trip(layer: &LayerSpec) {
+/// Checks that a layer's configuration is written and read alike, and that unknown keys are refused.
+pub(crate) fn check_round_trip(layer: &LayerSpec) {
     let json = serde_json::to_value(layer).expect("a layer is written");
     assert_eq!(json["type"], layer.kind());
     assert_eq!(&serde_json::from_value::<LayerSpec>(json.clone()).expect("and read"), layer);
@@ -171,7 +194,13 @@ fn check_round_trip(layer: &LayerSpec) {
 
 /// Checks the error that a layer gives for a shape or settings that cannot be.
 pub(crate) fn check_error(layer: LayerSpec, input: &[usize], wanted: &str, hint: &str) {
-    let error = NetworkSpec { input: input.to_vec(), layers: vec![layer] }.shapes().expect_err(wanted);
+    let error = alone(&layer, &[input.to_vec()]).shapes().expect_err(wanted);
     assert!(error.to_string().contains(wanted), "{error}");
     assert!(error.hint().unwrap_or_default().contains(hint), "{:?}", error.hint());
+}
+
+/// Checks the error that a layer gives for inputs that it cannot join.
+pub(crate) fn check_join_error(layer: LayerSpec, inputs: &[Vec<usize>], wanted: &str) {
+    let error = alone(&layer, inputs).shapes().expect_err(wanted);
+    assert!(error.to_string().contains(wanted), "{error}");
 }

@@ -371,7 +371,7 @@ mod tests {
         for conv in kinds().into_iter().filter(|conv| conv.activation.is_none() && conv.use_bias) {
             let input = vec![41, 38, 9];
             let layers = vec![LayerSpec::Conv2d(conv.clone())];
-            let network = Network::init(NetworkSpec { input: input.clone(), layers }, 3).expect("it fits");
+            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
             let mut rng = Rng::new(1);
             let len: usize = input.iter().product();
             let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
@@ -405,7 +405,7 @@ mod tests {
             let conv = Conv2d { padding, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
             let input = vec![11, 29, 3];
             let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
-            let network = Network::init(NetworkSpec { input: input.clone(), layers }, 3).expect("it fits");
+            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
             let mut rng = Rng::new(1);
             let len: usize = input.iter().product();
             let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();

@@ -1,10 +1,12 @@
 //! The layers: one file each, one trait, and the one list that names them.
 
 mod activation;
+mod add;
 mod attention;
 mod attention_export;
 mod avg_pool2d;
 mod batch_norm;
+mod concatenate;
 #[cfg(test)]
 pub(crate) mod contract;
 mod conv2d;
@@ -16,7 +18,10 @@ mod layer_norm;
 mod linear;
 mod max_pool2d;
 mod multi_head_attention;
+mod multiply;
 mod positional_encoding;
+mod repeat;
+mod reshape;
 mod residual;
 mod transformer_encoder;
 pub(crate) mod window;
@@ -27,8 +32,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use activation::ActivationLayer;
+pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
+pub use concatenate::Concatenate;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -36,7 +43,10 @@ pub use flatten::Flatten;
 pub use layer_norm::LayerNorm;
 pub use max_pool2d::MaxPool2d;
 pub use multi_head_attention::MultiHeadAttention;
+pub use multiply::Multiply;
 pub use positional_encoding::{PositionalEncoding, PositionalKind};
+pub use repeat::Repeat;
+pub use reshape::Reshape;
 pub use transformer_encoder::TransformerEncoder;
 pub use window::{Padding, Size2d};
 
@@ -45,7 +55,7 @@ use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
 use crate::op::{Op, Place};
 
-/// One layer of a network, read like Keras's `Sequential`.
+/// One layer of a network, by Keras's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -74,6 +84,16 @@ pub enum LayerSpec {
     TransformerEncoder(TransformerEncoder),
     /// An activation function on its own.
     Activation(ActivationLayer),
+    /// The sum of several values.
+    Add(Add),
+    /// The product of several values.
+    Multiply(Multiply),
+    /// Several values side by side.
+    Concatenate(Concatenate),
+    /// The same values in another shape.
+    Reshape(Reshape),
+    /// The same row at each step of a sequence.
+    Repeat(Repeat),
 }
 
 impl LayerSpec {
@@ -92,12 +112,27 @@ impl LayerSpec {
             Self::MultiHeadAttention(layer) => layer,
             Self::TransformerEncoder(layer) => layer,
             Self::Activation(layer) => layer,
+            Self::Add(layer) => layer,
+            Self::Multiply(layer) => layer,
+            Self::Concatenate(layer) => layer,
+            Self::Reshape(layer) => layer,
+            Self::Repeat(layer) => layer,
         }
     }
 
     /// The layer's kind as the project file names it.
     pub fn kind(&self) -> &'static str {
         self.layer().kind()
+    }
+
+    /// The activation that the layer ends in.
+    pub(crate) fn activation(&self) -> Option<Activation> {
+        match self {
+            Self::Dense(layer) => layer.activation,
+            Self::Conv2d(layer) => layer.activation,
+            Self::Activation(layer) => Some(layer.activation),
+            _ => None,
+        }
     }
 
     /// The slot for an activation inside the layer, for those that have one.
@@ -153,6 +188,7 @@ pub(crate) enum MaskRule {
     /// Steps are gone, or no longer the same.
     Ends,
     /// The layer's own input, [steps] of numbers, is the mask: 0 is padding.
+    #[allow(dead_code, reason = "for embeddings")]
     Begins,
 }
 
@@ -208,6 +244,20 @@ fn default_true() -> bool {
 
 fn default_zeros() -> Initializer {
     Initializer::Zeros
+}
+
+/// The one shape that all inputs must have.
+fn same_shape(inputs: &[Vec<usize>]) -> Result<Vec<usize>, Misfit> {
+    if inputs.iter().all(|input| *input == inputs[0]) {
+        return Ok(inputs[0].clone());
+    }
+    Err(Misfit::Shape {
+        wanted: "inputs of one shape".to_owned(),
+        hint:
+            "bring them to one shape first, with dense layers of the same units or convolutions of the same \
+               filters, strides and padding"
+                .to_owned(),
+    })
 }
 
 /// The length of a shape's last axis.

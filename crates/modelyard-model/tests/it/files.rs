@@ -44,10 +44,10 @@ fn what_is_not_a_network_is_said() {
     let corrupt = ErrorKind::DataCorrupt;
     check_error("{", &weights, corrupt, "EOF");
     check_error(&"[".repeat(100_000), &weights, corrupt, "invalid type: sequence");
-    let deep = format!("{{\"format_version\": 1, \"network\": {}", "[".repeat(100_000));
+    let deep = format!("{{\"format_version\": 2, \"network\": {}", "[".repeat(100_000));
     check_error(&deep, &weights, corrupt, "cannot be read");
-    let newer = json.replace("\"format_version\": 1", "\"format_version\": 2");
-    check_error(&newer, &weights, ErrorKind::Unsupported, "format version 2, this program reads up to 1");
+    let newer = json.replace("\"format_version\": 2", "\"format_version\": 3");
+    check_error(&newer, &weights, ErrorKind::Unsupported, "format version 3, this program reads up to 2");
     check_error(&json.replace("units", "unitz"), &weights, corrupt, "unknown field `unitz`");
     check_error(&json, &weights[..weights.len() - 1], corrupt, "cannot be read");
     check_error(&json, &[], corrupt, "cannot be read");

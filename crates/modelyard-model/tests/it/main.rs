@@ -2,6 +2,7 @@
 
 mod files;
 mod going_on;
+mod graph;
 mod slopes;
 mod spec;
 mod training;
@@ -16,7 +17,7 @@ fn dense(units: usize, activation: Option<Activation>) -> LayerSpec {
 }
 
 fn network(input: &[usize], layers: Vec<LayerSpec>) -> NetworkSpec {
-    NetworkSpec { input: input.to_vec(), layers }
+    NetworkSpec::new(input.to_vec(), layers)
 }
 
 /// A network with every way in which layers run together: fused pooling and activations, batch norm, dropout.

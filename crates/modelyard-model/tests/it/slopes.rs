@@ -35,7 +35,7 @@ fn moved(start: &Network, name: &str, at: usize, by: f32) -> Network {
     Network::from_parts(start.network_json().as_bytes(), &bytes).expect("only a value changed")
 }
 
-fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, rows: usize) {
+pub(crate) fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, rows: usize) {
     let start = Network::init(spec.clone(), 11).expect("the network can be");
     let inputs = random(rows * spec.input.iter().product::<usize>(), 3);
     let row_weights: Vec<f32> = (0..rows).map(|row| 0.5 + (row % 3) as f32).collect();

@@ -15,8 +15,10 @@ const TOLERANCE: f64 = 2e-5;
 
 /// A network of these layers, every weight and every running statistic random.
 fn network(input: &[usize], layers: &serde_json::Value) -> Network {
-    let spec = json!({ "input": input, "layers": layers });
-    let spec: NetworkSpec = serde_json::from_value(spec).expect("a valid list of layers");
+    random_network(serde_json::from_value(json!({ "input": input, "layers": layers })).expect("a valid list"))
+}
+
+fn random_network(spec: NetworkSpec) -> Network {
     let network = Network::init(spec, 7).expect("the layers fit each other");
     let mut weights = network.weights_safetensors();
     let header_bytes = u64::from_le_bytes(weights[..8].try_into().expect("eight bytes")) as usize;
@@ -35,11 +37,14 @@ fn network(input: &[usize], layers: &serde_json::Value) -> Network {
 }
 
 pub(crate) fn check(what: &str, input: &[usize], layers: &serde_json::Value) {
-    let network = network(input, layers);
+    check_network(what, &network(input, layers));
+}
+
+fn check_network(what: &str, network: &Network) {
     let (json, weights) = (network.network_json(), network.weights_safetensors());
     let onnx = network.to_onnx().expect("every layer exports");
     let files = ModelFiles { onnx: Some(&onnx), network: Some(json.as_bytes()), weights: Some(&weights) };
-    let shape: Vec<usize> = std::iter::once(5).chain(input.iter().copied()).collect();
+    let shape: Vec<usize> = std::iter::once(5).chain(network.spec().input.iter().copied()).collect();
     let rows = named("input", &shape, noise(shape.iter().product(), 21));
     let report = parity(runtimes(), &files, &[rows]).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(report.reference, "native");
@@ -79,6 +84,64 @@ fn image_networks_agree() {
         check(padding, &[11, 13, 3], &layers);
     }
     check("batch norm of a row", &[6], &json!([{ "type": "batch_norm" }, { "type": "dense", "units": 2 }]));
+}
+
+#[test]
+fn graphs_agree() {
+    let conv = |name: &str| json!({ "type": "conv2d", "filters": 3, "kernel_size": 3, "padding": "same", "name": name });
+    let residual = json!([
+        conv("a"),
+        { "type": "add", "from": ["a", "input"], "name": "b" },
+        { "type": "batch_norm", "name": "c" },
+        { "type": "activation", "activation": "relu", "name": "d" },
+        { "type": "multiply", "from": ["d", "b"], "name": "e" },
+        { "type": "concatenate", "from": ["e", "input", "d"] },
+    ]);
+    let with = |last: serde_json::Value, count: usize| {
+        let mut layers = residual.as_array().expect("a list").clone();
+        layers.truncate(count);
+        layers.push(last);
+        serde_json::Value::Array(layers)
+    };
+    check("images joined by channel", &[4, 6, 3], &with(json!({ "type": "flatten" }), 6));
+    check("images out", &[4, 6, 3], &with(json!({ "type": "activation", "activation": "tanh" }), 6));
+    let widened = json!({ "type": "concatenate", "from": ["e", "input"], "axis": 2 });
+    check("images joined by width", &[4, 6, 3], &with(widened, 5));
+    let shapes = json!([
+        { "type": "dense", "units": 24, "name": "x" },
+        { "type": "reshape", "target_shape": [2, 3, 4] },
+        { "type": "conv2d", "filters": 5, "kernel_size": 2 },
+        { "type": "reshape", "target_shape": [-1, 5] },
+        { "type": "flatten", "name": "y" },
+        { "type": "repeat", "n": 3, "from": "input", "name": "again" },
+        { "type": "reshape", "target_shape": [3, 8], "from": "x", "name": "z" },
+        { "type": "concatenate", "from": ["again", "z"] },
+        { "type": "flatten", "name": "v" },
+        { "type": "concatenate", "from": ["y", "v"] },
+    ]);
+    check("shapes", &[7], &shapes);
+}
+
+#[test]
+fn networks_of_several_input_parts_agree() {
+    let spec = json!({
+        "input": [51],
+        "inputs": [
+            { "name": "image", "shape": [5, 4, 2] },
+            { "name": "numbers", "shape": [3] },
+            { "name": "series", "shape": [4, 2] },
+        ],
+        "layers": [
+            { "type": "conv2d", "filters": 3, "kernel_size": 2, "activation": "relu", "from": "image" },
+            { "type": "max_pool2d" },
+            { "type": "flatten", "name": "seen" },
+            { "type": "dense", "units": 4, "activation": "tanh", "from": "numbers", "name": "measured" },
+            { "type": "flatten", "from": "series", "name": "heard" },
+            { "type": "concatenate", "from": ["seen", "measured", "heard", "numbers"] },
+            { "type": "dense", "units": 3, "activation": "softmax" },
+        ],
+    });
+    check_network("three parts", &random_network(serde_json::from_value(spec).expect("a network")));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn name(text: &str) -> ModelName {
 
 async fn publish(registry: &Registry, model: &str, seed: u64, gates_passed: bool) {
     let layers = vec![LayerSpec::Dense(Dense::new(2, Some(Activation::Softmax)))];
-    let network = Network::init(NetworkSpec { input: vec![2], layers }, seed).expect("it fits together");
+    let network = Network::init(NetworkSpec::new(vec![2], layers), seed).expect("it fits together");
     let new = NewVersion {
         name: name(model),
         files: BTreeMap::from([

@@ -14,7 +14,7 @@ mod validate;
 use std::path::{Path, PathBuf};
 
 use modelyard_data::{PipelineSpec, SourceSpec};
-use modelyard_model::{LayerSpec, NetworkSpec};
+use modelyard_model::{NetworkSpec, Node};
 use modelyard_types::ModelName;
 
 pub use diagnostic::Diagnostic;
@@ -158,13 +158,13 @@ impl Project {
     }
 
     /// The layers.
-    pub fn layers(&self) -> &[LayerSpec] {
+    pub fn layers(&self) -> &[Node] {
         &self.file.network.layers
     }
 
     /// The network for an input of this shape.
     pub fn network(&self, input: &[usize]) -> NetworkSpec {
-        NetworkSpec { input: input.to_vec(), layers: self.file.network.layers.clone() }
+        NetworkSpec::new(input.to_vec(), self.file.network.layers.clone())
     }
 
     /// How the network is trained.

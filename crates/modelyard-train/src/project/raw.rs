@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use modelyard_data::{InputSpec, OutputSpec, SourceSpec};
-use modelyard_model::{LayerSpec, LossSpec, OptimizerSpec};
+use modelyard_model::{LossSpec, Node, OptimizerSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,11 +55,12 @@ pub struct ProjectSection {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSection {
-    /// The layers in order, as in Keras's `Sequential`; or one `[[network.layers]]` table each. The last one
-    /// gives what the outputs need: one unit per class (or a single one with `sigmoid` for two classes), or
+    /// The layers in order, as in Keras's `Sequential`; or one `[[network.layers]]` table each. A layer takes
+    /// what the one before it gives, or what its `from` names, as in Keras's functional models; the input
+    /// itself is called `input`. The last layer gives what the outputs need: one unit per class (or a single one with `sigmoid` for two classes), or
     /// one unit per number.
     #[schemars(length(min = 1))]
-    pub layers: Vec<LayerSpec>,
+    pub layers: Vec<Node>,
 }
 
 /// `[training]`: how the network is trained.

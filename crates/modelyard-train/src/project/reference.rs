@@ -67,9 +67,14 @@ impl<'a> Page<'a> {
 
     /// The keys of a table, then the tables inside it.
     fn table(&mut self, path: &str, schema: &'a Value) {
-        let object = ObjectSchema::of(self.root, schema);
+        self.keys(path, &ObjectSchema::of(self.root, schema), |_| true);
+    }
+
+    /// Those keys of a table that are wanted, then the tables inside it.
+    fn keys(&mut self, path: &str, object: &ObjectSchema<'a>, wanted: impl Fn(&str) -> bool) {
+        let is_shown = |key: &str, property: &Value| property.get("const").is_none() && wanted(key);
         let keys: Vec<_> =
-            object.properties.iter().filter(|(_, property)| property.get("const").is_none()).collect();
+            object.properties.iter().filter(|(key, property)| is_shown(key, property)).collect();
         if keys.is_empty() {
             return;
         }
@@ -143,13 +148,26 @@ impl<'a> Page<'a> {
     /// A chapter on things of several kinds: layers, transforms, losses, optimizers.
     fn kind(&mut self, title: &str, schema: &'a Value) {
         self.line(&format!("\n## {title}"));
-        for branch in branches(self.root, schema) {
+        let tagged =
+            branches(self.root, schema).into_iter().filter(|branch| tag(self.root, branch).is_some());
+        let objects: Vec<_> = tagged.map(|branch| (branch, ObjectSchema::of(self.root, branch))).collect();
+        let in_all = |key: &str| {
+            let first = objects[0].1.properties.get(key);
+            objects.len() > 1 && objects.iter().all(|(_, object)| object.properties.get(key) == first)
+        };
+        if let Some((_, first)) = objects.first()
+            && first.properties.keys().any(|key| in_all(key))
+        {
+            self.line("\nEach of them takes these keys, beside its own.");
+            self.keys(title, first, in_all);
+        }
+        for (branch, object) in &objects {
             let Some((key, name)) = tag(self.root, branch) else {
                 continue;
             };
             self.line(&format!("\n### `{key} = \"{name}\"`\n"));
             self.line(&description(self.root, branch));
-            self.table(name, branch);
+            self.keys(name, object, |key| !in_all(key));
         }
     }
 
