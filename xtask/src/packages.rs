@@ -21,7 +21,8 @@ const DEBIAN: [(&str, &str, &str); 5] = [
 ];
 
 /// PyPI packages of the test environment.
-const PYPI: [&str; 2] = ["onnxruntime==1.31.*", "numpy"];
+const PYPI: [&str; 5] =
+    ["onnxruntime==1.31.*", "numpy", "onnx==1.23.*", "tritonclient[grpc,http]==2.73.*", "httpx==0.28.*"];
 
 /// The folder of the Python environment that holds the PyPI packages.
 pub(crate) fn python_environment() -> PathBuf {
@@ -68,8 +69,12 @@ fn install_debian(names: &[&str]) {
 fn install_pypi() {
     let environment = python_environment();
     let python = environment.join("bin/python");
-    println!("PyPI packages {} (ONNX Runtime, against which exported networks are checked)", PYPI.join(", "));
-    if shell::works(&python.to_string_lossy(), &["-c", "import onnxruntime, numpy"]) {
+    println!(
+        "PyPI packages {} (ONNX Runtime, against which exported networks are checked; clients of the server)",
+        PYPI.join(", ")
+    );
+    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx";
+    if shell::works(&python.to_string_lossy(), &["-c", imports]) {
         return;
     }
     let made = shell::run("python3", &["-m", "venv", &environment.to_string_lossy()]).and_then(|()| {

@@ -9,8 +9,17 @@ pub struct ApiConfig {
     pub body_bytes_max: usize,
     /// Most connections at once; more wait in the operating system's queue.
     pub connections_max: usize,
-    /// How long a connection may take to send a request's head, idle time between requests included.
+    /// How long a connection may take to send a request's head, idle time between requests included. Over
+    /// HTTP/2 it is the time until the first request.
     pub header_timeout: Duration,
+    /// How long an HTTP/2 connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// How long the other side may take to read some of an answer.
+    pub write_timeout: Duration,
+    /// Most requests at once on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// Most bytes of a request's head.
+    pub head_bytes_max: u32,
     /// How long a request's body may take.
     pub body_timeout: Duration,
     /// After the signal to stop: how long connections are told to close with their next answer before idle
@@ -18,6 +27,8 @@ pub struct ApiConfig {
     pub farewell: Duration,
     /// After that: how long requests in flight may still take.
     pub drain_max: Duration,
+    /// Whether clients may load and unload models.
+    pub repository_control: bool,
     /// Threads that talk to connections, each with its own share of them.
     pub threads: usize,
 }
@@ -28,9 +39,14 @@ impl Default for ApiConfig {
             body_bytes_max: 16 << 20,
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            write_timeout: Duration::from_secs(10),
+            streams_max: 128,
+            head_bytes_max: 32 << 10,
             body_timeout: Duration::from_secs(30),
             farewell: Duration::from_millis(500),
             drain_max: Duration::from_secs(30),
+            repository_control: false,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }

@@ -27,6 +27,13 @@ pub enum ApiError {
         #[source]
         source: io::Error,
     },
+    /// The schemas cannot be told to those who ask for them.
+    #[error("cannot set up gRPC reflection")]
+    Reflection {
+        /// What is wrong with them.
+        #[source]
+        source: tonic_reflection::server::Error,
+    },
 }
 
 impl ApiError {
@@ -34,6 +41,7 @@ impl ApiError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Reflection { .. } => ErrorKind::Internal,
         }
     }
 
@@ -41,6 +49,7 @@ impl ApiError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } => Some("look at the limit of open files and threads (ulimit -a)".to_owned()),
+            Self::Reflection { .. } => None,
         }
     }
 }
@@ -109,14 +118,28 @@ impl Failure {
         })
     }
 
-    /// Turns the placeholder that [`IntoResponse`] made into the answer, and writes the log.
-    pub(crate) fn render(self, mut response: Response, request_id: &str) -> Response {
+    /// The message, and the way out where one is known, in one line.
+    pub(crate) fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} ({hint})", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// Writes the log.
+    pub(crate) fn log(&self, request_id: &str) {
         let (kind, causes) = (self.kind, self.causes.as_deref());
         if self.status().is_server_error() {
             tracing::error!(request_id, %kind, causes, message = self.message, "a request failed");
         } else {
             tracing::debug!(request_id, %kind, causes, message = self.message, "a request was refused");
         }
+    }
+
+    /// Turns the placeholder that [`IntoResponse`] made into the answer, and writes the log.
+    pub(crate) fn render(self, mut response: Response, request_id: &str) -> Response {
+        self.log(request_id);
+        let kind = self.kind;
         let wire = Wire { error: &self.message, kind: kind.as_str(), hint: self.hint.as_deref(), request_id };
         let json = serde_json::to_vec(&wire).expect("texts always become JSON");
         *response.body_mut() = Body::from(json);

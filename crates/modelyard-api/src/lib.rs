@@ -1,7 +1,7 @@
 //! The front ends: the only place that knows wire formats.
 //!
-//! [`serve`] answers HTTP on a listener: the Open Inference Protocol v2 with tensors, rows by name on
-//! `/v1/models/{model}:predict` and `/predict`, `/metrics` for Prometheus, and a page for people on `/`.
+//! [`serve`] answers HTTP and gRPC on one listener: the Open Inference Protocol v2 with tensors, rows by name
+//! on `/v1/models/{model}:predict` and `/predict`, `/metrics` for Prometheus, and a page for people on `/`.
 //! Every front end decodes to the types of `modelyard-types` and encodes from them; nothing below knows how
 //! it was asked.
 
@@ -12,6 +12,7 @@ mod error;
 mod listen;
 pub mod open_inference;
 mod page;
+mod patient;
 mod predict;
 mod router;
 mod write;

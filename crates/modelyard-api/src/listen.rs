@@ -2,45 +2,56 @@
 //!
 //! Each thread drives its own connections on its own small runtime: a request is read, run and answered
 //! where it arrived, and no other core is woken for it. `axum::serve` has no time limit on a request's head,
-//! so connections are driven by hyper directly.
+//! so connections are driven by hyper directly. HTTP/1 and HTTP/2 share the port: HTTP/2 begins with a
+//! preface that no HTTP/1 request has.
 
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use modelyard_serve::Server;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::config::ApiConfig;
 use crate::error::ApiError;
+use crate::patient::Patient;
 use crate::router::Door;
 
 /// How long to wait before accepting again where the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// hyper takes no smaller buffer for HTTP/1.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
+/// Streams that a client may reset before they are answered, at a time: an honest one resets few.
+const RESETS_MAX: usize = 64;
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// What a client may send ahead on one request, and on all of a connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Serves until `shutdown` resolves, then drains: connections are told to close with their next answer,
 /// idle ones are closed, requests in flight are answered. New versions behind the served aliases are picked
 /// up meanwhile.
 ///
 /// # Errors
-/// Where the operating system gives no threads. A connection's troubles are its own.
+/// Where the operating system gives no threads, or reflection cannot be set up. A connection's troubles are
+/// its own.
 pub async fn serve(
     listener: TcpListener,
     server: Arc<Server>,
     config: ApiConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
-    let door = Door::new(Arc::clone(&server), &config);
+    let door = Door::new(Arc::clone(&server), &config)?;
     let crew = Crew::start(&door, &config)?;
     let permits = Arc::new(Semaphore::new(config.connections_max.max(1)));
     let hall = Hall { listener, permits, crew };
@@ -138,8 +149,8 @@ impl Crew {
                 .map_err(|source| ApiError::Io { doing: "start an event loop", source })?;
             // Bounded by the connection permits that travel with the guests.
             let (desk, guests) = mpsc::unbounded_channel();
-            let times = Times { header_timeout: config.header_timeout, farewell: config.farewell };
-            let desk_work = attend(guests, door.clone(), times, closing.clone());
+            let manners = Arc::new(Manners { door: door.clone(), config: config.clone() });
+            let desk_work = attend(guests, manners, closing.clone());
             std::thread::Builder::new()
                 .name(format!("http {number}"))
                 .spawn(move || runtime.block_on(desk_work))
@@ -160,18 +171,43 @@ impl Crew {
     }
 }
 
-/// How long a connection is waited for.
-#[derive(Clone, Copy)]
-struct Times {
-    header_timeout: Duration,
-    farewell: Duration,
+/// How a thread treats its connections.
+struct Manners {
+    door: Door,
+    config: ApiConfig,
+}
+
+impl Manners {
+    /// The limits of both protocols. HTTP/2's own defences against rapid resets and endless header frames
+    /// are hyper's, made as strict as the limits on HTTP/1.
+    fn protocols(&self) -> auto::Builder<TokioExecutor> {
+        let config = &self.config;
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_buf_size((config.head_bytes_max as usize).max(BUFFER_BYTES_MIN));
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(config.streams_max)
+            .max_header_list_size(config.head_bytes_max)
+            .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_local_error_reset_streams(Some(RESETS_MAX))
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(config.idle_timeout / 4)
+            .keep_alive_timeout(config.write_timeout);
+        builder
+    }
 }
 
 /// One thread's life: ends when the crew is dropped and the last connection has ended.
 async fn attend(
     mut guests: mpsc::UnboundedReceiver<Guest>,
-    door: Door,
-    times: Times,
+    manners: Arc<Manners>,
     closing: watch::Sender<bool>,
 ) {
     let mut connections = tokio::task::JoinSet::new();
@@ -181,7 +217,7 @@ async fn attend(
                 Some((stream, permit)) => match open(stream) {
                     Ok(stream) => {
                         let ends = closing.subscribe();
-                        let connection = converse(stream, door.clone(), times, ends);
+                        let connection = converse(stream, Arc::clone(&manners), ends);
                         connections.spawn(async move {
                             connection.await;
                             drop(permit);
@@ -204,28 +240,38 @@ fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One connection, until it ends or is told to.
-async fn converse(stream: TcpStream, door: Door, times: Times, mut ends: watch::Receiver<bool>) {
-    let greeted = AtomicBool::new(false);
-    let service = service_fn(|request: Request<Incoming>| {
-        greeted.store(true, Ordering::Relaxed);
-        let door = &door;
-        async move { Ok::<_, std::convert::Infallible>(door.answer(request.map(Body::new)).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(times.header_timeout)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+/// One connection, until it ends, is told to, or says nothing for too long.
+async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Receiver<bool>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let service = {
+        let (requests, manners) = (Arc::clone(&requests), Arc::clone(&manners));
+        service_fn(move |request: Request<Incoming>| {
+            requests.fetch_add(1, Ordering::Relaxed);
+            let manners = Arc::clone(&manners);
+            async move { Ok::<_, std::convert::Infallible>(manners.door.answer(request.map(Body::new)).await) }
+        })
+    };
+    let config = &manners.config;
+    let stream = TokioIo::new(Patient::new(stream, config.write_timeout));
+    let protocols = manners.protocols();
+    let mut connection = pin!(protocols.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silence(&requests, config) => {
+            if requests.load(Ordering::Relaxed) == 0 {
+                tracing::debug!("a connection was closed that asked for nothing");
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
         () = async { drop(ends.wait_for(|end| *end).await) } => {
             // A connection taken in at the last moment still has its first request under way; the answer
             // to that closes it.
-            if greeted.load(Ordering::Relaxed) {
+            if requests.load(Ordering::Relaxed) > 0 {
                 connection.as_mut().graceful_shutdown();
             }
-            match tokio::time::timeout(times.farewell, connection.as_mut()).await {
+            match tokio::time::timeout(config.farewell, connection.as_mut()).await {
                 Ok(ended) => ended,
                 Err(_) => {
                     connection.as_mut().graceful_shutdown();
@@ -236,5 +282,20 @@ async fn converse(stream: TcpStream, door: Door, times: Times, mut ends: watch::
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Resolves where no first request came in time, or no further one for long. HTTP/1 connections end sooner
+/// by the limit on their heads.
+async fn silence(requests: &AtomicUsize, config: &ApiConfig) {
+    tokio::time::sleep(config.header_timeout).await;
+    let mut seen = requests.load(Ordering::Relaxed);
+    while seen > 0 {
+        tokio::time::sleep(config.idle_timeout).await;
+        let now = requests.load(Ordering::Relaxed);
+        if now == seen {
+            return;
+        }
+        seen = now;
     }
 }

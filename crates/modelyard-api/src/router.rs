@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use modelyard_serve::Server;
@@ -16,8 +16,8 @@ use modelyard_types::{ErrorKind, VersionSelector};
 use tower_service::Service as _;
 
 use crate::config::ApiConfig;
-use crate::error::Failure;
-use crate::{open_inference, page, predict};
+use crate::error::{ApiError, Failure};
+use crate::{body, open_inference, page, predict};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from outside is replaced: it stands in every log line.
@@ -47,10 +47,13 @@ struct DoorState {
 }
 
 impl Door {
-    pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Self {
+    /// # Errors
+    /// As [`open_inference::grpc::routes`].
+    pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
         let service = Service { server, config: Arc::new(config.clone()) };
         let router = Router::new()
             .merge(open_inference::http::routes())
+            .merge(open_inference::grpc::routes(&service)?)
             .merge(predict::http::routes())
             .merge(page::routes())
             .route("/metrics", get(metrics))
@@ -62,7 +65,7 @@ impl Door {
             id_next: AtomicU64::new(1),
             closing: AtomicBool::new(false),
         };
-        Self { router, service, state: Arc::new(state) }
+        Ok(Self { router, service, state: Arc::new(state) })
     }
 
     /// From now on every answer asks its connection to close.
@@ -73,7 +76,13 @@ impl Door {
     /// Answers one request. Never fails: failures are answers.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
         let id = self.request_id(&request);
+        // HTTP/2 connections are told to close by a frame of their own.
+        let says_close = request.version() <= Version::HTTP_11 && self.state.closing.load(Ordering::Relaxed);
         let mut router = self.router.clone();
+        let request = match open_inference::grpc::is_unary(&request) {
+            true => request.map(|body| body::Timely::body(body, self.service.config.body_timeout)),
+            false => request,
+        };
         let Ok(mut response) = router.call(request).await;
         let failed = response.status().is_client_error() || response.status().is_server_error();
         if failed && let Some(failure) = failure_of(&mut response) {
@@ -84,7 +93,7 @@ impl Door {
             response = failure.render(response, id);
         }
         response.headers_mut().insert(REQUEST_ID, id);
-        if self.state.closing.load(Ordering::Relaxed) {
+        if says_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

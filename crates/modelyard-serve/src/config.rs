@@ -19,6 +19,8 @@ pub struct ServeConfig {
     pub sessions_max: usize,
     /// How long a request may take in all where it says nothing itself.
     pub deadline_default: Duration,
+    /// The longest that a request may ask for.
+    pub deadline_max: Duration,
     /// Versions kept loaded because a request named their number; the least recently used one is dropped.
     pub versions_on_demand_max: usize,
     /// How often the registry is asked for moved aliases and new versions.
@@ -34,6 +36,7 @@ impl Default for ServeConfig {
             queue_rows_max: 8192,
             sessions_max: std::thread::available_parallelism().map_or(2, usize::from),
             deadline_default: Duration::from_secs(30),
+            deadline_max: Duration::from_secs(600),
             versions_on_demand_max: 8,
             refresh_interval: Duration::from_secs(1),
         }

@@ -111,6 +111,12 @@ pub enum ServeError {
         /// The version that should serve.
         version: Version,
     },
+    /// A client took the model out of memory.
+    #[error("model {model} was unloaded")]
+    Unloaded {
+        /// The model.
+        model: ModelName,
+    },
     /// The session failed on this batch.
     #[error("model {model} failed on this request")]
     Run {
@@ -188,7 +194,7 @@ impl ServeError {
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
             Self::QueueFull { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
-            Self::Draining | Self::NotLoaded { .. } => ErrorKind::Unavailable,
+            Self::Draining | Self::NotLoaded { .. } | Self::Unloaded { .. } => ErrorKind::Unavailable,
             Self::Broken { .. } | Self::AnswerNotFinite { .. } => ErrorKind::Internal,
             Self::BadVersion { .. } => ErrorKind::DataCorrupt,
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
@@ -206,6 +212,9 @@ impl ServeError {
             )),
             Self::TooManyRows { .. } => Some("split the request".to_owned()),
             Self::QueueFull { .. } => Some("try again later, or raise the queue's limit".to_owned()),
+            Self::Unloaded { model } => {
+                Some(format!("POST /v2/repository/models/{model}/load brings it back"))
+            }
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),

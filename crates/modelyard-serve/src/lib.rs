@@ -12,11 +12,15 @@ mod pool;
 mod probe;
 pub mod scheduler;
 mod server;
+mod statistics;
 mod telemetry;
+mod urgency;
 mod version;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
 pub use modelyard_data::{Answer, FieldInfo, Kind, Prediction, Row, Value};
-pub use server::{InFlight, ModelStatus, Server};
+pub use server::{InFlight, IndexEntry, ModelStatus, Server};
+pub use statistics::{Statistics, Total};
+pub use urgency::{PRIORITY_DEFAULT, Urgency};
 pub use version::{ServedVersion, check_answer};

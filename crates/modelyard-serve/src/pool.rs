@@ -20,6 +20,7 @@ use crate::error::ServeError;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
 use crate::telemetry::VersionTelemetry;
+use crate::urgency::Urgency;
 
 type Outputs = Result<Vec<NamedTensor>, ServeError>;
 
@@ -36,8 +37,8 @@ pub(crate) struct Work {
     pub(crate) rows: usize,
     /// Their free sizes.
     pub(crate) shape: RowShape,
-    /// When the answer is of no use any more.
-    pub(crate) deadline: Instant,
+    /// When the answer is of no use any more, and who goes first.
+    pub(crate) urgency: Urgency,
 }
 
 /// A batch, and the session to run it where one is free; else one may be made.
@@ -57,6 +58,7 @@ struct Core {
     model: ModelName,
     network: Arc<dyn LoadedModel>,
     sessions_max: usize,
+    batch_rows_max: Option<usize>,
     clock: Arc<dyn Clock>,
     telemetry: VersionTelemetry,
     row_cost: RowCost,
@@ -101,6 +103,7 @@ impl Pool {
             model: model.clone(),
             network,
             sessions_max: config.sessions_max.max(1),
+            batch_rows_max: joined.then_some(config.batch_size_max.max(1)),
             clock,
             telemetry,
             row_cost: RowCost::new(row_cost),
@@ -115,13 +118,18 @@ impl Pool {
         &self.core.telemetry
     }
 
+    /// Most rows of one batch; none where requests are not joined.
+    pub(crate) fn batch_rows_max(&self) -> Option<usize> {
+        self.core.batch_rows_max
+    }
+
     /// Queues the request and waits for its answer, until its deadline. Dropping the future cancels it.
     ///
     /// # Errors
     /// A full queue, a passed deadline, or what the session said.
     pub(crate) async fn run(&self, work: Work) -> Outputs {
         let core = &self.core;
-        let deadline = work.deadline;
+        let deadline = work.urgency.deadline.0;
         let (ticket, mut answer) = core.submit(work)?;
         if let Ok(outputs) = answer.try_recv() {
             return outputs;
@@ -169,11 +177,12 @@ impl Core {
 
     /// Queues a request, and runs the next batch at once where that is short work.
     fn submit(self: &Arc<Self>, work: Work) -> Result<(Ticket, oneshot::Receiver<Outputs>), ServeError> {
-        let Work { inputs, rows, shape, deadline } = work;
+        let Work { inputs, rows, shape, urgency } = work;
+        let Urgency { deadline, priority } = urgency;
         let (reply, answer) = oneshot::channel();
         let now = self.clock.now();
         let mut state = self.lock();
-        let entry = Entry { shape, rows, deadline, work: Job { inputs, reply } };
+        let entry = Entry { shape, priority, rows, deadline: deadline.0, work: Job { inputs, reply } };
         let ticket = state.scheduler.enqueue(now, entry).map_err(|(refusal, _)| match refusal {
             Refusal::QueueFull => ServeError::QueueFull { model: self.model.clone() },
             Refusal::Expired => self.late(),
@@ -349,9 +358,9 @@ impl Core {
 
     fn observe(&self, batch: &Batch<Job>, took: Duration) {
         for member in &batch.members {
-            self.telemetry.queued(member.waited);
+            self.telemetry.rode(member.waited, took);
         }
-        self.telemetry.computed(batch.rows, took);
+        self.telemetry.computed(batch.rows, took, self.clock.wall());
         self.row_cost.observe(batch.rows, took);
     }
 }

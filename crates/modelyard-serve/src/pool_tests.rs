@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::SystemTime;
 
-use modelyard_types::{DataType, Dim, ErrorKind, Signature, Tensor, TensorSpec, Version};
+use modelyard_types::{DataType, Deadline, Dim, ErrorKind, Signature, Tensor, TensorSpec, Version};
 
 use super::*;
 use crate::telemetry::Telemetry;
@@ -117,7 +117,12 @@ impl Bench {
         let values: Vec<f32> = (0..shape[0] * shape[1]).map(|at| first + at as f32).collect();
         let tensor = Tensor::new(shape.to_vec(), values.into()).expect("fits");
         let inputs = vec![NamedTensor { name: "x".to_owned(), tensor }];
-        Work { inputs, rows: shape[0], shape: vec![shape[1]], deadline: self.clock.now() + time }
+        Work {
+            inputs,
+            rows: shape[0],
+            shape: vec![shape[1]],
+            urgency: Deadline(self.clock.now() + time).into(),
+        }
     }
 
     /// Queues a request now, and gives what waits for its answer.

@@ -23,6 +23,8 @@ pub struct Limits {
 pub struct Entry<S, T> {
     /// Requests are joined only where this is equal: what makes their tensors fit end to end.
     pub shape: S,
+    /// Smaller goes first. Requests are joined only with others of their own priority.
+    pub priority: u8,
     /// Rows of the request, at least 1.
     pub rows: usize,
     /// From this instant on the request is not run any more.
@@ -87,6 +89,7 @@ struct Waiting<T> {
 
 struct Group<S, T> {
     shape: S,
+    priority: u8,
     rows: usize,
     queue: VecDeque<Waiting<T>>,
 }
@@ -125,7 +128,7 @@ impl<S: PartialEq, T> Scheduler<S, T> {
     /// # Errors
     /// The [`Refusal`] and what came in, to be given back to its caller.
     pub fn enqueue(&mut self, now: Instant, entry: Entry<S, T>) -> Result<Ticket, (Refusal, T)> {
-        let Entry { shape, rows, deadline, work } = entry;
+        let Entry { shape, priority, rows, deadline, work } = entry;
         assert!(rows > 0, "the caller answers empty requests itself");
         if deadline <= now {
             return Err((Refusal::Expired, work));
@@ -140,9 +143,10 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         self.next_ticket += 1;
         self.queued_rows += rows;
         self.first_deadline = Some(self.first_deadline.map_or(deadline, |first| first.min(deadline)));
-        let at = match self.groups.iter().position(|group| group.shape == shape) {
+        let same = |group: &Group<S, T>| group.priority == priority && group.shape == shape;
+        let at = match self.groups.iter().position(same) {
             Some(at) => at,
-            None => self.open_group(shape),
+            None => self.open_group(shape, priority),
         };
         let group = &mut self.groups[at];
         group.rows += rows;
@@ -150,23 +154,25 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         Ok(ticket)
     }
 
-    /// The batch to run at `now`: of the groups that are full or have waited long enough, the one whose
-    /// oldest request is oldest. Expired requests are set aside first, see [`Scheduler::take_expired`].
+    /// The batch to run at `now`: of the groups that are full or have waited long enough, one of the first
+    /// priority among them, and of those the one whose oldest request is oldest. Expired requests are set
+    /// aside first, see [`Scheduler::take_expired`].
     pub fn next_batch(&mut self, now: Instant) -> Next<T> {
         self.expire(now);
-        let mut oldest: Option<(Instant, Ticket, usize)> = None;
+        let mut first: Option<(u8, Instant, Ticket, usize)> = None;
         let mut wait: Option<Instant> = None;
         for (at, group) in self.groups.iter().enumerate() {
             let Some(head) = group.queue.front() else { continue };
             let due = head.since + self.limits.batch_delay;
             if due > now && group.rows < self.limits.batch_rows_max {
                 wait = Some(wait.map_or(due, |earliest| earliest.min(due)));
-            } else if oldest.is_none_or(|(since, ticket, _)| (head.since, head.ticket) < (since, ticket)) {
-                oldest = Some((head.since, head.ticket, at));
+            } else {
+                let this = (group.priority, head.since, head.ticket, at);
+                first = Some(first.map_or(this, |first| first.min(this)));
             }
         }
-        match (oldest, wait) {
-            (Some((_, _, at)), _) => Next::Batch(self.cut(at, now)),
+        match (first, wait) {
+            (Some((.., at)), _) => Next::Batch(self.cut(at, now)),
             (None, Some(due)) => Next::WaitUntil(self.first_deadline.map_or(due, |first| first.min(due))),
             (None, None) => Next::Idle,
         }
@@ -192,11 +198,11 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         None
     }
 
-    fn open_group(&mut self, shape: S) -> usize {
+    fn open_group(&mut self, shape: S, priority: u8) -> usize {
         if self.groups.len() >= EMPTY_GROUPS_MAX {
             self.groups.retain(|group| !group.queue.is_empty());
         }
-        self.groups.push(Group { shape, rows: 0, queue: VecDeque::new() });
+        self.groups.push(Group { shape, priority, rows: 0, queue: VecDeque::new() });
         self.groups.len() - 1
     }
 

@@ -18,7 +18,7 @@ fn limits(batch_rows_max: usize, delay_ms: u32, queue_rows_max: usize) -> Limits
 }
 
 fn entry(shape: u8, rows: usize, deadline: Instant, work: u64) -> Entry<u8, u64> {
-    Entry { shape, rows, deadline, work }
+    Entry { shape, priority: 1, rows, deadline, work }
 }
 
 /// The works of a batch, or how long to wait in milliseconds, or nothing.
@@ -58,6 +58,18 @@ fn a_group_waits_for_company_until_it_is_full_or_due() {
 }
 
 #[test]
+fn the_first_priority_goes_first_and_joins_its_own_only() {
+    let t0 = origin();
+    let mut scheduler = Scheduler::new(limits(4, 0, 100));
+    for (priority, work) in [(3, 30), (1, 10), (2, 20), (1, 11), (3, 31)] {
+        let entry = Entry { priority, ..entry(1, 1, t0 + MS, work) };
+        scheduler.enqueue(t0, entry).expect("there is room");
+    }
+    let order: Vec<String> = (0..4).map(|_| told(scheduler.next_batch(t0), t0)).collect();
+    assert_eq!(order, ["[10, 11]", "[20]", "[30, 31]", "idle"]);
+}
+
+#[test]
 fn a_full_queue_refuses_and_forgets_what_expired_or_was_cancelled() {
     let t0 = origin();
     let mut scheduler = Scheduler::new(limits(4, 0, 3));
@@ -89,6 +101,7 @@ impl Dice {
 struct Known {
     ticket: Ticket,
     shape: u8,
+    priority: u8,
     rows: usize,
     deadline: Instant,
 }
@@ -106,12 +119,14 @@ fn simulate(seed: u64, steps: u32, limits: Limits) {
             0..=4 => {
                 let deadline = now + MS * dice.roll(30) as u32;
                 let (shape, rows) = (dice.roll(6) as u8, 1 + dice.roll(8) as usize);
+                let priority = 1 + dice.roll(3) as u8;
                 let held: usize = waiting.values().filter(|k| k.deadline > now).map(|k| k.rows).sum();
                 let fits = held + rows <= limits.queue_rows_max;
-                match scheduler.enqueue(now, entry(shape, rows, deadline, next_work)) {
+                let entry = Entry { priority, ..entry(shape, rows, deadline, next_work) };
+                match scheduler.enqueue(now, entry) {
                     Ok(ticket) => {
                         assert!(fits && deadline > now, "{context}: accepted too much");
-                        waiting.insert(next_work, Known { ticket, shape, rows, deadline });
+                        waiting.insert(next_work, Known { ticket, shape, priority, rows, deadline });
                     }
                     Err((Refusal::Expired, _)) => assert!(deadline <= now, "{context}: not expired"),
                     Err((Refusal::QueueFull, _)) => assert!(!fits, "{context}: there was room"),
@@ -170,8 +185,9 @@ fn check_next(
                 .iter()
                 .map(|m| waiting.remove(&m.work).unwrap_or_else(|| panic!("{context}: {m:?} doubled")))
                 .collect();
+            let kind = |k: &Known| (k.shape, k.priority);
             assert!(
-                !taken.is_empty() && taken.iter().all(|k| k.shape == taken[0].shape),
+                !taken.is_empty() && taken.iter().all(|k| kind(k) == kind(&taken[0])),
                 "{context}: shapes"
             );
             assert!(taken.windows(2).all(|w| w[0].ticket < w[1].ticket), "{context}: order");
@@ -181,7 +197,10 @@ fn check_next(
             let swapped =
                 batch.members.iter().zip(&taken).any(|(m, k)| m.ticket != k.ticket || m.rows != k.rows);
             assert!(!swapped, "{context}: swapped");
-            let rest = waiting.values().filter(|k| k.shape == taken[0].shape && k.deadline > now);
+            let waits = || waiting.values().filter(|k| k.deadline > now);
+            let passed = waits().any(|k| k.priority < taken[0].priority);
+            assert!(!passed || !limits.batch_delay.is_zero(), "{context}: one of higher priority waits");
+            let rest = waits().filter(|k| kind(k) == kind(&taken[0]));
             assert!(
                 rest.map(|k| k.ticket).min().is_none_or(|t| t > taken[0].ticket),
                 "{context}: not the oldest"

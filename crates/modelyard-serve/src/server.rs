@@ -3,7 +3,9 @@
 //! A request that names no version is answered by the alias `live`; where a model has no such alias yet, by
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
-use std::collections::BTreeMap;
+mod control;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ use crate::error::ServeError;
 use crate::telemetry::Telemetry;
 use crate::version::{Loader, ServedVersion};
 
+pub use control::IndexEntry;
+
 /// How long a version that failed to load is left alone before it is tried again, while nothing changes.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// A name less like any served one than this is not suggested.
@@ -35,6 +39,8 @@ struct Route {
     /// The version that does.
     live: Option<Arc<ServedVersion>>,
     problem: Option<String>,
+    /// Whether a client took it out of memory.
+    unloaded: bool,
 }
 
 type Routes = BTreeMap<ModelName, Route>;
@@ -69,6 +75,8 @@ pub struct Server {
     routes: RwLock<Arc<Routes>>,
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
+    /// The models that a client took out of memory.
+    unloaded: Mutex<BTreeSet<ModelName>>,
     /// Held while a version is loaded on demand, so that each is loaded once and one after the other.
     loading: AsyncMutex<()>,
     seen: AsyncMutex<Seen>,
@@ -99,6 +107,7 @@ impl Server {
             only,
             routes: RwLock::default(),
             on_demand: Mutex::default(),
+            unloaded: Mutex::default(),
             loading: AsyncMutex::default(),
             seen: AsyncMutex::default(),
             draining: AtomicBool::new(false),
@@ -129,6 +138,11 @@ impl Server {
         Deadline(self.now() + self.config().deadline_default)
     }
 
+    /// The deadline of a request that arrives now and gives its answer this long.
+    pub fn deadline_in(&self, time: Duration) -> Deadline {
+        Deadline(self.now() + time.min(self.config().deadline_max))
+    }
+
     /// The version that answers for this model and selector, loaded now where it has to be.
     ///
     /// # Errors
@@ -149,7 +163,7 @@ impl Server {
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, ServeError> {
         let _busy = self.enter()?;
         let version = self.open(request.model.as_str(), request.version.as_ref()).await?;
-        let outputs = version.infer(request.inputs, &request.outputs, request.deadline).await?;
+        let outputs = version.infer(request.inputs, &request.outputs, request.deadline.into()).await?;
         Ok(InferResponse { model: request.model, version: version.version(), outputs })
     }
 
@@ -194,9 +208,9 @@ impl Server {
         found.ok_or_else(|| self.unknown_model(name))
     }
 
-    /// Whether requests are taken and every model has a version that answers.
+    /// Whether requests are taken and every model has a version that answers, or was unloaded.
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.routes().values().all(|route| route.live.is_some())
+        !self.is_draining() && self.routes().values().all(|route| route.live.is_some() || route.unloaded)
     }
 
     /// Whether the server is going down.
@@ -221,6 +235,17 @@ impl Server {
         if seen.revision == Some(revision) && !retry {
             return Ok(());
         }
+        self.renew(&mut seen, revision).await
+    }
+
+    /// As [`Server::refresh`], whether the registry changed or not.
+    async fn refresh_now(&self) -> Result<(), ServeError> {
+        let mut seen = self.seen.lock().await;
+        let revision = self.registry.revision().await?;
+        self.renew(&mut seen, revision).await
+    }
+
+    async fn renew(&self, seen: &mut Seen, revision: u64) -> Result<(), ServeError> {
         let old = self.routes();
         let mut routes = Routes::new();
         for summary in self.registry.models().await? {
@@ -279,7 +304,13 @@ impl Server {
             wanted: wanted.map(|record| record.version),
             live: old.and_then(|route| route.live.clone()),
             problem: None,
+            unloaded: self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(name),
         };
+        if route.unloaded {
+            route.problem = Some(ServeError::Unloaded { model: name.clone() }.to_string());
+            (route.live, route.wanted) = (None, None);
+            return Ok(route);
+        }
         let Some(record) = wanted else {
             let hint = ServeError::NothingToServe { model: name.clone() };
             route.problem = Some(format!("{hint}: {}", hint.hint().unwrap_or_default()));
@@ -312,9 +343,10 @@ impl Server {
         selector: Option<&VersionSelector>,
     ) -> Result<Arc<ServedVersion>, ServeError> {
         let routes = self.routes();
-        let Some((name, route)) = routes.iter().find(|(name, _)| name.as_str() == model) else {
-            return Err(self.unknown_model(model));
-        };
+        let (name, route) = self.served(&routes, model)?;
+        if route.unloaded {
+            return Err(ServeError::Unloaded { model: name.clone() });
+        }
         let number = match selector {
             None => return live(name, route),
             Some(VersionSelector::Alias(alias)) => route.aliases.get(alias).copied(),

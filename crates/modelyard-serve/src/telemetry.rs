@@ -1,7 +1,7 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use modelyard_types::{ErrorKind, ModelName, Version};
 use prometheus_client::encoding::text::encode_registry;
@@ -11,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::statistics::{Statistics, Tallies};
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
@@ -95,6 +97,7 @@ impl Telemetry {
             failures: self.failures.clone(),
             loaded: self.loaded.clone(),
             labels,
+            tallies: Tallies::default(),
         }
     }
 
@@ -137,26 +140,37 @@ pub(crate) struct VersionTelemetry {
     failures: Family<Labels, Counter>,
     loaded: Gauge,
     labels: Labels,
+    tallies: Tallies,
 }
 
 impl VersionTelemetry {
+    /// The sums since the version was loaded.
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.tallies.read()
+    }
+
     /// A request arrived.
     pub(crate) fn request(&self) {
         self.requests.inc();
     }
 
-    /// A request was answered with an error.
-    pub(crate) fn failed(&self, kind: ErrorKind) {
-        self.failures.get_or_create(&Labels { kind: Some(kind), ..self.labels.clone() }).inc();
+    /// A request was answered after this time, or failed with this kind of error.
+    pub(crate) fn ended(&self, failure: Option<ErrorKind>, took: Duration) {
+        self.tallies.ended(failure.is_none(), took);
+        if failure.is_some() {
+            self.failures.get_or_create(&Labels { kind: failure, ..self.labels.clone() }).inc();
+        }
     }
 
-    /// A request's batch begins after this wait.
-    pub(crate) fn queued(&self, waited: Duration) {
+    /// A request waited this long for its batch, which then took `computed`.
+    pub(crate) fn rode(&self, waited: Duration, computed: Duration) {
+        self.tallies.rode(waited, computed);
         self.queue.observe(waited.as_secs_f64());
     }
 
-    /// A batch of this many rows took this long.
-    pub(crate) fn computed(&self, rows: usize, took: Duration) {
+    /// A batch of this many rows took this long and ended now.
+    pub(crate) fn computed(&self, rows: usize, took: Duration, now: SystemTime) {
+        self.tallies.batch(rows, now);
         self.batch_rows.observe(rows as f64);
         self.compute.observe(took.as_secs_f64());
     }
@@ -178,9 +192,9 @@ mod tests {
         let name: ModelName = "digits".parse().expect("a name");
         let version = telemetry.version(&name, Version::FIRST);
         version.request();
-        version.queued(Duration::from_micros(15));
-        version.computed(3, Duration::from_millis(2));
-        version.failed(ErrorKind::DeadlineExceeded);
+        version.rode(Duration::from_micros(15), Duration::from_millis(2));
+        version.computed(3, Duration::from_millis(2), SystemTime::UNIX_EPOCH);
+        version.ended(Some(ErrorKind::DeadlineExceeded), Duration::from_millis(3));
         telemetry.failed_unrouted(ErrorKind::NotFound);
         let text = telemetry.text();
         for line in [

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row};
+use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
 use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
@@ -13,7 +13,9 @@ use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::pool::{Pool, Work};
+use crate::statistics::Statistics;
 use crate::telemetry::Telemetry;
+use crate::urgency::Urgency;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -116,6 +118,11 @@ impl ServedVersion {
         self.network.runtime()
     }
 
+    /// Most rows of one batch; none where its requests are not joined.
+    pub fn batch_rows_max(&self) -> Option<usize> {
+        self.pool.batch_rows_max()
+    }
+
     /// The tensors that its network takes and gives.
     pub fn signature(&self) -> &Signature {
         self.network.signature()
@@ -131,6 +138,14 @@ impl ServedVersion {
         self.pipeline.is_some()
     }
 
+    /// The names of the classes that its network's output stands for, where it chooses among them.
+    pub fn labels(&self) -> Option<&[String]> {
+        match self.pipeline.as_ref()?.task() {
+            Task::Classification { classes, .. } => Some(classes),
+            Task::Binary { .. } | Task::Regression { .. } => None,
+        }
+    }
+
     /// Tensors in, tensors out: the outputs named, in that order, or all of them.
     ///
     /// # Errors
@@ -139,11 +154,11 @@ impl ServedVersion {
         &self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        deadline: Deadline,
+        urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
-        self.pool.telemetry().request();
-        let outcome = self.answer(inputs, wanted, deadline).await;
-        self.count(outcome)
+        let arrived = self.arrive();
+        let outcome = self.answer(inputs, wanted, urgency).await;
+        self.count(arrived, outcome)
     }
 
     /// Rows by name in, named answers out, one for each row.
@@ -155,20 +170,32 @@ impl ServedVersion {
         rows: Vec<Row>,
         deadline: Deadline,
     ) -> Result<Vec<Answer>, ServeError> {
-        self.pool.telemetry().request();
+        let arrived = self.arrive();
         let outcome = self.answer_rows(rows, deadline).await;
-        self.count(outcome)
+        self.count(arrived, outcome)
     }
 
-    fn count<T>(&self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
-        outcome.inspect_err(|error| self.pool.telemetry().failed(error.kind()))
+    /// What it did since it was loaded.
+    pub fn statistics(&self) -> Statistics {
+        self.pool.telemetry().statistics()
+    }
+
+    fn arrive(&self) -> Instant {
+        self.pool.telemetry().request();
+        self.clock.now()
+    }
+
+    fn count<T>(&self, arrived: Instant, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
+        let took = self.clock.now().saturating_duration_since(arrived);
+        self.pool.telemetry().ended(outcome.as_ref().err().map(ServeError::kind), took);
+        outcome
     }
 
     async fn answer(
         &self,
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
-        deadline: Deadline,
+        urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
         let signature = self.signature();
         let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
@@ -179,7 +206,7 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let mut outputs = self.pool.run(Work { inputs, rows, shape, deadline: deadline.0 }).await?;
+        let mut outputs = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
         if wanted.is_empty() {
             return Ok(outputs);
         }
@@ -207,7 +234,7 @@ impl ServedVersion {
             let prepared = tokio::task::spawn_blocking(move || version.prepare(&rows)).await;
             prepared.map_err(|_| self.broken("its pipeline panicked"))??
         };
-        let outputs = self.answer(vec![input], &[], deadline).await?;
+        let outputs = self.answer(vec![input], &[], deadline.into()).await?;
         let values = outputs.first().and_then(|output| output.tensor.as_f32());
         let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
         let pipeline = self.pipeline.as_ref().expect("looked at above");

@@ -49,6 +49,9 @@ pub(crate) struct ServingArgs {
     /// How many batches of one model are computed at the same time.
     #[arg(long, env = "MODELYARD_WORKERS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    /// Let clients load and unload models by /v2/repository and its gRPC calls.
+    #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
+    repository_control: bool,
 }
 
 /// The limits of both halves of a server.
@@ -73,6 +76,7 @@ impl ServingArgs {
         set(&mut serve.batch_delay, milliseconds(self.batch_delay_ms.or(project.batch_delay_ms)));
         set(&mut serve.deadline_default, milliseconds(self.deadline_ms.or(project.deadline_ms)));
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
+        api.repository_control = self.repository_control;
         limits
     }
 }

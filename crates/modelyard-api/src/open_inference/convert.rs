@@ -1,51 +1,65 @@
 //! Between what is served and the protocol's documents about it.
 
 use modelyard_serve::{ModelStatus, ServedVersion};
-use modelyard_types::{Dim, TensorSpec};
+use modelyard_types::TensorSpec;
 use serde::Serialize;
+
+use super::about::dims;
+use crate::config::ApiConfig;
 
 /// `GET /v2`.
 #[derive(Serialize)]
-pub(super) struct ServerMetadata {
-    name: &'static str,
-    version: &'static str,
-    extensions: [&'static str; 0],
+pub(crate) struct ServerMetadata {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) extensions: Vec<&'static str>,
 }
 
-/// This program.
-pub(super) const SERVER: ServerMetadata =
-    ServerMetadata { name: "modelyard", version: env!("CARGO_PKG_VERSION"), extensions: [] };
+impl ServerMetadata {
+    /// This program, with what works beyond the protocol itself, by Triton's names.
+    pub(crate) fn new(config: &ApiConfig) -> Self {
+        let mut extensions = vec![
+            "binary_tensor_data",
+            "classification",
+            "model_configuration",
+            "parameters",
+            "schedule_policy",
+            "statistics",
+        ];
+        if config.repository_control {
+            extensions.push("model_repository");
+        }
+        Self { name: "modelyard", version: env!("CARGO_PKG_VERSION"), extensions }
+    }
+}
 
 /// `GET /v2/models/{model}[/versions/{version}]`.
 #[derive(Serialize)]
-pub(super) struct ModelMetadata {
-    name: String,
-    versions: Vec<String>,
-    platform: String,
-    inputs: Vec<TensorMetadata>,
-    outputs: Vec<TensorMetadata>,
+pub(crate) struct ModelMetadata {
+    pub(crate) name: String,
+    pub(crate) versions: Vec<String>,
+    pub(crate) platform: String,
+    pub(crate) inputs: Vec<TensorMetadata>,
+    pub(crate) outputs: Vec<TensorMetadata>,
 }
 
+/// A tensor's name, type and shape, -1 for any size.
 #[derive(Serialize)]
-struct TensorMetadata {
-    name: String,
-    datatype: &'static str,
-    shape: Vec<i64>,
+pub(crate) struct TensorMetadata {
+    pub(crate) name: String,
+    pub(crate) datatype: &'static str,
+    pub(crate) shape: Vec<i64>,
 }
 
 impl From<&TensorSpec> for TensorMetadata {
     fn from(spec: &TensorSpec) -> Self {
-        let size = |dim: &Dim| match dim {
-            Dim::Fixed(size) => i64::try_from(*size).unwrap_or(i64::MAX),
-            Dim::Any => -1,
-        };
-        let shape = spec.shape.iter().map(size).collect();
+        let shape = dims(spec, false);
         Self { name: spec.name.clone(), datatype: spec.data_type.as_str(), shape }
     }
 }
 
 /// The metadata of a loaded version, and which versions of its model there are.
-pub(super) fn metadata(status: &ModelStatus, version: &ServedVersion) -> ModelMetadata {
+pub(crate) fn metadata(status: &ModelStatus, version: &ServedVersion) -> ModelMetadata {
     ModelMetadata {
         name: status.name.to_string(),
         versions: status.versions.iter().map(ToString::to_string).collect(),
@@ -56,7 +70,7 @@ pub(super) fn metadata(status: &ModelStatus, version: &ServedVersion) -> ModelMe
 }
 
 /// The specification's `<project>_<format>`.
-fn platform(runtime: &str) -> String {
+pub(crate) fn platform(runtime: &str) -> String {
     match runtime {
         "native" => "modelyard_native".to_owned(),
         foreign => format!("{foreign}_onnx"),

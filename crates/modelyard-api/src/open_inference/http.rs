@@ -4,35 +4,45 @@ use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Request, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use modelyard_serve::check_answer;
 use modelyard_types::VersionSelector;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::convert::{ModelMetadata, SERVER, metadata};
-use super::wire;
+use super::convert::{ModelMetadata, ServerMetadata, metadata};
+use super::wire::BINARY_HEADER;
+use super::{about, answer, infer, repository, wire};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{Service, json_response, selector};
 
-/// The header by which binary tensors are announced, which are not spoken here yet.
-const BINARY_HEADER: &str = "inference-header-content-length";
+const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
 /// All routes below `/v2`.
 pub(crate) fn routes() -> Router<Service> {
     Router::new()
-        .route("/v2", get(async || Json(SERVER)))
+        .route("/v2", get(server_metadata))
         .route("/v2/health/live", get(async || Json(json!({ "live": true }))))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}", get(model_metadata))
         .route("/v2/models/{model}/ready", get(model_ready))
-        .route("/v2/models/{model}/infer", post(infer))
+        .route("/v2/models/{model}/infer", post(infer_live))
         .route("/v2/models/{model}/versions/{version}", get(version_metadata))
         .route("/v2/models/{model}/versions/{version}/ready", get(version_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(infer_version))
+        .route("/v2/models/{model}/config", get(model_config))
+        .route("/v2/models/{model}/versions/{version}/config", get(version_config))
+        .route("/v2/models/stats", get(all_statistics))
+        .route("/v2/models/{model}/stats", get(model_statistics))
+        .route("/v2/models/{model}/versions/{version}/stats", get(version_statistics))
+        .merge(repository::routes())
+}
+
+async fn server_metadata(State(service): State<Service>) -> Json<ServerMetadata> {
+    Json(ServerMetadata::new(&service.config))
 }
 
 fn status_of(ready: bool) -> StatusCode {
@@ -100,12 +110,50 @@ async fn describe(
     Ok(Json(metadata(&service.server.model(model)?, &version)))
 }
 
-async fn infer(
+async fn model_config(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let version = service.server.open(&model, None).await?;
+    Ok(Json(about::config(&service.server, &version)))
+}
+
+async fn version_config(
+    State(service): State<Service>,
+    Path((model, version)): Path<(String, String)>,
+) -> Result<Json<Value>, Failure> {
+    let version = service.server.open(&model, Some(&selector(&version)?)).await?;
+    Ok(Json(about::config(&service.server, &version)))
+}
+
+async fn all_statistics(State(service): State<Service>) -> Json<Value> {
+    Json(about::statistics(&service.server.loaded()))
+}
+
+async fn model_statistics(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let status = service.server.model(&model)?;
+    let mut loaded = service.server.loaded();
+    loaded.retain(|version| *version.model() == status.name);
+    Ok(Json(about::statistics(&loaded)))
+}
+
+async fn version_statistics(
+    State(service): State<Service>,
+    Path((model, version)): Path<(String, String)>,
+) -> Result<Json<Value>, Failure> {
+    let version = service.server.open(&model, Some(&selector(&version)?)).await?;
+    Ok(Json(about::statistics(&[version])))
+}
+
+async fn infer_live(
     State(service): State<Service>,
     Path(model): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Failure> {
-    answer(&service, &model, None, request).await
+    respond(&service, &model, None, request).await
 }
 
 async fn infer_version(
@@ -113,10 +161,10 @@ async fn infer_version(
     Path((model, version)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Failure> {
-    answer(&service, &model, Some(selector(&version)?), request).await
+    respond(&service, &model, Some(selector(&version)?), request).await
 }
 
-async fn answer(
+async fn respond(
     service: &Service,
     model: &str,
     selector: Option<VersionSelector>,
@@ -124,17 +172,32 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
-    let deadline = server.deadline();
-    if request.headers().contains_key(BINARY_HEADER) {
-        return Err(Failure::invalid("binary tensors are not taken").with_hint("send the tensors as JSON"));
-    }
+    let arrived = server.deadline();
+    let json_bytes = json_bytes(request.headers())?;
     let version = server.open(model, selector.as_ref()).await?;
     let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
-    let decoded = wire::decode_json(&body)?;
+    let mut decoded = match json_bytes {
+        None => wire::decode_json(&body)?,
+        Some(0) => infer::raw_request(&version.signature().inputs, &body)?,
+        Some(bytes) => wire::decode_binary(&body, bytes)?,
+    };
     drop(body);
-    let outputs = version.infer(decoded.inputs, &decoded.outputs, deadline).await?;
-    check_answer(&outputs)?;
+    let urgency = infer::urgency(server, arrived, &decoded.parameters);
+    let outputs = infer::run(&version, &mut decoded, urgency).await?;
     let number = version.version().get();
-    let json = wire::encode_response(version.model().as_str(), number, decoded.id.as_deref(), &outputs)?;
-    Ok(json_response(json))
+    let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
+    let mut response = json_response(encoded.body);
+    if let Some(bytes) = encoded.json_bytes {
+        response.headers_mut().insert(JSON_BYTES, HeaderValue::from(bytes));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+    Ok(response)
+}
+
+/// How many bytes of the body are JSON; none where all are.
+fn json_bytes(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
+    let Some(value) = headers.get(JSON_BYTES) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    let told = || Failure::invalid(format!("{BINARY_HEADER} is {value:?}, which is no number of bytes"));
+    number.map(Some).ok_or_else(told)
 }

@@ -1,12 +1,22 @@
-//! The Open Inference Protocol, version 2, over HTTP and JSON.
+//! The Open Inference Protocol, version 2, over HTTP and gRPC, with raw tensors and Triton's extensions.
 //!
-//! Source: <https://github.com/kserve/open-inference-protocol>, `specification/protocol/inference_rest.md`.
-//! No extension is announced: none works yet.
+//! Sources: <https://github.com/kserve/open-inference-protocol>, `specification/protocol/inference_rest.md`
+//! and `binary_data.md`; <https://github.com/triton-inference-server/server>, `docs/protocol/`.
+//! An extension is announced once it works.
 
+mod about;
+mod answer;
+mod classify;
 mod convert;
+pub(crate) mod grpc;
 pub(crate) mod http;
+mod infer;
+mod raw;
+mod repository;
+mod request;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use wire::{DecodedRequest, decode_json};
+pub use request::{DecodedRequest, Parameters, WantedOutput};
+pub use wire::{decode_binary, decode_json};

@@ -1,52 +1,68 @@
-//! The protocol's JSON: requests decoded in one pass straight into tensors, responses written without a
-//! tree in between.
+//! Requests as JSON, or as JSON followed by raw tensors: decoded in one pass straight into tensors, without
+//! a tree in between.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use modelyard_types::{DataType, NamedTensor, Tensor, TensorData};
+use modelyard_types::{DataType, NamedTensor, Tensor, TensorData, TensorError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::raw;
+use super::request::{DecodedRequest, Parameters, WantedOutput};
 use crate::elements::{Fill, Nesting, empty};
 use crate::error::Failure;
-use crate::write;
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;
+/// The header that says how many bytes of a body are JSON, where raw tensors follow.
+pub(super) const BINARY_HEADER: &str = "inference-header-content-length";
 /// Most dimensions of one tensor.
 const DIMENSIONS_MAX: usize = 16;
 
-/// An inference request as it stood in the JSON.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DecodedRequest {
-    /// The caller's own name for the request, given back with the answer.
-    pub id: Option<String>,
-    /// The inputs, in the request's order.
-    pub inputs: Vec<NamedTensor>,
-    /// The outputs asked for; empty means all.
-    pub outputs: Vec<String>,
-}
-
-/// Decodes the body of `…/infer`. Safe on any bytes: it never panics and needs memory in proportion to
-/// their number only.
+/// Decodes the body of `…/infer` that is all JSON. Safe on any bytes: it never panics and needs memory in
+/// proportion to their number only.
 ///
 /// # Errors
 /// What is wrong and where in the body, as an invalid argument.
 pub fn decode_json(body: &[u8]) -> Result<DecodedRequest, Failure> {
+    decode(body, &[])
+}
+
+/// Decodes the body of `…/infer` whose first `json_bytes` are JSON and whose rest are raw tensors, in the
+/// order of the inputs that say `binary_data_size`. As safe as [`decode_json`].
+///
+/// # Errors
+/// As [`decode_json`], and where the raw tensors are not what the JSON says.
+pub fn decode_binary(body: &[u8], json_bytes: usize) -> Result<DecodedRequest, Failure> {
+    let Some((json, binary)) = body.split_at_checked(json_bytes) else {
+        return Err(Failure::invalid(format!(
+            "the body has {} bytes, but {BINARY_HEADER} says that {json_bytes} are JSON",
+            body.len()
+        )));
+    };
+    decode(json, binary)
+}
+
+fn decode(json: &[u8], mut binary: &[u8]) -> Result<DecodedRequest, Failure> {
     let malformed =
         |error: serde_json::Error| Failure::invalid(format!("the body is no inference request: {error}"));
-    let first = read(body, &[]).map_err(malformed)?;
+    let first = read(json, &[]).map_err(malformed)?;
     // Members of a JSON object have no order. Data that came before its type and shape was skipped, and is
     // read in a second pass, now that they are known; clients write them first.
     let request = if first.inputs.iter().any(|input| input.skipped) {
         let heads: Vec<Head> = first.inputs.into_iter().map(|input| input.head).collect();
-        read(body, &heads).map_err(malformed)?
+        read(json, &heads).map_err(malformed)?
     } else {
         first
     };
-    let inputs = request.inputs.into_iter().map(Input::finish).collect::<Result<_, _>>()?;
-    Ok(DecodedRequest { id: request.id, inputs, outputs: request.outputs })
+    let inputs = request.inputs.into_iter().map(|input| input.finish(&mut binary));
+    let inputs = inputs.collect::<Result<_, _>>()?;
+    if !binary.is_empty() {
+        return Err(Failure::invalid(format!("{} bytes are left behind the last input", binary.len()))
+            .with_hint("the sizes of all inputs in binary_data_size must add up to what follows the JSON"));
+    }
+    Ok(DecodedRequest { id: request.id, inputs, outputs: request.outputs, parameters: request.parameters })
 }
 
 fn read(body: &[u8], heads: &[Head]) -> Result<Request, serde_json::Error> {
@@ -60,7 +76,32 @@ fn read(body: &[u8], heads: &[Head]) -> Result<Request, serde_json::Error> {
 struct Request {
     id: Option<String>,
     inputs: Vec<Input>,
-    outputs: Vec<String>,
+    outputs: Vec<WantedOutput>,
+    parameters: Parameters,
+}
+
+/// The request's `parameters` that mean something here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RequestParameters {
+    binary_data_output: bool,
+    timeout: u64,
+    priority: u32,
+}
+
+/// An input's.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InputParameters {
+    binary_data_size: Option<usize>,
+}
+
+/// An output's.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputParameters {
+    binary_data: Option<bool>,
+    classification: usize,
 }
 
 /// What must be known of a tensor before its data can be read.
@@ -75,20 +116,42 @@ struct Head {
 struct Input {
     head: Head,
     data: Option<TensorData>,
+    /// Bytes of its values behind the JSON.
+    binary_bytes: Option<usize>,
     skipped: bool,
 }
 
 impl Input {
-    fn finish(self) -> Result<NamedTensor, Failure> {
+    /// The input whole, its raw values taken off the front of `binary`.
+    fn finish(self, binary: &mut &[u8]) -> Result<NamedTensor, Failure> {
         let name = self.head.name.ok_or_else(|| Failure::invalid("an input has no name"))?;
         let lacks = |what: &str| Failure::invalid(format!("input {name:?} has no {what}"));
         let shape = self.head.shape.ok_or_else(|| lacks("shape"))?;
-        self.head.data_type.ok_or_else(|| lacks("datatype"))?;
-        let data = self.data.ok_or_else(|| lacks("data"))?;
-        let tensor =
-            Tensor::new(shape, data).map_err(|error| Failure::invalid(format!("input {name:?}: {error}")))?;
+        let data_type = self.head.data_type.ok_or_else(|| lacks("datatype"))?;
+        let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
+        let data = match (self.data, self.binary_bytes) {
+            (Some(data), None) => data,
+            (Some(_), Some(_)) => return Err(unfit("it has both data and binary_data_size".to_owned())),
+            (None, Some(bytes)) => {
+                let left = binary.len();
+                let (own, rest) = binary.split_at_checked(bytes).ok_or_else(|| {
+                    unfit(format!("binary_data_size is {bytes}, but {left} bytes are left behind the JSON"))
+                })?;
+                *binary = rest;
+                let count = count(&shape)
+                    .ok_or_else(|| unfit(TensorError::ShapeTooLarge { shape: shape.clone() }.to_string()))?;
+                raw::read(data_type, count, own).map_err(unfit)?
+            }
+            (None, None) => return Err(lacks("data")),
+        };
+        let tensor = Tensor::new(shape, data).map_err(|error| unfit(error.to_string()))?;
         Ok(NamedTensor { name, tensor })
     }
+}
+
+/// How many values a shape asks for.
+fn count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))
 }
 
 struct RequestSeed<'h> {
@@ -124,6 +187,14 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
                     request.inputs = map.next_value_seed(seed)?;
                 }
                 "outputs" => request.outputs = map.next_value_seed(OutputsSeed)?,
+                "parameters" => {
+                    let given: RequestParameters = map.next_value()?;
+                    request.parameters = Parameters {
+                        binary_data_output: given.binary_data_output,
+                        timeout_us: given.timeout,
+                        priority: given.priority,
+                    };
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -231,10 +302,12 @@ impl<'de> Visitor<'de> for InputSeed {
                     let name = map.next_value::<Key<'_>>()?;
                     input.head.data_type = Some(name.0.parse().map_err(A::Error::custom)?);
                 }
+                "parameters" => {
+                    input.binary_bytes = map.next_value::<InputParameters>()?.binary_data_size;
+                }
                 "data" => match (&input.head.shape, input.head.data_type) {
                     (Some(shape), Some(data_type)) => {
-                        let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
-                        let capacity = count.unwrap_or(0).min(self.values_max);
+                        let capacity = count(shape).unwrap_or(0).min(self.values_max);
                         let mut data = empty(data_type, capacity);
                         let mut nesting = Nesting::new(shape.iter().map(|&size| Some(size)).collect(), true);
                         let fill = Fill { data: &mut data, nesting: &mut nesting, depth: 0 };
@@ -260,68 +333,34 @@ impl<'de> Visitor<'de> for InputSeed {
 struct OutputsSeed;
 
 impl<'de> DeserializeSeed<'de> for OutputsSeed {
-    type Value = Vec<String>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
+    type Value = Vec<WantedOutput>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<WantedOutput>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for OutputsSeed {
-    type Value = Vec<String>;
+    type Value = Vec<WantedOutput>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of outputs")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<WantedOutput>, A::Error> {
         #[derive(Deserialize)]
         struct Output {
             name: String,
+            #[serde(default)]
+            parameters: OutputParameters,
         }
-        let mut names = Vec::new();
+        let mut wanted = Vec::new();
         while let Some(output) = items.next_element::<Output>()? {
-            if names.len() == TENSORS_MAX {
+            if wanted.len() == TENSORS_MAX {
                 return Err(A::Error::custom(format!("more than {TENSORS_MAX} outputs")));
             }
-            names.push(output.name);
+            let OutputParameters { binary_data, classification } = output.parameters;
+            wanted.push(WantedOutput { name: output.name, binary: binary_data, classes: classification });
         }
-        Ok(names)
+        Ok(wanted)
     }
-}
-
-/// Encodes the answer of `…/infer`, values flat and in row-major order.
-///
-/// # Errors
-/// Where an output holds what JSON cannot carry.
-pub(crate) fn encode_response(
-    model: &str,
-    version: u64,
-    id: Option<&str>,
-    outputs: &[NamedTensor],
-) -> Result<Vec<u8>, Failure> {
-    let values: usize = outputs.iter().map(|output| output.tensor.data().len()).sum();
-    let mut json = Vec::with_capacity(160 + 13 * values);
-    json.extend_from_slice(b"{\"model_name\":");
-    write::json(&mut json, model);
-    json.extend_from_slice(b",\"model_version\":\"");
-    write::json(&mut json, &version);
-    json.push(b'"');
-    if let Some(id) = id {
-        json.extend_from_slice(b",\"id\":");
-        write::json(&mut json, id);
-    }
-    json.extend_from_slice(b",\"outputs\":[");
-    for (at, output) in outputs.iter().enumerate() {
-        json.extend_from_slice(if at > 0 { b",{\"name\":" } else { b"{\"name\":" });
-        write::json(&mut json, &output.name);
-        json.extend_from_slice(b",\"shape\":");
-        write::json(&mut json, output.tensor.shape());
-        json.extend_from_slice(b",\"datatype\":\"");
-        json.extend_from_slice(output.tensor.data_type().as_str().as_bytes());
-        json.extend_from_slice(b"\",\"data\":");
-        write::values(&mut json, output.tensor.data(), 0..output.tensor.data().len())?;
-        json.push(b'}');
-    }
-    json.extend_from_slice(b"]}");
-    Ok(json)
 }

@@ -173,7 +173,7 @@ async fn tensor_answer(
     decode(body, envelope, &mut rows)?;
     let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
-    let outputs = version.infer(inputs, &[], deadline).await?;
+    let outputs = version.infer(inputs, &[], deadline.into()).await?;
     check_answer(&outputs)?;
     check_row_count(&outputs, count)?;
     let mut json = Vec::with_capacity(256);

@@ -27,10 +27,6 @@ async fn bodies_over_the_limit_are_refused_however_they_come() {
     let head = format!("POST {INFER} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
     client.stream.write_all(format!("{head}{chunk}{chunk}0\r\n\r\n").as_bytes()).await.expect("writes");
     client.reply(false).await.expect("an answer").failure(413, "too_large");
-    let mut client = running.client().await;
-    let zipped = [("content-encoding", "gzip")];
-    let reply = client.send("POST", INFER, &zipped, b"\x1f\x8b").await.expect("an answer");
-    assert_eq!(reply.failure(400, "invalid_argument"), "compressed bodies are not taken");
     running.stop().await;
 }
 

@@ -3,6 +3,8 @@
 
 mod life;
 mod limits;
+mod packed;
 mod predict;
 mod routes;
+mod steady;
 mod support;

@@ -1,5 +1,9 @@
 //! Every route of the Open Inference Protocol, the metrics, the page, and what is told when a request is wrong.
 
+use std::time::Duration;
+
+use modelyard_api::ApiConfig;
+use modelyard_serve::ServeConfig;
 use serde_json::{Value, json};
 
 use crate::support::{Store, infer_body, named, native, onnx};
@@ -11,7 +15,7 @@ async fn the_protocol_from_end_to_end() {
     store.publish("foreign", onnx(4, 3, 1)).await;
     let running = store.serve().await;
 
-    assert_eq!(running.get("/v2").await.json()["extensions"], json!([]));
+    assert_eq!(running.get("/v2").await.json()["extensions"][0], json!("binary_tensor_data"));
     assert_eq!(running.get("/v2/health/live").await.json(), json!({ "live": true }));
     assert_eq!(running.get("/v2/health/ready").await.json()["ready"], json!(true));
     for (model, platform) in [("mine", "modelyard_native"), ("foreign", "rten_onnx")] {
@@ -117,11 +121,69 @@ async fn wrong_requests_are_told_what_is_expected() {
     let method = running.get("/v2/models/digits/infer").await;
     assert_eq!(method.failure(405, "invalid_argument"), "GET is not answered at /v2/models/digits/infer");
     assert_eq!(method.headers["allow"], "POST");
-    let mut client = running.client().await;
-    let binary = [("inference-header-content-length", "10")];
-    let reply =
-        client.send("POST", "/v2/models/digits/infer", &binary, b"0123456789").await.expect("an answer");
-    assert_eq!(reply.failure(400, "invalid_argument"), "binary tensors are not taken");
+    for (length, want) in [("-1", "no number of bytes"), ("11", "the body has 10 bytes")] {
+        let mut client = running.client().await;
+        let binary = [("inference-header-content-length", length)];
+        let reply =
+            client.send("POST", "/v2/models/digits/infer", &binary, b"0123456789").await.expect("an answer");
+        assert!(reply.failure(400, "invalid_argument").contains(want), "{}", reply.text());
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn raw_tensors_answer_as_json_does() {
+    let store = Store::new().await;
+    store.publish("m", native(2, 3, 1)).await;
+    let running = store.serve().await;
+    let want = running.post("/v2/models/m/infer", infer_body(2, 0.5)).await.json();
+    let values: Vec<u8> = [0.5f32, 0.5].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let head = r#"{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"outputs":[{"name":"output","parameters":{"binary_data":true}}]}"#;
+    let length = head.len().to_string();
+    for (length, body) in [(length.as_str(), [head.as_bytes(), &values].concat()), ("0", values.clone())] {
+        let headers = [("inference-header-content-length", length)];
+        let mut client = running.client().await;
+        let reply = client.send("POST", "/v2/models/m/infer", &headers, &body).await.expect("an answer");
+        assert_eq!(reply.headers["content-type"], "application/octet-stream");
+        let json_bytes = reply.headers["inference-header-content-length"].parse().expect("a number");
+        let (json, raw) = reply.body.split_at(json_bytes);
+        let json: Value = serde_json::from_slice(json).expect("JSON");
+        assert_eq!(json["outputs"][0]["parameters"], json!({ "binary_data_size": 12 }));
+        let got: Vec<f32> = raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let want: Vec<f32> =
+            serde_json::from_value(want["outputs"][0]["data"].clone()).expect("numbers of single precision");
+        assert_eq!(got, want);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn classes_are_given_in_place_of_values() {
+    let store = Store::new().await;
+    store.publish("fruit", named(1)).await;
+    let running = store.serve().await;
+    let metadata = running.get("/v2/models/fruit").await.json();
+    let width = metadata["inputs"][0]["shape"][1].as_u64().expect("a width");
+    let mut body: Value = serde_json::from_str(&infer_body(width as usize, 0.0)).expect("JSON");
+    body["outputs"] = json!([{ "name": "output", "parameters": { "classification": 2 } }]);
+    let answer = running.post("/v2/models/fruit/infer", body.to_string()).await.json();
+    let output = &answer["outputs"][0];
+    assert_eq!((&output["datatype"], &output["shape"]), (&json!("BYTES"), &json!([1, 2])), "{answer}");
+    let likeliest = output["data"][0].as_str().expect("a text");
+    assert!(["apple", "pear", "plum"].iter().any(|name| likeliest.ends_with(name)), "{likeliest}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_may_bring_its_own_deadline_and_priority() {
+    let store = Store::new().await;
+    store.publish("m", native(2, 2, 1)).await;
+    let config = ServeConfig { batch_delay: Duration::from_secs(20), ..ServeConfig::default() };
+    let running = store.serve_with(config, ApiConfig::default()).await;
+    let mut body: Value = serde_json::from_str(&infer_body(2, 1.0)).expect("JSON");
+    body["parameters"] = json!({ "timeout": 1000, "priority": 1, "anything": "else" });
+    let late = running.post("/v2/models/m/infer", body.to_string()).await;
+    late.failure(504, "deadline_exceeded");
     running.stop().await;
 }
 

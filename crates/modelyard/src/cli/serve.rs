@@ -26,6 +26,7 @@ Then:
   POST /predict                                 {\"input\": {…}}, where one model is served
   POST /v1/models/NAME:predict                  {\"instances\": [{…}, …]}
   POST /v2/models/NAME/infer                    the Open Inference Protocol, version 2
+  inference.GRPCInferenceService                the same over gRPC, on the same port
   GET  /metrics                                 for Prometheus
 
 A version that is promoted while the server runs is picked up without a

@@ -1,0 +1,138 @@
+//! From what is served to gRPC's messages.
+
+use modelyard_serve::{PRIORITY_DEFAULT, ServedVersion, Server, Statistics, Total};
+use modelyard_types::{NamedTensor, TensorSpec};
+
+use super::proto::inference::infer_parameter::ParameterChoice;
+use super::proto::inference::model_config::SchedulingChoice;
+use super::proto::inference::model_infer_response::InferOutputTensor;
+use super::proto::inference::model_instance_group::Kind;
+use super::proto::inference::model_metadata_response::TensorMetadata;
+use super::proto::inference::model_version_policy::{PolicyChoice, Specific};
+use super::proto::inference::{
+    DataType, InferParameter, InferStatistics, ModelConfig, ModelDynamicBatching, ModelInferResponse,
+    ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput, ModelStatistics, ModelVersionPolicy,
+    StatisticDuration,
+};
+use crate::open_inference::about::{dims, type_name};
+use crate::open_inference::convert::{self, platform};
+use crate::open_inference::raw;
+
+/// The answer to an inference, all values raw.
+pub(super) fn infer(
+    version: &ServedVersion,
+    id: Option<String>,
+    outputs: Vec<NamedTensor>,
+) -> ModelInferResponse {
+    let mut response = ModelInferResponse {
+        model_name: version.model().to_string(),
+        model_version: version.version().to_string(),
+        id: id.unwrap_or_default(),
+        ..ModelInferResponse::default()
+    };
+    for NamedTensor { name, tensor } in outputs {
+        let shape = tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let datatype = tensor.data_type().as_str().to_owned();
+        let mut bytes = Vec::with_capacity(raw::size(tensor.data()));
+        raw::write(&mut bytes, tensor.data());
+        response.outputs.push(InferOutputTensor { name, datatype, shape, ..InferOutputTensor::default() });
+        response.raw_output_contents.push(bytes.into());
+    }
+    response
+}
+
+/// The mark by which Triton's streams tell that a request has no further answer.
+pub(super) fn mark_final(response: &mut ModelInferResponse) {
+    let choice = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
+    response.parameters.insert("triton_final_response".to_owned(), choice);
+}
+
+/// A model's metadata.
+pub(super) fn metadata(metadata: convert::ModelMetadata) -> ModelMetadataResponse {
+    let tensors = |tensors: Vec<convert::TensorMetadata>| {
+        let one = |tensor: convert::TensorMetadata| TensorMetadata {
+            name: tensor.name,
+            datatype: tensor.datatype.to_owned(),
+            shape: tensor.shape,
+        };
+        tensors.into_iter().map(one).collect()
+    };
+    ModelMetadataResponse {
+        name: metadata.name,
+        versions: metadata.versions,
+        platform: metadata.platform,
+        inputs: tensors(metadata.inputs),
+        outputs: tensors(metadata.outputs),
+    }
+}
+
+/// A version's configuration.
+pub(super) fn config(server: &Server, version: &ServedVersion) -> ModelConfig {
+    let joined = version.batch_rows_max();
+    let limits = server.config();
+    let data_type = |spec: &TensorSpec| {
+        DataType::from_str_name(&type_name(spec.data_type)).unwrap_or(DataType::TypeInvalid).into()
+    };
+    let input = |spec: &TensorSpec| ModelInput {
+        name: spec.name.clone(),
+        data_type: data_type(spec),
+        dims: dims(spec, joined.is_some()),
+    };
+    let output = |spec: &TensorSpec| ModelOutput {
+        name: spec.name.clone(),
+        data_type: data_type(spec),
+        dims: dims(spec, joined.is_some()),
+    };
+    let batching = ModelDynamicBatching {
+        max_queue_delay_microseconds: u64::try_from(limits.batch_delay.as_micros()).unwrap_or(u64::MAX),
+        priority_levels: u8::MAX.into(),
+        default_priority_level: PRIORITY_DEFAULT.into(),
+    };
+    let number = i64::try_from(version.version().get()).unwrap_or(i64::MAX);
+    ModelConfig {
+        name: version.model().to_string(),
+        platform: platform(version.runtime()),
+        backend: version.runtime().to_owned(),
+        version_policy: Some(ModelVersionPolicy {
+            policy_choice: Some(PolicyChoice::Specific(Specific { versions: vec![number] })),
+        }),
+        max_batch_size: clamped(joined.unwrap_or(0)),
+        input: version.signature().inputs.iter().map(input).collect(),
+        output: version.signature().outputs.iter().map(output).collect(),
+        instance_group: vec![ModelInstanceGroup {
+            name: version.model().to_string(),
+            count: clamped(limits.sessions_max),
+            kind: Kind::Cpu.into(),
+        }],
+        scheduling_choice: joined.map(|_| SchedulingChoice::DynamicBatching(batching)),
+    }
+}
+
+fn clamped(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// What a version did since it was loaded.
+pub(super) fn statistics(version: &ServedVersion) -> ModelStatistics {
+    let Statistics { success, failure, queue, compute, rows, batches, last_batch_unix_ms } =
+        version.statistics();
+    let total = |total: Total| Some(StatisticDuration { count: total.count, ns: total.nanoseconds });
+    let nothing = total(Total { count: compute.count, nanoseconds: 0 });
+    ModelStatistics {
+        name: version.model().to_string(),
+        version: version.version().to_string(),
+        last_inference: last_batch_unix_ms,
+        inference_count: rows,
+        execution_count: batches,
+        inference_stats: Some(InferStatistics {
+            success: total(success),
+            fail: total(failure),
+            queue: total(queue),
+            compute_input: nothing,
+            compute_infer: total(compute),
+            compute_output: nothing,
+            cache_hit: total(Total::default()),
+            cache_miss: total(Total::default()),
+        }),
+    }
+}

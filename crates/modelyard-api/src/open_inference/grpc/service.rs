@@ -1,0 +1,231 @@
+//! The calls of `inference.GRPCInferenceService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use modelyard_serve::ServedVersion;
+use modelyard_types::{Deadline, VersionSelector};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use super::proto::inference::repository_index_response::ModelIndex;
+use super::proto::inference::{
+    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
+    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
+    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+};
+use super::status::refuse;
+use super::{request, response};
+use crate::error::Failure;
+use crate::open_inference::convert::{ServerMetadata, metadata};
+use crate::open_inference::infer;
+use crate::open_inference::repository::{self, Order};
+use crate::router::{Service, selector};
+
+/// Requests of one stream that are under way at once; their answers keep the requests' order.
+const STREAM_REQUESTS_MAX: usize = 32;
+
+/// Answers calls from the one server.
+pub(super) struct Inference {
+    service: Service,
+}
+
+impl Inference {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+
+    async fn open(&self, model: &str, version: &str) -> Result<Arc<ServedVersion>, Status> {
+        let opened = open(&self.service, model, version).await;
+        opened.map_err(|failure| refuse(&self.service, failure))
+    }
+
+    async fn control(&self, order: Order, model: &str, parameters: Vec<String>) -> Result<(), Status> {
+        let names = parameters.iter().map(String::as_str);
+        let done = repository::control(&self.service, order, model, names).await;
+        done.map_err(|failure| refuse(&self.service, failure))
+    }
+}
+
+/// The version that answers; an empty one means the default.
+async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<ServedVersion>, Failure> {
+    let selector: Option<VersionSelector> = match version {
+        "" => None,
+        text => Some(selector(text)?),
+    };
+    Ok(service.server.open(model, selector.as_ref()).await?)
+}
+
+/// One inference, until `call_ends` where the call itself has a deadline.
+async fn answer(
+    service: &Service,
+    message: ModelInferRequest,
+    call_ends: Option<Deadline>,
+) -> Result<ModelInferResponse, Failure> {
+    let server = &service.server;
+    let _busy = server.enter()?;
+    let arrived = call_ends.unwrap_or_else(|| server.deadline());
+    let version = open(service, &message.model_name, &message.model_version).await?;
+    let mut decoded = request::decode(message)?;
+    let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
+    urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
+    let outputs = infer::run(&version, &mut decoded, urgency).await?;
+    Ok(response::infer(&version, decoded.id, outputs))
+}
+
+/// One inference of a stream: what fails is told in its answer, and the stream goes on.
+async fn answer_in_stream(
+    service: Service,
+    message: Result<ModelInferRequest, Status>,
+    call_ends: Option<Deadline>,
+) -> Result<ModelStreamInferResponse, Status> {
+    let message = message?;
+    let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
+    Ok(match answer(&service, message, call_ends).await {
+        Ok(mut answer) => {
+            if wants_final {
+                response::mark_final(&mut answer);
+            }
+            ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) }
+        }
+        Err(failure) => {
+            let error_message = refuse(&service, failure).message().to_owned();
+            ModelStreamInferResponse { error_message, infer_response: Some(ModelInferResponse::default()) }
+        }
+    })
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for Inference {
+    async fn server_live(
+        &self,
+        _request: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(
+        &self,
+        _request: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
+        Ok(Response::new(ServerReadyResponse { ready: self.service.server.is_ready() }))
+    }
+
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
+        let ModelReadyRequest { name, version } = request.into_inner();
+        let loaded = open(&self.service, &name, &version).await;
+        Ok(Response::new(ModelReadyResponse { ready: loaded.is_ok() && !self.service.server.is_draining() }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _request: Request<ServerMetadataRequest>,
+    ) -> Result<Response<ServerMetadataResponse>, Status> {
+        let ServerMetadata { name, version, extensions } = ServerMetadata::new(&self.service.config);
+        let extensions = extensions.into_iter().map(str::to_owned).collect();
+        Ok(Response::new(ServerMetadataResponse { name: name.into(), version: version.into(), extensions }))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Result<Response<ModelMetadataResponse>, Status> {
+        let ModelMetadataRequest { name, version } = request.into_inner();
+        let version = self.open(&name, &version).await?;
+        let status = self.service.server.model(&name).map_err(|error| refuse(&self.service, error))?;
+        Ok(Response::new(response::metadata(metadata(&status, &version))))
+    }
+
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> Result<Response<ModelInferResponse>, Status> {
+        let timeout = request::timeout(request.metadata());
+        let ends = timeout.map(|time| self.service.server.deadline_in(time));
+        let answered = answer(&self.service, request.into_inner(), ends).await;
+        answered.map(Response::new).map_err(|failure| refuse(&self.service, failure))
+    }
+
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
+        let timeout = request::timeout(request.metadata());
+        let ends = timeout.map(|time| self.service.server.deadline_in(time));
+        let service = self.service.clone();
+        let answers = request
+            .into_inner()
+            .map(move |message| answer_in_stream(service.clone(), message, ends))
+            .buffered(STREAM_REQUESTS_MAX);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn model_config(
+        &self,
+        request: Request<ModelConfigRequest>,
+    ) -> Result<Response<ModelConfigResponse>, Status> {
+        let ModelConfigRequest { name, version } = request.into_inner();
+        let version = self.open(&name, &version).await?;
+        let config = response::config(&self.service.server, &version);
+        Ok(Response::new(ModelConfigResponse { config: Some(config) }))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let ModelStatisticsRequest { name, version } = request.into_inner();
+        let mut versions = match version.as_str() {
+            "" => self.service.server.loaded(),
+            _ => vec![self.open(&name, &version).await?],
+        };
+        if !name.is_empty() {
+            self.service.server.model(&name).map_err(|error| refuse(&self.service, error))?;
+            versions.retain(|version| version.model().as_str() == name);
+        }
+        let model_stats = versions.iter().map(|version| response::statistics(version)).collect();
+        Ok(Response::new(ModelStatisticsResponse { model_stats }))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let only_ready = request.into_inner().ready;
+        let entries = self.service.server.index().into_iter().filter(|entry| entry.ready || !only_ready);
+        let line = |entry| {
+            let (name, version, state, reason) = repository::in_words(entry);
+            ModelIndex { name, version, state: state.to_owned(), reason }
+        };
+        Ok(Response::new(RepositoryIndexResponse { models: entries.map(line).collect() }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
+        self.control(Order::Load, &model_name, parameters.into_keys().collect()).await?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
+        self.control(Order::Unload, &model_name, parameters.into_keys().collect()).await?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+}

@@ -1,0 +1,142 @@
+//! The model repository extension: what there is, and loading and unloading it where the server allows that.
+//!
+//! Source: <https://github.com/triton-inference-server/server>, `docs/protocol/extension_model_repository.md`.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Request, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use modelyard_serve::IndexEntry;
+use modelyard_types::ErrorKind;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::body;
+use crate::error::Failure;
+use crate::router::Service;
+
+/// Most bytes of a request here: they are a few words.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// All routes below `/v2/repository`.
+pub(super) fn routes() -> Router<Service> {
+    Router::new()
+        .route("/v2/repository/index", post(index))
+        .route("/v2/repository/models/{model}/load", post(load))
+        .route("/v2/repository/models/{model}/unload", post(unload))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct IndexRequest {
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct IndexLine {
+    name: String,
+    version: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ControlRequest {
+    parameters: serde_json::Map<String, Value>,
+}
+
+/// An index entry in the protocol's words: name, version, state and reason.
+pub(crate) fn in_words(entry: IndexEntry) -> (String, String, &'static str, String) {
+    let version = entry.version.map(|version| version.to_string()).unwrap_or_default();
+    let state = if entry.ready { "READY" } else { "UNAVAILABLE" };
+    (entry.model.to_string(), version, state, entry.reason.unwrap_or_default())
+}
+
+async fn index(
+    State(service): State<Service>,
+    request: Request<Body>,
+) -> Result<Json<Vec<IndexLine>>, Failure> {
+    let wanted: IndexRequest = read(&service, request).await?;
+    let entries = service.server.index().into_iter().filter(|entry| entry.ready || !wanted.ready);
+    let line = |entry| {
+        let (name, version, state, reason) = in_words(entry);
+        IndexLine { name, version, state, reason }
+    };
+    Ok(Json(entries.map(line).collect()))
+}
+
+async fn load(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+    request: Request<Body>,
+) -> Result<StatusCode, Failure> {
+    let wanted: ControlRequest = read(&service, request).await?;
+    let names = wanted.parameters.keys().map(String::as_str);
+    control(&service, Order::Load, &model, names).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn unload(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+    request: Request<Body>,
+) -> Result<StatusCode, Failure> {
+    let wanted: ControlRequest = read(&service, request).await?;
+    let names = wanted.parameters.keys().map(String::as_str);
+    control(&service, Order::Unload, &model, names).await?;
+    Ok(StatusCode::OK)
+}
+
+/// The body as JSON; an empty one says nothing.
+async fn read<T: Default + for<'de> Deserialize<'de>>(
+    service: &Service,
+    request: Request<Body>,
+) -> Result<T, Failure> {
+    let body = body::read(request, BODY_BYTES_MAX, service.config.body_timeout).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| Failure::invalid(format!("the body is no repository request: {error}")))
+}
+
+/// What a client may ask of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Into memory.
+    Load,
+    /// Out of memory.
+    Unload,
+}
+
+/// Carries out an order, where the server takes any.
+///
+/// # Errors
+/// A server that takes none, a model that is not there, a parameter that asks for more than that.
+pub(crate) async fn control<'n>(
+    service: &Service,
+    order: Order,
+    model: &str,
+    mut parameters: impl Iterator<Item = &'n str>,
+) -> Result<(), Failure> {
+    if !service.config.repository_control {
+        let message = "this server takes no orders to load and unload models";
+        return Err(Failure::new(ErrorKind::PermissionDenied, message)
+            .with_hint("start it with --repository-control; promoted versions are loaded by themselves"));
+    }
+    // What depends on a model here is nothing, so that this one is always obeyed.
+    if let Some(unknown) = parameters.find(|name| *name != "unload_dependents") {
+        let message = format!("the parameter {unknown:?} is not supported: models come from the registry");
+        return Err(Failure::new(ErrorKind::Unsupported, message)
+            .with_hint("publish the model with `modelyard import` or `modelyard train`"));
+    }
+    match order {
+        Order::Load => service.server.load(model).await?,
+        Order::Unload => service.server.unload(model).await?,
+    }
+    tracing::info!(model, ?order, "a client's order was carried out");
+    Ok(())
+}

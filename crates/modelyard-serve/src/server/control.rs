@@ -1,0 +1,99 @@
+//! What is loaded, and loading and unloading whole models on a client's word.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use modelyard_types::{ModelName, Version};
+
+use super::{Routes, Server};
+use crate::error::ServeError;
+use crate::version::ServedVersion;
+
+/// One version of one model in the list of what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The model.
+    pub model: ModelName,
+    /// The version; none where the model has none.
+    pub version: Option<Version>,
+    /// Whether it is in memory and answers.
+    pub ready: bool,
+    /// Why not, in a sentence that is safe to show.
+    pub reason: Option<String>,
+}
+
+impl Server {
+    /// Every version of every served model, and whether it is loaded.
+    pub fn index(&self) -> Vec<IndexEntry> {
+        let loaded = self.loaded();
+        let mut entries = Vec::new();
+        for (name, route) in self.routes().iter() {
+            let entry = |version: Option<Version>, reason: Option<String>| IndexEntry {
+                model: name.clone(),
+                version,
+                ready: reason.is_none(),
+                reason,
+            };
+            if route.versions.is_empty() {
+                entries.push(entry(None, Some("it has no version".to_owned())));
+            }
+            for &version in &route.versions {
+                let is_loaded = loaded.iter().any(|v| v.version() == version && v.model() == name);
+                let reason = match is_loaded {
+                    true => None,
+                    false if route.unloaded => Some(ServeError::Unloaded { model: name.clone() }.to_string()),
+                    false if route.wanted == Some(version) => route.problem.clone(),
+                    false => None,
+                };
+                let idle = || "not in memory; a request that names it loads it".to_owned();
+                entries.push(entry(Some(version), (!is_loaded).then(|| reason.unwrap_or_else(idle))));
+            }
+        }
+        entries
+    }
+
+    /// Every version in memory, by model and number.
+    pub fn loaded(&self) -> Vec<Arc<ServedVersion>> {
+        let live = self.routes().values().filter_map(|route| route.live.clone()).collect::<Vec<_>>();
+        let kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all: Vec<Arc<ServedVersion>> = live.into_iter().chain(kept).collect();
+        all.sort_by(|a, b| (a.model(), a.version()).cmp(&(b.model(), b.version())));
+        all.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        all
+    }
+
+    /// Loads what should answer for a model now, whether it was unloaded before or only changed.
+    ///
+    /// # Errors
+    /// A model that is not in the registry, or whose version cannot be loaded.
+    pub async fn load(&self, model: &str) -> Result<(), ServeError> {
+        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| name.as_str() != model);
+        self.refresh_now().await?;
+        let routes = self.routes();
+        let (name, route) = self.served(&routes, model)?;
+        super::live(name, route).map(drop)
+    }
+
+    /// Takes every version of a model out of memory and refuses its requests until it is loaded again.
+    /// Requests in flight are answered.
+    ///
+    /// # Errors
+    /// A model that is not served.
+    pub async fn unload(&self, model: &str) -> Result<(), ServeError> {
+        let routes = self.routes();
+        let (name, _) = self.served(&routes, model)?;
+        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        self.refresh_now().await?;
+        self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.model() != name);
+        Ok(())
+    }
+
+    pub(super) fn served<'r>(
+        &self,
+        routes: &'r Routes,
+        model: &str,
+    ) -> Result<(&'r ModelName, &'r super::Route), ServeError> {
+        let found = routes.iter().find(|(name, _)| name.as_str() == model);
+        found.ok_or_else(|| self.unknown_model(model))
+    }
+}

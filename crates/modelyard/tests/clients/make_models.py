@@ -1,0 +1,41 @@
+"""Makes the small ONNX models that foreign clients are tried with: identities of several types, and NVIDIA's
+`simple` (the sum and the difference of two vectors). Usage: make_models.py FOLDER"""
+
+import pathlib
+import sys
+
+from onnx import TensorProto, checker, helper
+
+
+def save(folder, name, nodes, inputs, outputs):
+    graph = helper.make_graph(nodes, name, inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    value = helper.make_tensor_value_info
+    types = {
+        "identity_fp32": TensorProto.FLOAT,
+        "identity_fp16": TensorProto.FLOAT16,
+        "identity_int64": TensorProto.INT64,
+        "identity_bool": TensorProto.BOOL,
+        "identity_bytes": TensorProto.STRING,
+    }
+    for name, kind in types.items():
+        tensors = [[value(side, kind, ["rows", "width"])] for side in ("INPUT0", "OUTPUT0")]
+        save(folder, name, [helper.make_node("Identity", ["INPUT0"], ["OUTPUT0"])], *tensors)
+    kind, shape = TensorProto.INT32, ["rows", 16]
+    nodes = [
+        helper.make_node("Add", ["INPUT0", "INPUT1"], ["OUTPUT0"]),
+        helper.make_node("Sub", ["INPUT0", "INPUT1"], ["OUTPUT1"]),
+    ]
+    inputs = [value(name, kind, shape) for name in ("INPUT0", "INPUT1")]
+    outputs = [value(name, kind, shape) for name in ("OUTPUT0", "OUTPUT1")]
+    save(folder, "simple", nodes, inputs, outputs)
+
+
+main()

@@ -1,0 +1,165 @@
+"""NVIDIA's own gRPC client against a running server: sync, async, streaming, asyncio, deadlines, every
+extension. Usage: triton_grpc.py HOST:PORT"""
+
+import asyncio
+import queue
+import sys
+
+import grpc
+import numpy as np
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
+
+ADDRESS = sys.argv[1]
+A = np.arange(32, dtype=np.int32).reshape(2, 16)
+B = np.ones((2, 16), dtype=np.int32)
+
+
+def inputs(first=A):
+    both = []
+    for name, values in (("INPUT0", first), ("INPUT1", B)):
+        tensor = triton.InferInput(name, values.shape, "INT32")
+        tensor.set_data_from_numpy(values)
+        both.append(tensor)
+    return both
+
+
+def check_simple(result, first=A):
+    assert (result.as_numpy("OUTPUT0") == first + B).all()
+    assert (result.as_numpy("OUTPUT1") == first - B).all()
+
+
+def check_about(client):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready("simple") and client.is_model_ready("simple", "1")
+    assert not client.is_model_ready("nobody")
+    assert "statistics" in client.get_server_metadata().extensions
+    metadata = client.get_model_metadata("simple")
+    assert (metadata.inputs[0].name, list(metadata.inputs[0].shape)) == ("INPUT0", [-1, 16]), metadata
+    config = client.get_model_config("simple").config
+    assert config.max_batch_size > 0 and list(config.input[0].dims) == [16], config
+    assert triton.model_config_pb2.DataType.Name(config.input[0].data_type) == "TYPE_INT32"
+
+
+def check_identities(client):
+    for model, datatype, values in (
+        ("identity_fp32", "FP32", np.array([[1.5, -2e-8]], np.float32)),
+        ("identity_fp16", "FP16", np.array([[0.5, -2.0, 65504]], np.float16)),
+        ("identity_bool", "BOOL", np.array([[True, False, True]])),
+        ("identity_bytes", "BYTES", np.array([[b"", "h\u00fcllo".encode(), b"x" * 1000]], np.object_)),
+        ("identity_fp32", "FP32", np.ones((1, 1_000_000), np.float32)),
+    ):
+        tensor = triton.InferInput("INPUT0", values.shape, datatype)
+        tensor.set_data_from_numpy(values)
+        back = client.infer(model, [tensor]).as_numpy("OUTPUT0")
+        assert back.shape == values.shape and (back == values).all(), (model, back)
+
+
+def check_stream(client):
+    answers = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for number in range(20):
+        client.async_stream_infer("simple", inputs(A + number), request_id=str(number))
+    client.async_stream_infer("nobody", inputs(), request_id="wrong")
+    client.async_stream_infer("simple", inputs(), request_id="last")
+    for number in range(20):
+        result, error = answers.get(timeout=20)
+        assert error is None and result.get_response().id == str(number), error
+        check_simple(result, A + number)
+    _, error = answers.get(timeout=20)
+    assert "there is no model" in error.message(), error
+    result, _ = answers.get(timeout=20)
+    check_simple(result)
+    client.stop_stream()
+
+
+def check_repository(client):
+    states = {entry.name: entry.state for entry in client.get_model_repository_index().models}
+    assert states["simple"] == "READY", states
+    client.unload_model("identity_int64")
+    assert not client.is_model_ready("identity_int64")
+    client.load_model("identity_int64")
+    assert client.is_model_ready("identity_int64")
+    stats = client.get_inference_statistics("simple").model_stats[0]
+    assert stats.inference_stats.success.count >= 20 and stats.last_inference > 0, stats
+
+
+def refused(status, call):
+    try:
+        call()
+    except InferenceServerException as error:
+        assert error.status() == f"StatusCode.{status}", error
+    else:
+        raise AssertionError(f"{status}: it was answered")
+
+
+def check_standards():
+    """Health and reflection, spoken by hand: their packages would be two more to install."""
+    with grpc.insecure_channel(ADDRESS) as channel:
+        def bare(data):
+            return data
+
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", bare, bare)
+        assert check(b"") == b"\x08\x01", "serving"
+        assert check(b"\x0a\x06simple") == b"\x08\x01"
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch", bare, bare)(b"")
+        assert next(iter(watch)) == b"\x08\x01"
+        watch.cancel()
+        for version in ("v1", "v1alpha"):
+            path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+            told = next(iter(channel.stream_stream(path, bare, bare)(iter([b"\x3a\x00"]))))
+            assert b"inference.GRPCInferenceService" in told and b"grpc.health.v1.Health" in told, told
+        try:
+            check(b"\x0a\x06nobody")
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND, error
+
+
+async def check_asyncio():
+    async with triton_aio.InferenceServerClient(ADDRESS) as client:
+        results = await asyncio.gather(*(client.infer("simple", inputs()) for _ in range(8)))
+        for result in results:
+            check_simple(result)
+
+        async def requests():
+            for number in range(5):
+                yield {"model_name": "simple", "inputs": inputs(A + number)}
+
+        number = 0
+        async for result, error in client.stream_infer(requests()):
+            assert error is None, error
+            check_simple(result, A + number)
+            number += 1
+        assert number == 5
+
+
+def main():
+    with triton.InferenceServerClient(ADDRESS) as client:
+        check_about(client)
+        outputs = [triton.InferRequestedOutput("OUTPUT1"), triton.InferRequestedOutput("OUTPUT0")]
+        check_simple(client.infer("simple", inputs(), outputs=outputs, client_timeout=20, priority=1))
+        answers = queue.Queue()
+        for _ in range(8):
+            client.async_infer("simple", inputs(), lambda result, error: answers.put((result, error)))
+        for _ in range(8):
+            result, error = answers.get(timeout=20)
+            assert error is None, error
+            check_simple(result)
+        check_identities(client)
+        wanted = [triton.InferRequestedOutput("OUTPUT0", class_count=1)]
+        tensor = triton.InferInput("INPUT0", [1, 3], "FP32")
+        tensor.set_data_from_numpy(np.array([[0.1, 0.7, 0.2]], np.float32))
+        best = client.infer("identity_fp32", [tensor], outputs=wanted).as_numpy("OUTPUT0")
+        assert best.tolist() == [[b"0.700000:1"]], best
+        check_stream(client)
+        check_repository(client)
+        refused("NOT_FOUND", lambda: client.get_model_metadata("nobody"))
+        refused("INVALID_ARGUMENT", lambda: client.infer("simple", inputs()[:1]))
+        refused("DEADLINE_EXCEEDED", lambda: client.infer("simple", inputs(), client_timeout=1e-6))
+    asyncio.run(check_asyncio())
+    check_standards()
+    print("tritonclient.grpc: all well")
+
+
+main()

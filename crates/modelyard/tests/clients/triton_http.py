@@ -1,0 +1,126 @@
+"""NVIDIA's own HTTP client against a running server: sync, async, asyncio, binary and JSON tensors, packed
+bodies, every extension. Usage: triton_http.py HOST:PORT"""
+
+import asyncio
+import sys
+
+import numpy as np
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from tritonclient.utils import InferenceServerException
+
+ADDRESS = sys.argv[1]
+A = np.arange(32, dtype=np.int32).reshape(2, 16)
+B = np.ones((2, 16), dtype=np.int32)
+
+
+def inputs(module, binary=True):
+    both = []
+    for name, values in (("INPUT0", A), ("INPUT1", B)):
+        tensor = module.InferInput(name, values.shape, "INT32")
+        tensor.set_data_from_numpy(values, binary_data=binary)
+        both.append(tensor)
+    return both
+
+
+def check_simple(result):
+    assert (result.as_numpy("OUTPUT0") == A + B).all()
+    assert (result.as_numpy("OUTPUT1") == A - B).all()
+
+
+def check_about(client):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready("simple") and client.is_model_ready("simple", "1")
+    extensions = client.get_server_metadata()["extensions"]
+    assert "binary_tensor_data" in extensions and "model_repository" in extensions, extensions
+    metadata = client.get_model_metadata("simple")
+    assert metadata["inputs"][0] == {"name": "INPUT0", "datatype": "INT32", "shape": [-1, 16]}, metadata
+    config = client.get_model_config("simple")
+    assert config["max_batch_size"] > 0 and config["input"][0]["dims"] == [16], config
+    assert config["input"][0]["data_type"] == "TYPE_INT32"
+
+
+def check_infer(client):
+    check_simple(client.infer("simple", inputs(triton)))
+    check_simple(client.infer("simple", inputs(triton, binary=False)))
+    outputs = [
+        triton.InferRequestedOutput("OUTPUT1", binary_data=False),
+        triton.InferRequestedOutput("OUTPUT0", binary_data=True),
+    ]
+    result = client.infer("simple", inputs(triton), outputs=outputs, request_id="7", priority=1, timeout=5_000_000)
+    check_simple(result)
+    assert result.get_response()["id"] == "7"
+    for coding in ("gzip", "deflate"):
+        check_simple(client.infer("simple", inputs(triton), request_compression_algorithm=coding))
+    waiting = [client.async_infer("simple", inputs(triton)) for _ in range(8)]
+    for one in waiting:
+        check_simple(one.get_result())
+
+
+def check_identities(client):
+    for model, values in (
+        ("identity_fp32", np.array([[1.5, -2e-8]], np.float32)),
+        ("identity_fp16", np.array([[0.5, -2.0, 65504]], np.float16)),
+        ("identity_int64", np.array([[-(2**63), 2**63 - 1]], np.int64)),
+        ("identity_bool", np.array([[True, False, True]])),
+        ("identity_bytes", np.array([[b"", "h\u00fcllo".encode(), b"x" * 1000]], np.object_)),
+    ):
+        datatype = client.get_model_metadata(model)["inputs"][0]["datatype"]
+        tensor = triton.InferInput("INPUT0", values.shape, datatype)
+        tensor.set_data_from_numpy(values)
+        back = client.infer(model, [tensor]).as_numpy("OUTPUT0")
+        assert back.shape == values.shape and (back == values).all(), (model, back)
+
+
+def check_classes(client):
+    values = np.array([[0.1, 0.7, 0.2]], np.float32)
+    tensor = triton.InferInput("INPUT0", values.shape, "FP32")
+    tensor.set_data_from_numpy(values)
+    wanted = [triton.InferRequestedOutput("OUTPUT0", class_count=2)]
+    best = client.infer("identity_fp32", [tensor], outputs=wanted).as_numpy("OUTPUT0")
+    assert best.tolist() == [[b"0.700000:1", b"0.200000:2"]], best
+
+
+def check_repository(client):
+    index = {entry["name"]: entry for entry in client.get_model_repository_index()}
+    assert index["simple"]["state"] == "READY", index
+    client.unload_model("identity_int64")
+    assert not client.is_model_ready("identity_int64")
+    refused("was unloaded", lambda: client.get_model_metadata("identity_int64"))
+    client.load_model("identity_int64")
+    assert client.is_model_ready("identity_int64")
+    stats = client.get_inference_statistics("simple")["model_stats"][0]
+    assert stats["inference_stats"]["success"]["count"] >= 12 and stats["execution_count"] > 0, stats
+
+
+def refused(text, call):
+    try:
+        call()
+    except InferenceServerException as error:
+        assert text in error.message(), error
+    else:
+        raise AssertionError(f"{text}: it was answered")
+
+
+async def check_asyncio():
+    async with triton_aio.InferenceServerClient(ADDRESS) as client:
+        assert await client.is_server_ready()
+        results = await asyncio.gather(*(client.infer("simple", inputs(triton)) for _ in range(8)))
+        for result in results:
+            check_simple(result)
+
+
+def main():
+    with triton.InferenceServerClient(ADDRESS, concurrency=4) as client:
+        check_about(client)
+        check_infer(client)
+        check_identities(client)
+        check_classes(client)
+        check_repository(client)
+        refused("there is no model", lambda: client.get_model_metadata("nobody"))
+        refused("INPUT1", lambda: client.infer("simple", inputs(triton)[:1]))
+    asyncio.run(check_asyncio())
+    print("tritonclient.http: all well")
+
+
+main()

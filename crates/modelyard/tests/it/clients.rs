@@ -1,0 +1,79 @@
+//! Clients that no one here wrote, against the real binary: each is a Python script in `tests/clients/` that
+//! ends with exit code 0 where all is well. Their packages come from PyPI by `cargo xtask packages`; where
+//! they are missing the tests skip and say so.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::{Running, repository, run};
+
+const MODELS: [&str; 6] =
+    ["simple", "identity_fp32", "identity_fp16", "identity_int64", "identity_bool", "identity_bytes"];
+
+/// The Python of the test environment, where it has these modules.
+fn python(modules: &str) -> Option<PathBuf> {
+    let given = std::env::var_os("MODELYARD_TEST_PYTHON").map(PathBuf::from);
+    let python = given.unwrap_or_else(|| repository().join("target/python/bin/python"));
+    let imports = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: {} cannot import {modules} (cargo xtask packages)", python.display());
+    None
+}
+
+/// The ONNX Runtime library, which alone runs models of half precision and of texts.
+fn onnxruntime(python: &PathBuf) -> String {
+    let script = "import glob, os, onnxruntime as o; \
+        print(glob.glob(os.path.dirname(o.__file__) + '/capi/libonnxruntime.so*')[0])";
+    let output = Command::new(python).args(["-c", script]).output().expect("it ran before");
+    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+}
+
+fn script(python: &PathBuf, name: &str, arguments: &[&str]) {
+    let path = repository().join(name);
+    let output = Command::new(python).arg(path).args(arguments).output().expect("Python starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} {arguments:?}\n{stdout}\n--- stderr\n{stderr}");
+}
+
+/// A server over the small models, which takes orders to load and unload.
+fn serve(python: &PathBuf) -> (Running, SocketAddr, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    script(python, "crates/modelyard/tests/clients/make_models.py", &[&at.to_string_lossy()]);
+    let library = onnxruntime(python);
+    for model in MODELS {
+        let file = format!("{model}.onnx");
+        run(at, &["import", &file, "--name", model, "--store", "s", "--onnxruntime", &library]).expect(0);
+    }
+    let listen = ["serve", "--store", "s", "--listen", "127.0.0.1:0", "--repository-control"];
+    let mut server = Running::start(at, &[&listen[..], &["--onnxruntime", &library]].concat());
+    let address = server.wait_for_address();
+    (server, address, folder)
+}
+
+fn check(modules: &str, name: &str) {
+    let Some(python) = python(&format!("{modules}, onnx, onnxruntime")) else { return };
+    let (server, address, _folder) = serve(&python);
+    script(&python, name, &[&address.to_string()]);
+    server.interrupt().expect(0);
+}
+
+#[test]
+fn tritons_http_client_is_served() {
+    check("tritonclient.http.aio", "crates/modelyard/tests/clients/triton_http.py");
+}
+
+#[test]
+fn tritons_grpc_client_is_served() {
+    check("tritonclient.grpc.aio", "crates/modelyard/tests/clients/triton_grpc.py");
+}
+
+#[test]
+fn our_own_python_package_is_served() {
+    check("httpx", "sdk/python/tests/against_server.py");
+}

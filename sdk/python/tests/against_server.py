@@ -1,0 +1,110 @@
+"""The package against a running server with the small models of the client tests. Plain Python, so that it
+needs nothing but the package. Usage: against_server.py HOST:PORT"""
+
+import asyncio
+import http.server
+import pathlib
+import sys
+import threading
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "src"))
+
+import modelyard  # noqa: E402
+
+URL = f"http://{sys.argv[1]}"
+A = np.arange(32, dtype=np.int32).reshape(2, 16)
+B = np.ones((2, 16), dtype=np.int32)
+
+
+def check_sum(result):
+    assert (result["OUTPUT0"] == A + B).all() and (result["OUTPUT1"] == A - B).all()
+    assert (result.model, result.version) == ("simple", "1")
+
+
+def refused(kind, call):
+    try:
+        call()
+    except modelyard.ModelyardError as error:
+        assert error.kind == kind, repr(error)
+        return error
+    raise AssertionError(f"{kind}: it was answered")
+
+
+def check_types(client):
+    for model, values in (
+        ("identity_fp32", np.array([[1.5, -2e-8]], ">f4")),
+        ("identity_fp16", np.array([[0.5, 65504]], np.float16)),
+        ("identity_int64", np.array([[-(2**63), 2**63 - 1]])),
+        ("identity_bool", np.array([[True, False]])),
+        ("identity_bytes", np.array([[b"", "h\u00fcllo".encode()]], np.object_)),
+    ):
+        back = client.infer(model, {"INPUT0": values})["OUTPUT0"]
+        assert back.shape == values.shape and (back == values).all(), (model, back)
+    texts = client.infer("identity_bytes", {"INPUT0": np.array([["a", "\u00fc"]])})["OUTPUT0"]
+    assert texts.tolist() == [[b"a", "\u00fc".encode()]]
+
+
+class Busy(http.server.BaseHTTPRequestHandler):
+    """Is full for the first two requests."""
+
+    seen = 0
+
+    def do_GET(self):
+        Busy.seen += 1
+        body = b'{"models": ["m"]}' if Busy.seen > 2 else b'{"error": "full", "kind": "resource_exhausted"}'
+        self.send_response(200 if Busy.seen > 2 else 429)
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def check_retries():
+    with http.server.HTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with modelyard.Client(url) as client:
+            assert client.models() == ["m"] and Busy.seen == 3
+        Busy.seen = 0
+        with modelyard.Client(url, retries=modelyard.Retries(attempts=1)) as client:
+            assert refused("resource_exhausted", client.models).status == 429
+        server.shutdown()
+    with modelyard.Client(url, retries=modelyard.Retries(first_delay_s=0.001)) as client:
+        refused("unreachable", client.models)
+        assert not client.ready()
+
+
+async def check_async():
+    async with modelyard.AsyncClient(URL) as client:
+        assert await client.ready() and "simple" in await client.models()
+        assert (await client.metadata("simple")).inputs[0].shape == (-1, 16)
+        both = {"INPUT0": A, "INPUT1": B}
+        for result in await asyncio.gather(*(client.infer("simple", both) for _ in range(8))):
+            check_sum(result)
+        answers = await client.predict("identity_fp32", [[1.0, 2.0]])
+        assert answers == [[1.0, 2.0]], answers
+
+
+def main():
+    with modelyard.Client(URL) as client:
+        assert client.ready() and client.ready("simple") and not client.ready("nobody")
+        assert client.metadata("simple", 1).outputs[0].datatype == "INT32"
+        check_sum(client.infer("simple", {"INPUT0": A, "INPUT1": B}, request_id="7", timeout_s=20, priority=1))
+        one = client.infer("simple", {"INPUT0": A, "INPUT1": B}, outputs=["OUTPUT1"], version="live")
+        assert list(one) == ["OUTPUT1"]
+        assert client.predict("identity_fp32", [[1.0, 2.0], [3.0, 4.0]]) == [[1.0, 2.0], [3.0, 4.0]]
+        check_types(client)
+        error = refused("not_found", lambda: client.infer("nobody", {"x": A}))
+        assert error.status == 404 and error.request_id, vars(error)
+        assert "INPUT1" in str(refused("invalid_argument", lambda: client.infer("simple", {"INPUT0": A})))
+    asyncio.run(check_async())
+    check_retries()
+    print("modelyard: all well")
+
+
+main()
