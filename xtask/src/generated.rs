@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// A generated file and the words after `modelyard` that print it.
-const FILES: [(&str, &[&str]); 3] = [
+const FILES: [(&str, &[&str]); 4] = [
     ("schemas/project.schema.json", &["reference", "project-schema"]),
     ("docs/reference/project-file.md", &["reference", "project-file"]),
+    ("schemas/openapi.json", &["reference", "openapi"]),
     ("docs/reference/cli.md", &["reference", "cli"]),
 ];
 

@@ -21,8 +21,15 @@ const DEBIAN: [(&str, &str, &str); 5] = [
 ];
 
 /// PyPI packages of the test environment.
-const PYPI: [&str; 5] =
-    ["onnxruntime==1.31.*", "numpy", "onnx==1.23.*", "tritonclient[grpc,http]==2.73.*", "httpx==0.28.*"];
+const PYPI: [&str; 7] = [
+    "onnxruntime==1.31.*",
+    "numpy",
+    "onnx==1.23.*",
+    "tritonclient[grpc,http]==2.73.*",
+    "httpx==0.28.*",
+    "kserve==0.21.*",
+    "schemathesis==4.32.*",
+];
 
 /// The folder of the Python environment that holds the PyPI packages.
 pub(crate) fn python_environment() -> PathBuf {
@@ -73,7 +80,7 @@ fn install_pypi() {
         "PyPI packages {} (ONNX Runtime, against which exported networks are checked; clients of the server)",
         PYPI.join(", ")
     );
-    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx";
+    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx, kserve, schemathesis";
     if shell::works(&python.to_string_lossy(), &["-c", imports]) {
         return;
     }

@@ -11,12 +11,15 @@ mod elements;
 mod error;
 mod listen;
 pub mod open_inference;
+mod openapi;
 mod page;
 mod patient;
 mod predict;
 mod router;
+mod routes;
 mod write;
 
 pub use config::ApiConfig;
 pub use error::{ApiError, Failure};
 pub use listen::serve;
+pub use openapi::openapi;

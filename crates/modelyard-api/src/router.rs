@@ -10,13 +10,13 @@ use axum::extract::State;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use modelyard_serve::Server;
 use modelyard_types::{ErrorKind, VersionSelector};
 use tower_service::Service as _;
 
 use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
+use crate::routes::{About, Content, Operation, Routes};
 use crate::{body, open_inference, page, predict};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,12 +51,9 @@ impl Door {
     /// As [`open_inference::grpc::routes`].
     pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
         let service = Service { server, config: Arc::new(config.clone()) };
-        let router = Router::new()
-            .merge(open_inference::http::routes())
+        let (http, _) = routes().into_parts();
+        let router = http
             .merge(open_inference::grpc::routes(&service)?)
-            .merge(predict::http::routes())
-            .merge(page::routes())
-            .route("/metrics", get(metrics))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(service.clone());
@@ -109,6 +106,26 @@ impl Door {
             HeaderValue::from_str(&id).expect("hexadecimal digits are visible ASCII")
         })
     }
+}
+
+/// Every route over HTTP.
+fn routes() -> Routes {
+    let metrics_told = About {
+        summary: "What is counted, for Prometheus.",
+        takes: Content::Nothing,
+        gives: Content::Text("text/plain"),
+        refuses: &[],
+    };
+    open_inference::http::routes().merge(predict::http::routes()).merge(page::routes()).get(
+        "/metrics",
+        metrics,
+        metrics_told,
+    )
+}
+
+/// What can be told of every route.
+pub(crate) fn operations() -> Vec<Operation> {
+    routes().into_parts().1
 }
 
 /// The failure that a handler answered, or one made of an extractor's refusal.

@@ -1,44 +1,79 @@
 //! The protocol's routes.
 
 use axum::Json;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use modelyard_types::VersionSelector;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::convert::{ModelMetadata, ServerMetadata, metadata};
 use super::wire::BINARY_HEADER;
-use super::{about, answer, infer, repository, wire};
+use super::{about as documents, answer, infer, repository, wire};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{Service, json_response, selector};
+use crate::routes::{About, Content, Routes};
 
 const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
+/// Of what opens a version.
+const OPEN: &[u16] = &[400, 404, 500, 503];
+/// Of what runs one.
+const RUN: &[u16] = &[400, 404, 408, 413, 415, 429, 500, 501, 503, 504];
+
+fn about(summary: &'static str, gives: Content, refuses: &'static [u16]) -> About {
+    About { summary, takes: Content::Nothing, gives, refuses }
+}
+
+fn inference(summary: &'static str) -> About {
+    let (takes, gives) = (Content::Tensors("InferRequest"), Content::Tensors("InferAnswer"));
+    About { summary, takes, gives, refuses: RUN }
+}
+
 /// All routes below `/v2`.
-pub(crate) fn routes() -> Router<Service> {
-    Router::new()
-        .route("/v2", get(server_metadata))
-        .route("/v2/health/live", get(async || Json(json!({ "live": true }))))
-        .route("/v2/health/ready", get(ready))
-        .route("/v2/models/{model}", get(model_metadata))
-        .route("/v2/models/{model}/ready", get(model_ready))
-        .route("/v2/models/{model}/infer", post(infer_live))
-        .route("/v2/models/{model}/versions/{version}", get(version_metadata))
-        .route("/v2/models/{model}/versions/{version}/ready", get(version_ready))
-        .route("/v2/models/{model}/versions/{version}/infer", post(infer_version))
-        .route("/v2/models/{model}/config", get(model_config))
-        .route("/v2/models/{model}/versions/{version}/config", get(version_config))
-        .route("/v2/models/stats", get(all_statistics))
-        .route("/v2/models/{model}/stats", get(model_statistics))
-        .route("/v2/models/{model}/versions/{version}/stats", get(version_statistics))
-        .merge(repository::routes())
+pub(crate) fn routes() -> Routes {
+    server_routes().merge(model_routes()).merge(version_routes()).merge(repository::routes())
+}
+
+fn server_routes() -> Routes {
+    let live = async || Json(json!({ "live": true }));
+    let statistics = Content::Json("Statistics");
+    Routes::new()
+        .get("/v2", server_metadata, about("What this server is.", Content::Json("ServerMetadata"), &[]))
+        .get("/v2/health/live", live, about("Whether it runs.", Content::Json("Live"), &[]))
+        .get("/v2/health/ready", ready, about("Whether all models answer.", Content::State("Ready"), &[]))
+        .get("/v2/models/stats", all_statistics, about("What all versions did.", statistics, &[]))
+}
+
+fn model_routes() -> Routes {
+    let metadata = about("What a model takes and gives.", Content::Json("ModelMetadata"), OPEN);
+    let ready = about("Whether a model answers.", Content::State("ModelReady"), &[400, 404]);
+    let config = about("How a model is served.", Content::Json("ModelConfig"), OPEN);
+    let statistics = about("What a model's versions did.", Content::Json("Statistics"), &[400, 404]);
+    Routes::new()
+        .get("/v2/models/{model}", model_metadata, metadata)
+        .get("/v2/models/{model}/ready", model_ready, ready)
+        .get("/v2/models/{model}/config", model_config, config)
+        .get("/v2/models/{model}/stats", model_statistics, statistics)
+        .post("/v2/models/{model}/infer", infer_live, inference("Tensors in, tensors out."))
+}
+
+fn version_routes() -> Routes {
+    let metadata = about("What a version takes and gives.", Content::Json("ModelMetadata"), OPEN);
+    let ready = about("Whether a version answers.", Content::State("ModelReady"), &[400, 404, 500]);
+    let config = about("How a version is served.", Content::Json("ModelConfig"), OPEN);
+    let statistics = about("What a version did.", Content::Json("Statistics"), OPEN);
+    let infer = inference("Tensors in, tensors out, by this version.");
+    Routes::new()
+        .get("/v2/models/{model}/versions/{version}", version_metadata, metadata)
+        .get("/v2/models/{model}/versions/{version}/ready", version_ready, ready)
+        .get("/v2/models/{model}/versions/{version}/config", version_config, config)
+        .get("/v2/models/{model}/versions/{version}/stats", version_statistics, statistics)
+        .post("/v2/models/{model}/versions/{version}/infer", infer_version, infer)
 }
 
 async fn server_metadata(State(service): State<Service>) -> Json<ServerMetadata> {
@@ -115,7 +150,7 @@ async fn model_config(
     Path(model): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, None).await?;
-    Ok(Json(about::config(&service.server, &version)))
+    Ok(Json(documents::config(&service.server, &version)))
 }
 
 async fn version_config(
@@ -123,11 +158,11 @@ async fn version_config(
     Path((model, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(about::config(&service.server, &version)))
+    Ok(Json(documents::config(&service.server, &version)))
 }
 
 async fn all_statistics(State(service): State<Service>) -> Json<Value> {
-    Json(about::statistics(&service.server.loaded()))
+    Json(documents::statistics(&service.server.loaded()))
 }
 
 async fn model_statistics(
@@ -137,7 +172,7 @@ async fn model_statistics(
     let status = service.server.model(&model)?;
     let mut loaded = service.server.loaded();
     loaded.retain(|version| *version.model() == status.name);
-    Ok(Json(about::statistics(&loaded)))
+    Ok(Json(documents::statistics(&loaded)))
 }
 
 async fn version_statistics(
@@ -145,7 +180,7 @@ async fn version_statistics(
     Path((model, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(about::statistics(&[version])))
+    Ok(Json(documents::statistics(&[version])))
 }
 
 async fn infer_live(

@@ -2,11 +2,10 @@
 //!
 //! Source: <https://github.com/triton-inference-server/server>, `docs/protocol/extension_model_repository.md`.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
-use axum::routing::post;
-use axum::{Json, Router};
 use modelyard_serve::IndexEntry;
 use modelyard_types::ErrorKind;
 use serde::{Deserialize, Serialize};
@@ -15,16 +14,32 @@ use serde_json::Value;
 use crate::body;
 use crate::error::Failure;
 use crate::router::Service;
+use crate::routes::{About, Content, Routes};
 
 /// Most bytes of a request here: they are a few words.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
+/// Of orders to load and unload.
+const CONTROL: &[u16] = &[400, 403, 404, 408, 413, 415, 500, 501, 503];
+
 /// All routes below `/v2/repository`.
-pub(super) fn routes() -> Router<Service> {
-    Router::new()
-        .route("/v2/repository/index", post(index))
-        .route("/v2/repository/models/{model}/load", post(load))
-        .route("/v2/repository/models/{model}/unload", post(unload))
+pub(super) fn routes() -> Routes {
+    let list = About {
+        summary: "Every version, and whether it is in memory.",
+        takes: Content::JsonOrNothing("IndexRequest"),
+        gives: Content::Json("Index"),
+        refuses: &[400, 408, 413, 415],
+    };
+    let order = |summary| About {
+        summary,
+        takes: Content::JsonOrNothing("ControlRequest"),
+        gives: Content::Nothing,
+        refuses: CONTROL,
+    };
+    Routes::new()
+        .post("/v2/repository/index", index, list)
+        .post("/v2/repository/models/{model}/load", load, order("Takes a model into memory."))
+        .post("/v2/repository/models/{model}/unload", unload, order("Takes a model out of memory."))
 }
 
 #[derive(Default, Deserialize)]

@@ -7,15 +7,14 @@ mod form;
 
 use std::fmt::Write;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use modelyard_serve::{ModelStatus, ServedVersion};
 use modelyard_types::TensorSpec;
 
 use crate::router::Service;
+use crate::routes::{About, Content, Routes};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -23,11 +22,19 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `/` and what it loads.
-pub(crate) fn routes() -> Router<Service> {
-    Router::new()
-        .route("/", get(page))
-        .route("/assets/page.css", get(async || asset("text/css; charset=utf-8", STYLE)))
-        .route("/assets/page.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
+pub(crate) fn routes() -> Routes {
+    let told = |summary, media| About {
+        summary,
+        takes: Content::Nothing,
+        gives: Content::Text(media),
+        refuses: &[],
+    };
+    let style = async || asset("text/css; charset=utf-8", STYLE);
+    let script = async || asset("text/javascript; charset=utf-8", SCRIPT);
+    Routes::new()
+        .get("/", page, told("The page for people.", "text/html"))
+        .get("/assets/page.css", style, told("The page's style.", "text/css"))
+        .get("/assets/page.js", script, told("The page's script.", "text/javascript"))
 }
 
 fn asset(content_type: &'static str, text: &'static str) -> impl IntoResponse {

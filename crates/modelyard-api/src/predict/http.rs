@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Request};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_answer};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
@@ -18,17 +17,43 @@ use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{Service, json_response, selector};
+use crate::routes::{About, Content, Routes};
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const VERB: &str = ":predict";
 
+/// Of what runs a model.
+const RUN: &[u16] = &[400, 404, 408, 409, 413, 415, 429, 500, 501, 503, 504];
+
 /// `/v1` and `/predict`.
-pub(crate) fn routes() -> Router<Service> {
-    Router::new()
-        .route("/v1/models", get(models))
-        .route("/v1/models/{target}", get(status).post(predict))
-        .route("/v1/models/{model}/versions/{target}", get(version_status).post(predict_version))
-        .route("/predict", post(predict_only))
+pub(crate) fn routes() -> Routes {
+    let told = |summary, gives, refuses| About { summary, takes: Content::Nothing, gives, refuses };
+    let many = |summary| About {
+        summary,
+        takes: Content::JsonOrImage("PredictRequest"),
+        gives: Content::Json("PredictAnswer"),
+        refuses: RUN,
+    };
+    let one = About {
+        summary: "A row in, an answer out, where one model is served.",
+        takes: Content::JsonOrImage("PredictOneRequest"),
+        gives: Content::Json("PredictOneAnswer"),
+        refuses: RUN,
+    };
+    let state = Content::Json("ModelStatus");
+    let versions = "/v1/models/{model}/versions/{target}";
+    Routes::new()
+        .get("/v1/models", models, told("The names of the models.", Content::Json("Models"), &[]))
+        .get("/v1/models/{target}", status, told("Which version answers.", state, &[400, 404]))
+        .get(versions, version_status, told("Whether a version answers.", state, &[400, 404, 500, 503]))
+        .post_as("/v1/models/{target}", "/v1/models/{model}:predict", predict, many("Rows in, answers out."))
+        .post_as(
+            versions,
+            "/v1/models/{model}/versions/{version}:predict",
+            predict_version,
+            many("Rows in, answers out, by this version."),
+        )
+        .post("/predict", predict_only, one)
 }
 
 async fn models(State(service): State<Service>) -> Json<serde_json::Value> {

@@ -34,6 +34,8 @@ enum Generated {
     ProjectFile,
     /// docs/reference/cli.md
     Cli,
+    /// schemas/openapi.json
+    Openapi,
 }
 
 /// Prints the file.
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &ReferenceArgs, output: &mut Output) -> Result<(), Failu
         Generated::ProjectSchema => modelyard_train::project_schema_json(),
         Generated::ProjectFile => modelyard_train::project_reference_markdown(),
         Generated::Cli => page(),
+        Generated::Openapi => modelyard_api::openapi(),
     };
     output.bytes(text.as_bytes());
     Ok(())

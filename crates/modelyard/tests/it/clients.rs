@@ -74,6 +74,21 @@ fn tritons_grpc_client_is_served() {
 }
 
 #[test]
+fn kserves_client_is_served() {
+    check("kserve", "crates/modelyard/tests/clients/kserve_client.py");
+}
+
+#[test]
+fn made_up_requests_are_answered_as_the_document_says() {
+    let Some(python) = python("schemathesis, onnx, onnxruntime") else { return };
+    let (server, address, _folder) = serve(&python);
+    let document = repository().join("schemas/openapi.json");
+    let arguments = [&address.to_string(), &*document.to_string_lossy(), "15"];
+    script(&python, "crates/modelyard/tests/clients/openapi.py", &arguments);
+    server.interrupt().expect(0);
+}
+
+#[test]
 fn our_own_python_package_is_served() {
     check("httpx", "sdk/python/tests/against_server.py");
 }

@@ -1,0 +1,142 @@
+//! The bodies that the routes take and give, as JSON schemas.
+
+use modelyard_types::DataType;
+use serde_json::{Value, json};
+
+/// An object of these members, of which some must be there.
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn list_of(name: &str) -> Value {
+    json!({ "type": "array", "items": reference(name) })
+}
+
+/// Every schema by its name.
+pub(super) fn all() -> Value {
+    let (text, whole, truth) =
+        (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "boolean" }));
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let any = json!({ "type": "object" });
+    let mut all = tensors();
+    let more = json!({
+        "Failure": object(
+            json!({ "error": text, "kind": text, "hint": text, "request_id": text }),
+            &["error", "kind", "request_id"],
+        ),
+        "Live": object(json!({ "live": truth }), &["live"]),
+        "Ready": object(json!({ "ready": truth, "problems": { "type": "array", "items": any } }), &["ready"]),
+        "ModelReady": object(
+            json!({ "name": text, "version": text, "ready": truth, "problem": { "type": ["string", "null"] } }),
+            &["name", "ready"],
+        ),
+        "ServerMetadata": object(
+            json!({ "name": text, "version": text, "extensions": { "type": "array", "items": text } }),
+            &["name", "version", "extensions"],
+        ),
+        "ModelMetadata": object(
+            json!({
+                "name": text, "versions": { "type": "array", "items": text }, "platform": text,
+                "inputs": list_of("TensorMetadata"), "outputs": list_of("TensorMetadata"),
+            }),
+            &["name", "versions", "platform", "inputs", "outputs"],
+        ),
+        "ModelConfig": object(
+            json!({ "name": text, "platform": text, "backend": text, "max_batch_size": count }),
+            &["name", "platform", "max_batch_size", "input", "output"],
+        ),
+        "Statistics": object(json!({ "model_stats": { "type": "array", "items": any } }), &["model_stats"]),
+        "IndexRequest": object(json!({ "ready": truth }), &[]),
+        "Index": {
+            "type": "array",
+            "items": object(
+                json!({ "name": text, "version": text, "state": { "enum": ["READY", "UNAVAILABLE"] }, "reason": text }),
+                &["name", "version", "state"],
+            ),
+        },
+        "ControlRequest": object(json!({ "parameters": any }), &[]),
+        "Models": object(json!({ "models": { "type": "array", "items": text } }), &["models"]),
+        "ModelStatus": object(json!({ "model_version_status": { "type": "array", "items": any } }), &["model_version_status"]),
+        "Row": { "description": "Values by the pipeline's names, or the bare value where there is one." },
+        "PredictRequest": object(json!({ "instances": list_of("Row") }), &["instances"]),
+        "PredictAnswer": object(json!({ "predictions": { "type": "array" } }), &["predictions"]),
+        "PredictOneRequest": object(json!({ "input": reference("Row") }), &["input"]),
+        "PredictOneAnswer": object(json!({ "prediction": {} }), &["prediction"]),
+    });
+    extend(&mut all, more);
+    extend(&mut all, json!({ "Parameters": parameters(&truth, &count, &whole) }));
+    all
+}
+
+fn extend(all: &mut Value, more: Value) {
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+        all.extend(more);
+    }
+}
+
+fn parameters(truth: &Value, count: &Value, whole: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "Of the request: binary_data_output, timeout in microseconds, priority from 1 (first) to 255.",
+        "properties": { "binary_data_output": truth, "timeout": count, "priority": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 } },
+        "additionalProperties": { "anyOf": [truth, whole, { "type": "number" }, { "type": "string" }] },
+    })
+}
+
+/// The protocol's tensors and the requests and answers made of them.
+fn tensors() -> Value {
+    let text = json!({ "type": "string" });
+    let sizes = json!({ "type": "array", "maxItems": 16, "items": { "type": "integer", "minimum": 0, "maximum": i64::MAX } });
+    let types: Vec<&str> = DataType::ALL.iter().map(|data_type| data_type.as_str()).collect();
+    let datatype = json!({ "enum": types });
+    let size =
+        object(json!({ "binary_data_size": { "type": "integer", "minimum": 0, "maximum": i64::MAX } }), &[]);
+    json!({
+        "TensorMetadata": object(
+            json!({
+                "name": text, "datatype": datatype,
+                "shape": { "type": "array", "items": { "type": "integer", "minimum": -1 } },
+            }),
+            &["name", "datatype", "shape"],
+        ),
+        "InputTensor": object(
+            json!({
+                "name": text, "shape": sizes, "datatype": datatype, "parameters": size,
+                "data": { "type": "array", "description": "Flat in row-major order, or nested as the shape." },
+            }),
+            &["name", "shape", "datatype"],
+        ),
+        "WantedOutput": object(
+            json!({
+                "name": text,
+                "parameters": object(
+                    json!({
+                        "binary_data": { "type": "boolean" },
+                        "classification": { "type": "integer", "minimum": 0, "maximum": i64::MAX },
+                    }),
+                    &[],
+                ),
+            }),
+            &["name"],
+        ),
+        "InferRequest": object(
+            json!({
+                "id": text, "parameters": reference("Parameters"),
+                "inputs": list_of("InputTensor"), "outputs": list_of("WantedOutput"),
+            }),
+            &["inputs"],
+        ),
+        "OutputTensor": object(
+            json!({ "name": text, "shape": sizes, "datatype": datatype, "parameters": size, "data": { "type": "array" } }),
+            &["name", "shape", "datatype"],
+        ),
+        "InferAnswer": object(
+            json!({ "model_name": text, "model_version": text, "id": text, "outputs": list_of("OutputTensor") }),
+            &["model_name", "model_version", "outputs"],
+        ),
+    })
+}
