@@ -90,6 +90,20 @@ def requests():
     seed("json_tensors", "integers", json.dumps(body("INT64", [-(2**63), 2**63 - 1])))
     seed("json_tensors", "booleans", json.dumps(body("BOOL", [True, False])))
     seed("json_tensors", "texts", json.dumps(body("BYTES", ["a", "\u00fc"])))
+    def with_raw(datatype, values, *sizes):
+        head = body(datatype, None, sizes)
+        del head["inputs"][0]["data"]
+        head["inputs"][0]["parameters"] = {"binary_data_size": len(values)}
+        text = json.dumps({"parameters": {"binary_data_output": True}, **head}).encode()
+        return struct.pack("<H", len(text)) + text + values
+
+    seed("binary_tensors", "floats", with_raw("FP32", struct.pack("<2f", 1.5, -2e3), 1, 2))
+    seed("binary_tensors", "texts", with_raw("BYTES", b"\x01\0\0\0a\0\0\0\0", 2))
+    seed("binary_tensors", "halves", with_raw("FP16", b"\0\x3c", 1, 1))
+    tensor = field(1, "input") + field(2, "FP32") + field(3, 1) + field(3, 2)
+    floats = struct.pack("<2f", 1.5, -2e3)
+    seed("grpc_infer", "raw", field(1, "m") + field(3, "7") + field(5, tensor) + field(7, floats))
+    seed("grpc_infer", "typed", field(1, "m") + field(5, tensor + field(5, field(6, floats))) + field(6, field(1, "y")))
     seed("json_tensors", "parameters", json.dumps({"parameters": {"x": 1}, **body("UINT8", [0, 255])}))
 
 

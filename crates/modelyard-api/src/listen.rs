@@ -275,7 +275,14 @@ async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Rec
                 Ok(ended) => ended,
                 Err(_) => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    // HTTP/2 leaves only once the other side has agreed, which it may never do.
+                    loop {
+                        match tokio::time::timeout(config.write_timeout, connection.as_mut()).await {
+                            Ok(ended) => break ended,
+                            Err(_) if manners.door.is_idle() => return,
+                            Err(_) => {}
+                        }
+                    }
                 }
             }
         }

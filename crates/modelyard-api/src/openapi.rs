@@ -102,8 +102,10 @@ fn responses(gives: Content, refuses: &[u16]) -> Value {
     if gives != Content::Nothing {
         answer["content"] = content(gives);
     }
-    if let Content::State(_) = gives {
-        told.insert("503".to_owned(), answer.clone());
+    if let Content::State(name) = gives {
+        let either = [name, "Failure"].map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
+        let content = json!({ "application/json": { "schema": { "anyOf": either } } });
+        told.insert("503".to_owned(), json!({ "description": "Not now.", "content": content }));
     }
     told.insert("200".to_owned(), answer);
     for status in refuses {

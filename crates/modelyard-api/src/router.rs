@@ -70,6 +70,11 @@ impl Door {
         self.state.closing.store(true, Ordering::Relaxed);
     }
 
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.service.server.is_idle()
+    }
+
     /// Answers one request. Never fails: failures are answers.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
         let id = self.request_id(&request);

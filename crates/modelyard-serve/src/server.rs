@@ -218,6 +218,11 @@ impl Server {
         self.draining.load(Ordering::SeqCst)
     }
 
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) == 0
+    }
+
     /// The metrics in Prometheus's text format.
     pub fn telemetry(&self) -> String {
         self.loader.telemetry.text()

@@ -73,6 +73,7 @@ pub(crate) fn metadata(status: &ModelStatus, version: &ServedVersion) -> ModelMe
 pub(crate) fn platform(runtime: &str) -> String {
     match runtime {
         "native" => "modelyard_native".to_owned(),
+        "native-onnx" => "modelyard_onnx".to_owned(),
         foreign => format!("{foreign}_onnx"),
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue, Request};
-use axum::response::Response;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_answer};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
@@ -62,26 +62,39 @@ async fn models(State(service): State<Service>) -> Json<serde_json::Value> {
 }
 
 /// TensorFlow Serving's `model_version_status` and KServe's `name` and `ready` in one document.
-async fn status(
-    State(service): State<Service>,
-    Path(model): Path<String>,
-) -> Result<Json<serde_json::Value>, Failure> {
+async fn status(State(service): State<Service>, Path(model): Path<String>) -> Result<Response, Failure> {
+    if model.ends_with(VERB) {
+        return Ok(only_post());
+    }
     let status = service.server.model(&model)?;
     let live = status.live.as_ref().map(|live| live.version().to_string());
-    Ok(Json(json!({
+    let told = json!({
         "name": model,
         "ready": live.is_some() && !service.server.is_draining(),
         "problem": status.problem,
         "model_version_status": live.into_iter().map(available).collect::<Vec<_>>(),
-    })))
+    });
+    Ok(Json(told).into_response())
 }
 
 async fn version_status(
     State(service): State<Service>,
     Path((model, version)): Path<(String, String)>,
-) -> Result<Json<serde_json::Value>, Failure> {
+) -> Result<Response, Failure> {
+    if version.ends_with(VERB) {
+        return Ok(only_post());
+    }
     let loaded = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(json!({ "model_version_status": [available(loaded.version().to_string())] })))
+    let told = json!({ "model_version_status": [available(loaded.version().to_string())] });
+    Ok(Json(told).into_response())
+}
+
+/// The answer to a GET at the path of a prediction, which the router cannot tell from a model's.
+fn only_post() -> Response {
+    let failure = Failure::invalid("a prediction is asked for by POST");
+    let mut refused = failure.with_status(StatusCode::METHOD_NOT_ALLOWED).into_response();
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    refused
 }
 
 fn available(version: String) -> serde_json::Value {

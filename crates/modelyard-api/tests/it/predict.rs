@@ -40,6 +40,11 @@ async fn rows_by_name_get_named_answers() {
     assert!(text.failure(400, "invalid_argument").contains("size"));
     let empty = running.post("/v1/models/fruit:predict", r#"{"instances":[]}"#).await;
     assert_eq!(empty.failure(400, "invalid_argument"), "the request has no rows");
+    for path in ["/v1/models/fruit:predict", "/v1/models/fruit/versions/1:predict"] {
+        let asked = running.get(path).await;
+        asked.failure(405, "invalid_argument");
+        assert_eq!(asked.headers["allow"], "POST");
+    }
     let tensors = running.post("/v1/models/fruit", "{}").await;
     assert!(tensors.failure(404, "not_found").contains("nothing to post to"));
     running.stop().await;

@@ -18,7 +18,7 @@ async fn the_protocol_from_end_to_end() {
     assert_eq!(running.get("/v2").await.json()["extensions"][0], json!("binary_tensor_data"));
     assert_eq!(running.get("/v2/health/live").await.json(), json!({ "live": true }));
     assert_eq!(running.get("/v2/health/ready").await.json()["ready"], json!(true));
-    for (model, platform) in [("mine", "modelyard_native"), ("foreign", "rten_onnx")] {
+    for (model, platform) in [("mine", "modelyard_native"), ("foreign", "modelyard_onnx")] {
         for path in [format!("/v2/models/{model}"), format!("/v2/models/{model}/versions/1")] {
             let metadata = running.get(&path).await.json();
             let want = json!({

@@ -83,7 +83,7 @@ fn made_up_requests_are_answered_as_the_document_says() {
     let Some(python) = python("schemathesis, onnx, onnxruntime") else { return };
     let (server, address, _folder) = serve(&python);
     let document = repository().join("schemas/openapi.json");
-    let arguments = [&address.to_string(), &*document.to_string_lossy(), "15"];
+    let arguments = [&address.to_string(), &*document.to_string_lossy(), "5"];
     script(&python, "crates/modelyard/tests/clients/openapi.py", &arguments);
     server.interrupt().expect(0);
 }

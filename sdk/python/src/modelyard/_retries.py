@@ -27,5 +27,5 @@ class Retries:
         try:
             return min(max(float(headers["retry-after"]), 0.0), self.delay_max_s)
         except (KeyError, ValueError):
-            longest = min(self.first_delay_s * 2 ** (attempt - 1), self.delay_max_s)
-            return longest * random.uniform(0.5, 1.0)
+            longest = min(self.first_delay_s * 2.0 ** (attempt - 1), self.delay_max_s)
+            return float(longest * random.uniform(0.5, 1.0))

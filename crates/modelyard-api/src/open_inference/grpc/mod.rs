@@ -14,7 +14,10 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request};
 
-use crate::error::ApiError;
+use prost::Message;
+
+use super::request::DecodedRequest;
+use crate::error::{ApiError, Failure};
 use crate::router::Service;
 
 /// What prost and tonic made of the schemas.
@@ -22,7 +25,9 @@ use crate::router::Service;
     missing_docs,
     unreachable_pub,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::missing_errors_doc,
+    clippy::too_many_lines,
     reason = "generated; the schemas hold the comments"
 )]
 mod proto {
@@ -37,12 +42,24 @@ mod proto {
 }
 
 use proto::health::health_server::HealthServer;
+use proto::inference::ModelInferRequest;
 use proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 
 /// The schemas in their compiled form, for reflection.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 /// Room for names and shapes beside a body's worth of raw values.
 const MESSAGE_BYTES_MORE: usize = 64 << 10;
+
+/// Decodes the message of a `ModelInfer` call. Safe on any bytes: it never panics and needs memory in
+/// proportion to their number only.
+///
+/// # Errors
+/// What is wrong with it, as an invalid argument.
+pub fn decode_grpc(message: &[u8]) -> Result<DecodedRequest, Failure> {
+    let message = ModelInferRequest::decode(message)
+        .map_err(|error| Failure::invalid(format!("the message is no inference request: {error}")))?;
+    request::decode(message)
+}
 
 /// Whether a request is a gRPC call of one message, which must come within the time for a body.
 pub(crate) fn is_unary(request: &Request<Body>) -> bool {

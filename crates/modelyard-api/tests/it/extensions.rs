@@ -1,0 +1,97 @@
+//! Triton's extensions: configuration, statistics, and loading and unloading on a client's word.
+
+use modelyard_api::ApiConfig;
+use modelyard_serve::ServeConfig;
+use serde_json::{Value, json};
+
+use crate::support::{Running, Store, infer_body, native};
+
+const INFER: &str = "/v2/models/m/infer";
+
+async fn serve(store: &Store, repository_control: bool) -> Running {
+    store.publish("m", native(2, 3, 1)).await;
+    store.publish("other", native(2, 2, 1)).await;
+    let api = ApiConfig { repository_control, ..ApiConfig::default() };
+    store.serve_with(ServeConfig::default(), api).await
+}
+
+fn announces(running: &Value, extension: &str) -> bool {
+    running["extensions"].as_array().is_some_and(|all| all.contains(&json!(extension)))
+}
+
+#[tokio::test]
+async fn a_configuration_is_told_as_triton_tells_it() {
+    let store = Store::new().await;
+    let running = serve(&store, false).await;
+    for path in ["/v2/models/m/config", "/v2/models/m/versions/1/config"] {
+        let config = running.get(path).await.json();
+        assert_eq!((&config["name"], &config["max_batch_size"]), (&json!("m"), &json!(64)), "{config}");
+        assert_eq!(config["input"], json!([{ "name": "input", "data_type": "TYPE_FP32", "dims": [2] }]));
+        assert_eq!(config["output"], json!([{ "name": "output", "data_type": "TYPE_FP32", "dims": [3] }]));
+        assert_eq!(config["dynamic_batching"]["default_priority_level"], json!(100));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn statistics_count_requests_rows_and_failures() {
+    let store = Store::new().await;
+    let running = serve(&store, false).await;
+    for _ in 0..3 {
+        assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    }
+    assert_eq!(running.post(INFER, infer_body(9, 1.0)).await.status, 400);
+    for path in ["/v2/models/m/stats", "/v2/models/m/versions/1/stats"] {
+        let told = running.get(path).await.json()["model_stats"].clone();
+        assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+        let (stats, sums) = (&told[0], &told[0]["inference_stats"]);
+        assert_eq!((&stats["inference_count"], &stats["execution_count"]), (&json!(3), &json!(3)));
+        assert_eq!((&sums["success"]["count"], &sums["fail"]["count"]), (&json!(3), &json!(1)));
+        assert!(sums["success"]["ns"].as_u64() >= sums["compute_infer"]["ns"].as_u64(), "{sums}");
+        assert!(stats["last_inference"].as_u64().is_some_and(|moment| moment > 1_700_000_000_000));
+    }
+    let all = running.get("/v2/models/stats").await.json()["model_stats"].clone();
+    assert_eq!(all.as_array().map(Vec::len), Some(2), "{all}");
+    running.get("/v2/models/nobody/stats").await.failure(404, "not_found");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn models_leave_memory_and_come_back_on_a_clients_word() {
+    let store = Store::new().await;
+    let running = serve(&store, true).await;
+    assert!(announces(&running.get("/v2").await.json(), "model_repository"));
+    assert_eq!(running.post("/v2/repository/models/m/unload", "").await.status, 200);
+    for path in [INFER, "/v2/models/m/versions/1/infer"] {
+        let refused = running.post(path, infer_body(2, 1.0)).await;
+        assert_eq!(refused.failure(503, "unavailable"), "model m was unloaded");
+    }
+    assert_eq!(running.post("/v2/models/other/infer", infer_body(2, 1.0)).await.status, 200);
+    assert_eq!(running.get("/v2/health/ready").await.status, 200, "what nobody wants is not missed");
+    assert!(running.get("/metrics").await.text().contains("modelyard_versions_loaded 1\n"));
+    let index = running.post("/v2/repository/index", "").await.json();
+    let gone =
+        json!({ "name": "m", "version": "1", "state": "UNAVAILABLE", "reason": "model m was unloaded" });
+    assert_eq!(index, json!([gone, { "name": "other", "version": "1", "state": "READY" }]));
+    let ready = running.post("/v2/repository/index", r#"{"ready":true}"#).await.json();
+    assert_eq!(ready.as_array().map(Vec::len), Some(1), "{ready}");
+
+    assert_eq!(running.post("/v2/repository/models/m/load", "{}").await.status, 200);
+    assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    running.post("/v2/repository/models/nobody/load", "").await.failure(404, "not_found");
+    running.post("/v2/repository/models/m/load", "[").await.failure(400, "invalid_argument");
+    let own = r#"{"parameters":{"config":"{}"}}"#;
+    running.post("/v2/repository/models/m/load", own).await.failure(501, "unsupported");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_unloads_models_unless_the_server_was_told_so() {
+    let store = Store::new().await;
+    let running = serve(&store, false).await;
+    assert!(!announces(&running.get("/v2").await.json(), "model_repository"));
+    let refused = running.post("/v2/repository/models/m/unload", "").await;
+    assert!(refused.failure(403, "permission_denied").contains("takes no orders"));
+    assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    running.stop().await;
+}
