@@ -4,6 +4,7 @@ by what the document says. Usage: openapi.py HOST:PORT DOCUMENT EXAMPLES"""
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ADDRESS, DOCUMENT, EXAMPLES = sys.argv[1:]
 # 5xx are answers too where they are documented: a deadline that is too short, a model that was unloaded.
@@ -20,10 +21,13 @@ CHECKS = ",".join(
 
 def main():
     program = pathlib.Path(sys.executable).with_name("schemathesis")
-    command = [program, "run", DOCUMENT, "--url", f"http://{ADDRESS}", "--checks", CHECKS]
+    document = str(pathlib.Path(DOCUMENT).resolve())
+    command = [program, "run", document, "--url", f"http://{ADDRESS}", "--checks", CHECKS]
     command += ["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing", "--seed", "1"]
     command += ["--no-color", "--generation-database", "none", "--request-timeout", "20"]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    with tempfile.TemporaryDirectory() as notes:
+        said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        ended = subprocess.run(command, cwd=notes, check=False, **said)
     print(ended.stdout[-20_000:])
     sys.exit(ended.returncode)
 

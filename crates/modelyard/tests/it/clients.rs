@@ -15,6 +15,7 @@ const MODELS: [&str; 6] =
 
 /// The Python of the test environment, where it has these modules.
 fn python(modules: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "a test finds its tools by the environment")]
     let given = std::env::var_os("MODELYARD_TEST_PYTHON").map(PathBuf::from);
     let python = given.unwrap_or_else(|| repository().join("target/python/bin/python"));
     let imports = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
