@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::numbers::Numbers;
+use crate::picture::Picture;
 use crate::texts::Texts;
 
 /// The code of a missing category.
@@ -75,6 +76,17 @@ pub struct Images {
     pub shape: [usize; 3],
     /// rows × height × width × channels bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Images {
+    /// One row's image as the bytes of a PNG file; none where it is too large for one.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn png(&self, row: usize) -> Option<Vec<u8>> {
+        let size: usize = self.shape.iter().product();
+        Picture { shape: self.shape, bytes: self.bytes[row * size..(row + 1) * size].to_vec() }.to_png()
+    }
 }
 
 /// Labels in an order, each with its code.

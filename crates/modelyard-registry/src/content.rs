@@ -108,7 +108,7 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
     Err(RegistryError::BadFiles { why })
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {

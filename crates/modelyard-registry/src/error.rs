@@ -58,6 +58,20 @@ pub enum RegistryError {
         /// Where it points.
         version: Version,
     },
+    /// A run that the store does not have.
+    #[error("there is no run {id}")]
+    NoSuchRun {
+        /// The number asked for.
+        id: u64,
+        /// The newest run there is.
+        newest: Option<u64>,
+    },
+    /// A run that another process is training.
+    #[error("run {id} is being trained by another process")]
+    RunIsOpen {
+        /// The run.
+        id: u64,
+    },
     /// Files that cannot make a version.
     #[error("this cannot be published: {why}")]
     BadFiles {
@@ -104,10 +118,13 @@ impl RegistryError {
     /// The protocol-independent kind.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSuchModel { .. } | Self::NoSuchVersion { .. } | Self::NoSuchAlias { .. } => {
-                ErrorKind::NotFound
+            Self::NoSuchModel { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::NoSuchAlias { .. }
+            | Self::NoSuchRun { .. } => ErrorKind::NotFound,
+            Self::GatesMissed { .. } | Self::NothingBefore { .. } | Self::RunIsOpen { .. } => {
+                ErrorKind::FailedPrecondition
             }
-            Self::GatesMissed { .. } | Self::NothingBefore { .. } => ErrorKind::FailedPrecondition,
             Self::BadFiles { .. } | Self::NoSuchParent { .. } => ErrorKind::InvalidArgument,
             Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
             Self::Document(error) => error.kind(),
@@ -131,6 +148,11 @@ impl RegistryError {
                 "`modelyard models show {name} {version}` shows the scores and gates; \
                  `modelyard models promote --force` moves the alias all the same"
             )),
+            Self::NoSuchRun { newest, .. } => Some(match newest {
+                Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),
+                None => "nothing was trained in this store yet".to_owned(),
+            }),
+            Self::RunIsOpen { .. } => Some("stop it first, or wait until it is done".to_owned()),
             Self::Corrupt { .. } => {
                 Some("publish the same files again to repair it, or roll back to another version".to_owned())
             }

@@ -6,6 +6,7 @@
 //! process leaves behind is collected by the next one that opens the store.
 
 mod alias;
+mod checkpoint;
 mod collect;
 mod compare;
 mod content;
@@ -13,14 +14,17 @@ pub mod document;
 mod error;
 mod publish;
 mod registry;
+mod run;
 mod tables;
 mod version;
 
 pub use alias::{AliasMove, GateRule, MoveKind, Promotion};
+pub use checkpoint::{CheckpointFile, Checkpoints};
 pub use collect::Collected;
 pub use compare::{Comparison, FieldDifference, FileChange, FileDifference, ScoreDifference};
 pub use content::{FileEntry, MANIFEST, Manifest};
 pub use error::RegistryError;
 pub use publish::NewVersion;
 pub use registry::Registry;
+pub use run::{OpenRun, Run};
 pub use version::{FileFault, ModelSummary, ModelVersion, Origin, VerifyReport, VersionFiles};

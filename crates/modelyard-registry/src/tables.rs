@@ -9,7 +9,7 @@ use crate::content::FileEntry;
 use crate::{AliasMove, ModelSummary, ModelVersion, MoveKind, RegistryError};
 
 /// The scripts that make the tables. Never edit one that was released: add another.
-pub(crate) const MIGRATIONS: Migrations = Migrations { owner: "registry", scripts: &[VERSION_1] };
+pub(crate) const MIGRATIONS: Migrations = Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2] };
 
 /// `alias_moves.before` is the move that a rollback of this one goes back to.
 const VERSION_1: &str = "
@@ -61,6 +61,16 @@ CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
 INSERT INTO revision VALUES (0);
 ";
 
+/// Training runs; `record` is the document.
+const VERSION_2: &str = "
+CREATE TABLE runs (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    project TEXT    NOT NULL,
+    record  TEXT    NOT NULL
+) STRICT;
+CREATE INDEX runs_by_project ON runs (project);
+";
+
 /// A move as rollback sees it: where it went, and which move it would go back to.
 pub(crate) struct MoveLink {
     pub(crate) id: i64,
@@ -88,6 +98,11 @@ impl Rows {
     /// Makes the changes true, on the disk, and tells everybody who polls the revision.
     pub(crate) async fn commit(mut self) -> Result<(), RegistryError> {
         self.run(sqlx::query("UPDATE revision SET number = number + 1")).await?;
+        self.commit_quietly().await
+    }
+
+    /// Makes changes true that nobody who polls the revision needs to know of.
+    pub(crate) async fn commit_quietly(self) -> Result<(), RegistryError> {
         let Self { tables, transaction } = self;
         transaction.commit().await.map_err(|source| tables.error(source))?;
         Ok(())
@@ -307,6 +322,33 @@ impl Rows {
     pub(crate) async fn history(&mut self, name: &ModelName) -> Result<Vec<AliasMove>, RegistryError> {
         let query = sqlx::query("SELECT * FROM alias_moves WHERE model = $1 ORDER BY id DESC");
         self.all(query.bind(name.as_str())).await?.iter().map(alias_move).collect()
+    }
+
+    /// Adds a run and gives its number.
+    pub(crate) async fn add_run(&mut self, project: &str, record: &str) -> Result<u64, RegistryError> {
+        let query = sqlx::query("INSERT INTO runs (project, record) VALUES ($1, $2) RETURNING id");
+        let row = self.one(query.bind(project).bind(record)).await?;
+        whole(&row.ok_or_else(|| broken("a new run", "it has no number"))?, "id")
+    }
+
+    pub(crate) async fn set_run(&mut self, id: u64, record: &str) -> Result<(), RegistryError> {
+        let query = sqlx::query("UPDATE runs SET record = $2 WHERE id = $1");
+        self.run(query.bind(number(id)).bind(record)).await
+    }
+
+    /// The document of one run.
+    pub(crate) async fn run_record(&mut self, id: u64) -> Result<Option<String>, RegistryError> {
+        // A number that SQLite cannot hold is no run's.
+        let Ok(id) = i64::try_from(id) else { return Ok(None) };
+        let row = self.one(sqlx::query("SELECT record FROM runs WHERE id = $1").bind(id)).await?;
+        row.map(|row| text(&row, "record")).transpose()
+    }
+
+    /// The newest runs with their documents, newest first.
+    pub(crate) async fn run_records(&mut self, limit: u64) -> Result<Vec<(u64, String)>, RegistryError> {
+        let query = sqlx::query("SELECT id, record FROM runs ORDER BY id DESC LIMIT $1").bind(number(limit));
+        let rows = self.all(query).await?;
+        rows.iter().map(|row| Ok((whole(row, "id")?, text(row, "record")?))).collect()
     }
 
     async fn move_row(&mut self, id: i64) -> Result<SqliteRow, RegistryError> {

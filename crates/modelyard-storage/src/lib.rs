@@ -6,12 +6,14 @@
 
 mod artifacts;
 mod error;
+mod folder;
 mod lock;
 mod open;
 mod tables;
 
 pub use artifacts::{Artifact, Artifacts};
 pub use error::StorageError;
+pub use folder::Folder;
 pub use lock::{FileLock, LockFile};
 pub use open::Store;
 pub use tables::{Migrations, Tables};

@@ -11,6 +11,7 @@ use crate::{Artifacts, LockFile, Migrations, StorageError, Tables};
 /// ```text
 /// store.db          what is registered (SQLite, with -wal and -shm beside it while it is in use)
 /// versions/         the artifacts
+/// runs/             a folder for each training run: checkpoints, report ([`crate::Folder`])
 /// open.lock         held while the layout is made or brought up to date
 /// publishing.lock   shared by those who write artifacts, taken alone by who collects leftovers
 /// ```

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use modelyard_data::DataError;
 use modelyard_model::ModelError;
+use modelyard_registry::RegistryError;
 use modelyard_registry::document::DocumentError;
 use modelyard_runtime::RuntimeError;
 use modelyard_types::ErrorKind;
@@ -55,13 +56,34 @@ pub enum TrainError {
         learning_rate: f32,
         /// What to try.
         hint: String,
+        /// The weights that were still good, where they were kept.
+        kept: Option<KeptWeights>,
     },
     /// Somebody asked training to stop.
     #[error("training was stopped in epoch {epoch}; nothing was published")]
     Stopped {
         /// The epoch, from 1.
         epoch: usize,
+        /// Whether a checkpoint was written to go on from.
+        resumable: bool,
     },
+    /// A run without a checkpoint that can be used.
+    #[error("there is no checkpoint to go on from in {}{}", .folder.display(), damaged_text(*.damaged))]
+    NoCheckpoint {
+        /// Where checkpoints would be.
+        folder: PathBuf,
+        /// How many there are that are damaged.
+        damaged: usize,
+    },
+    /// A checkpoint of something else.
+    #[error("this run cannot be resumed: {} changed since it was begun", .different.join(" and "))]
+    OtherCheckpoint {
+        /// What differs.
+        different: Vec<&'static str>,
+    },
+    /// The store could not keep or give a run's files.
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// An engine answers otherwise than the trained network.
     #[error(
         "{runtime} answers otherwise than the trained network: up to {difference:.2e} apart on {rows} rows, \
@@ -88,6 +110,29 @@ pub enum TrainError {
     NoRows,
 }
 
+/// Weights from before a divergence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptWeights {
+    /// The epoch whose weights these are, from 1.
+    pub epoch: usize,
+    /// The file (safetensors).
+    pub file: PathBuf,
+}
+
+fn damaged_text(damaged: usize) -> String {
+    match damaged {
+        0 => String::new(),
+        1 => " (one is there, and it is damaged)".to_owned(),
+        many => format!(" ({many} are there, and all are damaged)"),
+    }
+}
+
+impl From<RegistryError> for TrainError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
 impl From<RuntimeError> for TrainError {
     fn from(error: RuntimeError) -> Self {
         Self::Runtime(Box::new(error))
@@ -112,7 +157,9 @@ impl TrainError {
                 ErrorKind::NotFound
             }
             Self::Unreadable { .. } => ErrorKind::Unavailable,
-            Self::Diverged { .. } | Self::NoRows => ErrorKind::InvalidArgument,
+            Self::Registry(error) => error.kind(),
+            Self::NoCheckpoint { .. } => ErrorKind::NotFound,
+            Self::Diverged { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => ErrorKind::InvalidArgument,
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
             Self::NoFile { .. } => ErrorKind::Unsupported,
@@ -126,7 +173,20 @@ impl TrainError {
             Self::Data(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
-            Self::Diverged { hint, .. } => Some(hint.clone()),
+            Self::Registry(error) => error.hint(),
+            Self::Diverged { hint, kept: None, .. } => Some(hint.clone()),
+            Self::Diverged { hint, kept: Some(kept), .. } => {
+                Some(format!("{hint}\nthe weights of epoch {} are kept in {}", kept.epoch, kept.file.display()))
+            }
+            Self::Stopped { resumable: true, .. } => Some("--resume goes on where it stopped".to_owned()),
+            Self::NoCheckpoint { .. } => Some(
+                "`checkpoint = { every_minutes = 1 }` in [training] writes more of them; without --resume, training \
+                 begins anew"
+                    .to_owned(),
+            ),
+            Self::OtherCheckpoint { .. } => {
+                Some("undo the change, or train anew without --resume".to_owned())
+            }
             Self::Parity { .. } => Some(
                 "nothing was published; please report this with the project file, as the exported network should \
                  give the same answers everywhere"

@@ -36,6 +36,11 @@ pub fn data_digest(project: &Project) -> Result<String, TrainError> {
     Ok(hex(&hash.finalize()))
 }
 
+/// SHA-256 of the project file, in hexadecimal.
+pub fn project_digest(project: &Project) -> String {
+    text_digest(project.text())
+}
+
 /// SHA-256 of a text, in hexadecimal.
 pub(crate) fn text_digest(text: &str) -> String {
     hex(&Sha256::digest(text))

@@ -5,6 +5,7 @@
 
 mod card;
 mod check;
+mod checkpoint;
 mod class_weights;
 mod error;
 pub mod evaluate;
@@ -13,21 +14,26 @@ mod fingerprint;
 mod fit;
 mod gates;
 mod inputs;
+mod keeping;
 mod model;
 mod package;
 mod prepare;
 mod progress;
 pub mod project;
+mod report;
+mod run;
 pub mod schedule;
 mod scores;
 
 pub use check::{CheckReport, ClassReport, ColumnReport, LayerReport, check};
-pub use error::TrainError;
-pub use fingerprint::{data_digest, fingerprint};
-pub use fit::{Host, Trained, fit};
+pub use checkpoint::Checkpoint;
+pub use error::{KeptWeights, TrainError};
+pub use fingerprint::{data_digest, fingerprint, project_digest};
+pub use fit::{Host, Job, Trained, fit};
 pub use gates::{Gate, gate_sentence};
 pub use model::TrainedModel;
 pub use package::{PARITY_TOLERANCE, Package, package};
 pub use prepare::{Prepared, prepare};
 pub use progress::{EpochRecord, Progress, RunPlan, Silent, StepRecord};
 pub use project::{Project, ProjectError, project_reference_markdown, project_schema_json};
+pub use report::report;

@@ -13,7 +13,7 @@ use crate::card::card;
 use crate::error::TrainError;
 use crate::evaluate::class_names;
 use crate::files;
-use crate::fingerprint::{fingerprint, text_digest};
+use crate::fingerprint::{fingerprint, project_digest};
 use crate::fit::{Host, Trained};
 use crate::prepare::Prepared;
 use crate::project::Project;
@@ -125,7 +125,7 @@ fn lineage(project: &Project, prepared: &Prepared, trained: &Trained, host: &Hos
     let since_1970 = host.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     Lineage {
         data_sha256: Some(prepared.data_sha256.clone()),
-        project_sha256: Some(text_digest(project.text())),
+        project_sha256: Some(project_digest(project)),
         fingerprint: Some(fingerprint(project, &prepared.data_sha256, host.program)),
         source: None,
         seed: Some(project.training().seed),

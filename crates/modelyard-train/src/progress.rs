@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use modelyard_registry::document::EpochRecord;
+
 /// Hears of a run's progress.
 pub trait Progress {
     /// Training begins.
@@ -12,6 +14,9 @@ pub trait Progress {
 
     /// An epoch is over and the validation rows are scored.
     fn epoch(&mut self, record: &EpochRecord);
+
+    /// Something went wrong that does not end training.
+    fn warning(&mut self, text: &str);
 }
 
 /// Hears and says nothing.
@@ -22,6 +27,7 @@ impl Progress for Silent {
     fn started(&mut self, _plan: &RunPlan) {}
     fn steps(&mut self, _now: &StepRecord) {}
     fn epoch(&mut self, _record: &EpochRecord) {}
+    fn warning(&mut self, _text: &str) {}
 }
 
 /// What is going to be done.
@@ -53,26 +59,5 @@ pub struct StepRecord {
     /// The mean training loss of this epoch so far.
     pub loss: f64,
     /// Training time of this epoch so far.
-    pub elapsed: Duration,
-}
-
-/// How an epoch went.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EpochRecord {
-    /// The epoch, from 1.
-    pub epoch: usize,
-    /// The mean training loss.
-    pub loss: f64,
-    /// The mean loss on the validation rows; none where there are none.
-    pub validation_loss: Option<f64>,
-    /// The leading metric on the validation rows; none where there are none or it is undefined.
-    pub metric: Option<f64>,
-    /// Whether this is the best epoch so far, by what early stopping watches.
-    pub best: bool,
-    /// The learning rate of the last step.
-    pub learning_rate: f32,
-    /// Training rows a second, without the validation.
-    pub rows_per_second: f64,
-    /// The time of the epoch, validation included.
     pub elapsed: Duration,
 }

@@ -150,6 +150,11 @@ impl Failure {
         self
     }
 
+    /// The message and its causes in one line.
+    pub(crate) fn message(&self) -> String {
+        self.chain.join(": ")
+    }
+
     /// The failure as one JSON object.
     pub(crate) fn as_json(&self) -> FailureJson<'_> {
         FailureJson {

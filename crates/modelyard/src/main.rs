@@ -14,6 +14,7 @@ mod logging;
 mod onnxruntime;
 mod output;
 mod progress;
+mod recording;
 mod report;
 mod serving;
 mod signals;

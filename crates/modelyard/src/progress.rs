@@ -122,6 +122,19 @@ impl Progress for TrainingProgress {
             Display::Nothing => {}
         }
     }
+
+    fn warning(&mut self, text: &str) {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| tell(text)),
+            Display::Lines | Display::Nothing => tell(text),
+        }
+    }
+}
+
+/// A warning is told even to whoever wants the result only.
+fn tell(text: &str) {
+    // Standard error that went away stops no training.
+    let _ = writeln!(io::stderr(), "warning: {text}");
 }
 
 /// A whole number in groups of three: 12,345.
@@ -171,6 +184,7 @@ mod tests {
             loss: 0.5,
             validation_loss: None,
             metric: Some(0.75),
+            metrics: std::collections::BTreeMap::new(),
             best: true,
             learning_rate: 0.1,
             rows_per_second: 5000.0,

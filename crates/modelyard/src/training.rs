@@ -5,7 +5,10 @@ use std::path::Path;
 use modelyard_registry::document::Scores;
 use modelyard_registry::{ModelVersion, NewVersion, Origin, Registry, RegistryError};
 use modelyard_runtime::ParityReport;
-use modelyard_train::{Host, Prepared, Project, Trained, data_digest, fingerprint, fit, package, prepare};
+use modelyard_train::report as html_report;
+use modelyard_train::{
+    Checkpoint, Host, Job, Prepared, Project, Trained, data_digest, fingerprint, fit, package, prepare,
+};
 use modelyard_types::Alias;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::live::Live;
 use crate::output::Output;
 use crate::progress::{TrainingProgress, seconds, thousands};
+use crate::recording::{Recorded, Recording, Resume};
 use crate::report::report;
 use crate::signals::StopSignal;
 use crate::wiring;
@@ -77,42 +81,80 @@ pub(crate) async fn unchanged(
     Ok(versions.into_iter().rev().find(same))
 }
 
-/// Checks, trains, scores and publishes; moves no alias.
+/// Checks, trains, scores and publishes; moves no alias. The store keeps a record of the run, however it ends.
 ///
 /// # Errors
 /// Whatever is wrong with the project or its data; training that diverges or is stopped; an ONNX file that
-/// answers otherwise than the network; a store that cannot be written.
+/// answers otherwise than the network; a store that cannot be written; a run that cannot be resumed.
 pub(crate) async fn train_and_publish(
     project: &Project,
     registry: &Registry,
+    resume: Option<Resume>,
     trainer: &mut Trainer<'_>,
 ) -> Result<Run, Failure> {
     let prepared = prepare(project)?;
     trainer.tell_plan(project, &prepared);
-    let host = Host { clock: &SystemClock, threads: trainer.threads, program: PROGRAM };
-    let trained = trainer.fit(project, &prepared, &host)?;
-    trainer.tell_outcome(&trained);
-    let runtimes = wiring::runtimes(trainer.global)?;
-    let package = package(project, &prepared, &trained, &runtimes, &host)?;
-    trainer.output.remark(parity_sentence(&package.parity));
-    let summary = Summary { fingerprint: package.fingerprint, example: Example::of(project, &prepared) };
-    let new = NewVersion {
-        name: project.name().clone(),
-        files: package.files,
-        origin: Origin::Trained,
-        gates_passed: trained.scores.gates_passed(),
-        summary: serde_json::to_value(summary).expect("our own type serializes"),
-        parent: None,
-        by: wiring::caller(),
+    let (mut recording, checkpoint) = match resume {
+        None => (Recording::begin(registry, project, &prepared).await?, None),
+        Some(which) => {
+            let (recording, checkpoint, remarks) =
+                Recording::resume(registry, project, &prepared, which).await?;
+            trainer.tell_resumed(recording.id(), &checkpoint, &remarks);
+            (recording, Some(checkpoint))
+        }
     };
-    let version = registry.publish(new).await?;
-    Ok(Run {
-        version,
-        parity: package.parity,
-        epochs: (trained.history.len(), trained.kept_epoch),
-        seconds: trained.elapsed.as_secs_f64(),
-        scores: trained.scores,
-    })
+    let training = Training { project, prepared: &prepared, checkpoint: checkpoint.as_ref() };
+    let made = training.run(registry, &mut recording, trainer).await;
+    let recorded = recording.end(made.as_ref().map(|run| &run.version)).await;
+    let run = made?;
+    recorded?;
+    Ok(run)
+}
+
+/// What is trained, and where an earlier process stopped.
+struct Training<'a> {
+    project: &'a Project,
+    prepared: &'a Prepared,
+    checkpoint: Option<&'a Checkpoint>,
+}
+
+impl Training<'_> {
+    /// Trains, compares the engines and publishes.
+    async fn run(
+        &self,
+        registry: &Registry,
+        recording: &mut Recording,
+        trainer: &mut Trainer<'_>,
+    ) -> Result<Run, Failure> {
+        let (project, prepared) = (self.project, self.prepared);
+        let host = Host { clock: &SystemClock, threads: trainer.threads, program: PROGRAM };
+        let checkpoints = recording.checkpoints(project)?;
+        let job = Job { project, prepared, checkpoints: Some(&checkpoints), resume: self.checkpoint };
+        let trained = trainer.fit(&job, &host, recording)?;
+        trainer.tell_outcome(&trained);
+        recording.trained(&trained, &html_report(project, prepared, &trained)?)?;
+        let runtimes = wiring::runtimes(trainer.global)?;
+        let package = package(project, prepared, &trained, &runtimes, &host)?;
+        trainer.output.remark(parity_sentence(&package.parity));
+        let summary = Summary { fingerprint: package.fingerprint, example: Example::of(project, prepared) };
+        let new = NewVersion {
+            name: project.name().clone(),
+            files: package.files,
+            origin: Origin::Trained,
+            gates_passed: trained.scores.gates_passed(),
+            summary: serde_json::to_value(summary).expect("our own type serializes"),
+            parent: None,
+            by: wiring::caller(),
+        };
+        let version = registry.publish(new).await?;
+        Ok(Run {
+            version,
+            parity: package.parity,
+            epochs: (trained.history.len(), trained.kept_epoch),
+            seconds: trained.elapsed.as_secs_f64(),
+            scores: trained.scores,
+        })
+    }
 }
 
 /// Who trains: flags, streams, and the wish to stop.
@@ -141,10 +183,19 @@ impl Trainer<'_> {
         }
     }
 
-    fn fit(&mut self, project: &Project, prepared: &Prepared, host: &Host<'_>) -> Result<Trained, Failure> {
-        let mut progress = TrainingProgress::new(self.output.is_quiet());
-        let trained = fit(project, prepared, host, &mut progress, self.stop.flag());
-        progress.finish();
+    fn tell_resumed(&mut self, run: u64, checkpoint: &Checkpoint, remarks: &[String]) {
+        for remark in remarks {
+            self.output.remark(format!("warning: {remark}"));
+        }
+        let (epoch, mini_batches) = checkpoint.place();
+        self.output.remark(format!("run {run} goes on in epoch {epoch}, after {mini_batches} mini-batches"));
+    }
+
+    fn fit(&mut self, job: &Job<'_>, host: &Host<'_>, recording: &mut Recording) -> Result<Trained, Failure> {
+        let mut shown = TrainingProgress::new(self.output.is_quiet());
+        let mut progress = Recorded { shown: &mut shown, recording };
+        let trained = fit(job, host, &mut progress, self.stop.flag());
+        shown.finish();
         Ok(trained?)
     }
 

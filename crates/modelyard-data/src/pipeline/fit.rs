@@ -11,7 +11,6 @@ use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSIN
 use crate::datetime;
 use crate::error::{DataError, Problem};
 use crate::fields::{Field, intake_len, wanted};
-use crate::picture::Picture;
 use crate::spec::{InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec};
 use crate::transform::{
     Block, DatetimeParts, Fitted, Form, ImageToFloat, Impute, Moments, OneHot, Standard, Strategy, Training,
@@ -269,9 +268,7 @@ fn example(column: &ColumnData, row: usize) -> Option<Value> {
             Value::Vector(v.values[row * v.width..(row + 1) * v.width].iter().map(short).collect())
         }
         ColumnData::Images(images) => {
-            let size: usize = images.shape.iter().product();
-            let bytes = images.bytes[row * size..(row + 1) * size].to_vec();
-            let png = Picture { shape: images.shape, bytes }.to_png()?;
+            let png = images.png(row)?;
             (png.len() <= EXAMPLE_BYTES_MAX).then_some(Value::Bytes(png))?
         }
         ColumnData::Texts(texts) => {

@@ -2,6 +2,7 @@
 //! one is refused, and what does not follow its format is an error, not a guess.
 
 mod lineage;
+mod run;
 mod scores;
 mod signature;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use lineage::{Lineage, Machine};
+pub use run::{EpochRecord, RunRecord, RunStatus};
 pub use scores::{ClassScore, ConfusionMatrix, GateComparison, GateResult, MetricValue, Scores, SplitScores};
 pub use signature::{SignatureDocument, TensorDocument};
 

@@ -7,5 +7,6 @@ mod disk_full;
 mod formats;
 mod killed;
 mod published;
+mod runs;
 mod support;
 mod together;

@@ -22,8 +22,8 @@ pub(crate) use diagnostic::Problem;
 pub use error::ProjectError;
 pub use named::NamedOr;
 pub use raw::{
-    Average, ClassWeightRule, ClassWeights, EarlyStopping, GateSpec, NetworkSection, ProjectFile,
-    ProjectSection, ServingSection, Split, TrainingSection, Warmup,
+    Average, CheckpointRule, ClassWeightRule, ClassWeights, EarlyStopping, GateSpec, NetworkSection,
+    ProjectFile, ProjectSection, ServingSection, Split, TrainingSection, Warmup,
 };
 pub use reference::project_reference_markdown;
 pub use resolve::{StoppingMetric, Training};

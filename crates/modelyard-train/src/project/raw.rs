@@ -2,6 +2,7 @@
 //! layers, losses, optimizers); the doc comments become the reference page and the JSON Schema.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use modelyard_data::{InputSpec, OutputSpec, SourceSpec};
 use modelyard_model::{LossSpec, Node, OptimizerSpec};
@@ -94,6 +95,8 @@ pub struct TrainingSection {
     /// Stops when the validation rows no longer get better. When absent, every epoch is run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
+    /// When training writes a checkpoint, from which `modelyard train --resume` goes on after a stop or a kill.
+    pub checkpoint: CheckpointRule,
     /// How much each class counts: `"balanced"` for the inverse of its frequency, or a table from class to weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
@@ -130,6 +133,7 @@ impl Default for TrainingSection {
             accumulate: 1,
             average: None,
             early_stopping: None,
+            checkpoint: CheckpointRule::default(),
             class_weights: None,
             label_smoothing: None,
             clip_norm: None,
@@ -188,6 +192,44 @@ pub struct EarlyStopping {
 impl Default for EarlyStopping {
     fn default() -> Self {
         Self { patience: 5, min_delta: 0.0, metric: "loss".to_owned(), restore_best: true }
+    }
+}
+
+/// `training.checkpoint`: every so many steps, every so many minutes, or both; every 10 minutes when neither is
+/// given. One is written whenever training is stopped, too. A finished run keeps none.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointRule {
+    /// Steps from one checkpoint to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub every_steps: Option<u64>,
+    /// Minutes from one checkpoint to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100_000.0), extend("exclusiveMinimum" = 0.0))]
+    pub every_minutes: Option<f64>,
+    /// How many checkpoints are kept: the newest ones.
+    #[schemars(range(min = 1, max = 1000))]
+    pub keep: usize,
+}
+
+impl Default for CheckpointRule {
+    fn default() -> Self {
+        Self { every_steps: None, every_minutes: None, keep: 2 }
+    }
+}
+
+impl CheckpointRule {
+    /// Minutes between checkpoints where the project file says nothing.
+    const MINUTES: f64 = 10.0;
+
+    /// The time between checkpoints; none where steps alone decide.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        let minutes = match (self.every_steps, self.every_minutes) {
+            (None, None) => Some(Self::MINUTES),
+            (_, minutes) => minutes,
+        };
+        minutes.and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok())
     }
 }
 

@@ -9,7 +9,9 @@ use modelyard_registry::document::GateComparison;
 use modelyard_types::ModelName;
 
 use super::diagnostic::Problem;
-use super::raw::{Average, ClassWeights, EarlyStopping, GateSpec, ProjectFile, TrainingSection, Warmup};
+use super::raw::{
+    Average, CheckpointRule, ClassWeights, EarlyStopping, GateSpec, ProjectFile, TrainingSection, Warmup,
+};
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
 use crate::evaluate::metric::{METRICS, Metric, by_name};
@@ -37,6 +39,8 @@ pub struct Training {
     pub average: Option<Average>,
     /// When to stop earlier.
     pub early_stopping: Option<EarlyStopping>,
+    /// When checkpoints are written.
+    pub checkpoint: CheckpointRule,
     /// How much each class counts.
     pub class_weights: Option<ClassWeights>,
     /// Label smoothing, for cross entropy.
@@ -252,6 +256,7 @@ fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Find
         accumulate: section.accumulate,
         average: section.average,
         early_stopping: section.early_stopping.clone(),
+        checkpoint: section.checkpoint,
         class_weights: section.class_weights.clone(),
         label_smoothing: section.label_smoothing,
         clip_norm: section.clip_norm,

@@ -3,5 +3,6 @@
 mod bad_data;
 mod examples;
 mod generated;
+mod resuming;
 mod support;
 mod training;

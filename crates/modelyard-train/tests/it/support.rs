@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 
-use modelyard_train::{Host, Prepared, Project, Silent, TrainError, Trained, fit, prepare};
+use modelyard_train::{Host, Job, Prepared, Project, Silent, TrainError, Trained, fit, prepare};
 use modelyard_types::Clock;
 use tempfile::TempDir;
 
@@ -121,5 +121,5 @@ impl Folder {
 }
 
 pub(crate) fn run(project: &Project, prepared: &Prepared) -> Result<Trained, TrainError> {
-    fit(project, prepared, &HOST, &mut Silent, &AtomicBool::new(false))
+    fit(&Job::new(project, prepared), &HOST, &mut Silent, &AtomicBool::new(false))
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use modelyard_runtime::{RuntimeConfig, Runtimes};
 use modelyard_train::{
-    EpochRecord, Progress, RunPlan, Silent, StepRecord, TrainError, TrainedModel, data_digest, files,
-    fingerprint, fit, gate_sentence, package,
+    EpochRecord, Job, Progress, RunPlan, StepRecord, TrainError, TrainedModel, data_digest, files,
+    fingerprint, fit, gate_sentence, package, report,
 };
 use modelyard_types::ErrorKind;
 
@@ -129,7 +129,11 @@ impl Progress for Stopper<'_> {
     }
     fn epoch(&mut self, record: &EpochRecord) {
         assert!(record.rows_per_second > 0.0 && record.metric.is_some());
+        assert!(record.metrics.contains_key("f1_macro"));
         self.stop.store(record.epoch == 2, Ordering::Relaxed);
+    }
+    fn warning(&mut self, text: &str) {
+        unreachable!("nothing goes wrong here: {text}");
     }
 }
 
@@ -138,8 +142,8 @@ fn training_can_be_stopped_and_tells_its_progress() {
     let (project, prepared) = Folder::new(CLASSES, &points(300)).prepare();
     let stop = AtomicBool::new(false);
     let mut stopper = Stopper { stop: &stop, plan: None, rows: 0 };
-    let error = fit(&project, &prepared, &HOST, &mut stopper, &stop).expect_err("is stopped");
-    assert!(matches!(error, TrainError::Stopped { epoch: 3 }));
+    let error = fit(&Job::new(&project, &prepared), &HOST, &mut stopper, &stop).expect_err("is stopped");
+    assert!(matches!(error, TrainError::Stopped { epoch: 3, resumable: false }));
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     let plan = stopper.plan.expect("was told");
     assert_eq!(stopper.rows, plan.rows, "the last, partial mini-batch is used");
@@ -203,6 +207,22 @@ fn load(files: &BTreeMap<String, Vec<u8>>) -> TrainedModel {
 }
 
 #[test]
+fn a_report_shows_curves_scores_and_errors_and_escapes_what_it_is_given() {
+    let text = CLASSES.replace("Tells in which", "<script>alert(1)</script> & tells in which");
+    let (project, prepared, trained) = Folder::new(&text, &points(300)).train();
+    let page = report(&project, &prepared, &trained).expect("written");
+    for part in
+        ["<polyline", "class=\"confusion\"", "Expected calibration error", "Gate passed", "instead of"]
+    {
+        assert!(page.contains(part), "{part} is not in the page");
+    }
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)"));
+    let (project, prepared, trained) = Folder::new(&numbers(), &points(300)).train();
+    let page = report(&project, &prepared, &trained).expect("written");
+    assert!(page.contains("answer − truth") && page.contains("<circle") && page.contains("<dt>colour</dt>"));
+}
+
+#[test]
 fn a_version_without_a_pipeline_is_refused() {
     let error = TrainedModel::from_files(|_| None).expect_err("nothing there");
     assert!(matches!(error, TrainError::NoFile { file: "pipeline.json" }) && error.hint().is_some());
@@ -225,5 +245,5 @@ fn nothing_changed_means_the_same_fingerprint() {
 fn one_step_is_told_even_when_an_epoch_has_one() {
     let text = CLASSES.replace("batch_size = 32", "batch_size = 34").replace("epochs = 30", "epochs = 1");
     let (project, prepared) = Folder::new(&text, &points(50)).prepare();
-    assert!(fit(&project, &prepared, &HOST, &mut Silent, &AtomicBool::new(false)).is_ok());
+    assert!(run(&project, &prepared).is_ok());
 }

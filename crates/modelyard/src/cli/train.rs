@@ -11,6 +11,7 @@ use crate::cli::arguments::{ProjectStoreArgs, ThreadsArgs};
 use crate::failure::Failure;
 use crate::live::{self, Live};
 use crate::output::Output;
+use crate::recording::Resume;
 use crate::signals::StopSignal;
 use crate::training::{RunJson, Trainer, gate_missed, scores_of, train_and_publish, unchanged};
 use crate::wiring;
@@ -19,11 +20,17 @@ const HELP: &str = "\
 Examples:
   modelyard train flowers
   modelyard train flowers --force               even though nothing has changed
+  modelyard train flowers --resume              go on where it was stopped or killed
 
 The first version that passes its gates becomes `live`. Later ones are
 published beside it: compare them with `modelyard models compare` and make one
 live with `modelyard models promote`. A missed gate ends with exit code 4; the
 version is published all the same, for inspection.
+
+Ctrl-C writes a checkpoint and stops; others are written every 10 minutes, or as
+[training] checkpoint says. --resume goes on from the newest one, bit for bit as
+if training had never stopped, where neither the project file nor the data has
+changed. `modelyard runs list` shows every run.
 
 With --json: {\"model\": name, \"version\": number, \"digest\": sha256, \"store\":
   path, \"trained\": bool (false: nothing has changed), \"epochs\": count or null,
@@ -41,6 +48,11 @@ pub(crate) struct TrainArgs {
     /// Train even though neither the project file, the data nor this program has changed.
     #[arg(long, env = "MODELYARD_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
+    /// Go on with a run that was stopped or killed, as if it never had been: with the newest one of the
+    /// project that did not finish, or with `--resume=RUN`.
+    #[arg(long, env = "MODELYARD_RESUME", value_name = "RUN")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "newest")]
+    resume: Option<Resume>,
     #[command(flatten)]
     threads: ThreadsArgs,
     #[command(flatten)]
@@ -57,7 +69,8 @@ pub(crate) fn run(args: TrainArgs, global: &GlobalArgs, output: &mut Output) -> 
     wiring::block_on(async {
         let stop = StopSignal::listen()?;
         let registry = wiring::open_or_create(&store).await?;
-        let same = if args.force { None } else { unchanged(&project, &registry).await? };
+        let same =
+            if args.force || args.resume.is_some() { None } else { unchanged(&project, &registry).await? };
         let (version, json) = match same {
             Some(version) => {
                 let (name, number) = (&version.name, version.version);
@@ -71,7 +84,7 @@ pub(crate) fn run(args: TrainArgs, global: &GlobalArgs, output: &mut Output) -> 
             }
             None => {
                 let mut trainer = Trainer { global, threads: args.threads.count(), stop: &stop, output };
-                let run = train_and_publish(&project, &registry, &mut trainer).await?;
+                let run = train_and_publish(&project, &registry, args.resume, &mut trainer).await?;
                 let live = live::first_goes_live(&registry, &run.version).await?;
                 output.text(format!("published {} version {}", run.version.name, run.version.version));
                 if run.version.gates_passed {

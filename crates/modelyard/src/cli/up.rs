@@ -134,7 +134,7 @@ async fn trained(
     store: &Path,
     trainer: &mut Trainer<'_>,
 ) -> Result<(ModelVersion, RunJson), Failure> {
-    let run = train_and_publish(project, registry, trainer).await?;
+    let run = train_and_publish(project, registry, None, trainer).await?;
     let (name, number) = (&run.version.name, run.version.version);
     trainer.output.text(format!("published {name} version {number} in {}", store.display()));
     let live = match run.version.gates_passed {

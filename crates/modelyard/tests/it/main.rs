@@ -12,6 +12,7 @@ mod import_export;
 mod models;
 mod page;
 mod predict;
+mod runs;
 mod serving;
 mod templates;
 mod whole_way;

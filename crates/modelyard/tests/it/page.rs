@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Running, http, trained};
+use crate::harness::{Running, http, run, trained};
 
 /// Resolves once the form's answer is on the page. The callback is WebDriver's last argument.
 const ASK: &str = r#"
@@ -101,6 +101,47 @@ fn the_page_asks_its_model_in_a_real_browser() {
     assert_eq!(heading, "shapes");
     drop(browser);
     server.interrupt().expect(0);
+}
+
+/// What a run's report shows: its charts' sizes, its chapters, and whatever it would fetch or run.
+const LOOK: &str = r#"
+const charts = [...document.querySelectorAll("svg[role=img]")];
+return {
+  drawn: charts.map(svg => svg.getBBox().width > 100 && svg.getAttribute("aria-label").length > 20),
+  chapters: [...document.querySelectorAll("h2")].map(h => h.textContent),
+  foreign: performance.getEntriesByType("resource").map(r => r.name).filter(n => !n.startsWith("data:")),
+  scripts: document.scripts.length + document.querySelectorAll("link, iframe, object").length,
+  confusion: document.querySelectorAll("table.confusion td").length,
+  wide: document.documentElement.scrollWidth > window.innerWidth,
+};
+"#;
+
+#[test]
+fn a_report_is_one_page_that_needs_nothing_else() {
+    let folder = trained();
+    run(folder.path(), &["runs", "report", "1", "--out", "report.html"]).expect(0).prints("report.html");
+    let piped = run(folder.path(), &["runs", "report", "1"]).expect(0);
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("written");
+    assert_eq!(piped.stdout, page);
+    assert!(
+        page.contains("Gate passed: test accuracy") && page.contains("Expected calibration error"),
+        "{page}"
+    );
+    if !is_here("chromium") || !is_here("chromedriver") {
+        return;
+    }
+    let profile = tempfile::tempdir().expect("a temporary folder");
+    let browser = Browser::start(profile.path());
+    browser.say("url", json!({ "url": format!("file://{}/report.html", folder.path().display()) }));
+    let seen = browser.say("execute/sync", json!({ "script": LOOK, "args": [] }));
+    let drawn = seen["drawn"].as_array().expect("a list");
+    assert!(drawn.len() >= 4 && drawn.iter().all(|drawn| *drawn == true), "{seen}");
+    assert_eq!((&seen["foreign"], &seen["scripts"]), (&json!([]), &json!(0)), "{seen}");
+    assert_eq!((&seen["confusion"], &seen["wide"]), (&json!(4), &json!(false)), "{seen}");
+    let chapters = seen["chapters"].to_string();
+    for chapter in ["What it reached", "How it learned", "taken for which", "most wrong", "made from"] {
+        assert!(chapters.contains(chapter), "{chapters}");
+    }
 }
 
 #[test]

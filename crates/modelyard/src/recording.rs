@@ -1,0 +1,247 @@
+//! Keeps the record of a training run in the store: when it begins, while it trains, and how it ended.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use modelyard_registry::document::{Machine, RunRecord, RunStatus};
+use modelyard_registry::{Checkpoints, ModelVersion, OpenRun, Registry};
+use modelyard_train::{Checkpoint, EpochRecord, Prepared, Progress, Project, RunPlan, StepRecord, Trained};
+use modelyard_types::Clock;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::SystemClock;
+use crate::failure::{Exit, Failure};
+use crate::progress::TrainingProgress;
+use crate::training::PROGRAM;
+
+/// A run that trains is written at most this often.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// How many runs back one to resume is looked for.
+const RUNS_SEARCHED: u64 = 1000;
+
+/// Which run to go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// The newest of the project that did not finish.
+    Newest,
+    /// This one.
+    Run(u64),
+}
+
+impl std::str::FromStr for Resume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "newest" => Ok(Self::Newest),
+            number => number.parse().map(Self::Run).map_err(|_| "a run's number, or `newest`".to_owned()),
+        }
+    }
+}
+
+/// The record of the run that this process trains.
+pub(crate) struct Recording {
+    registry: Registry,
+    open: OpenRun,
+    record: RunRecord,
+    newest: watch::Sender<RunRecord>,
+    writer: JoinHandle<()>,
+}
+
+impl Recording {
+    /// Records a new run.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub(crate) async fn begin(
+        registry: &Registry,
+        project: &Project,
+        prepared: &Prepared,
+    ) -> Result<Self, Failure> {
+        let record = new_record(project, prepared);
+        let open = registry.begin_run(&record).await?;
+        Ok(Self::watch(registry, open, record))
+    }
+
+    /// Opens the run to go on with, with the newest checkpoint that can be used, and remarks about those that
+    /// cannot.
+    ///
+    /// # Errors
+    /// No such run, none that can be resumed, or one of another project, network or data.
+    pub(crate) async fn resume(
+        registry: &Registry,
+        project: &Project,
+        prepared: &Prepared,
+        which: Resume,
+    ) -> Result<(Self, Checkpoint, Vec<String>), Failure> {
+        let id = match which {
+            Resume::Run(id) => id,
+            Resume::Newest => newest_unfinished(registry, project).await?,
+        };
+        let open = registry.open_run(id).await?;
+        let mut record = registry.run(id).await?.record;
+        let checkpoints = open.checkpoints(1)?;
+        let (checkpoint, remarks) = Checkpoint::newest(&checkpoints, project, prepared, PROGRAM)
+            .map_err(|error| Failure::from(error).context(format!("cannot go on with run {id}")))?;
+        record.status = RunStatus::Running;
+        (record.ended_unix_ms, record.error) = (None, None);
+        record.resumed_after.push(checkpoint.history().len() as u64);
+        record.epochs = checkpoint.history().to_vec();
+        registry.save_run(id, &record).await?;
+        Ok((Self::watch(registry, open, record), checkpoint, remarks))
+    }
+
+    fn watch(registry: &Registry, open: OpenRun, record: RunRecord) -> Self {
+        let (newest, changed) = watch::channel(record.clone());
+        let writer = tokio::spawn(write_changes(registry.clone(), open.id(), changed));
+        Self { registry: registry.clone(), open, record, newest, writer }
+    }
+
+    /// The run's number.
+    pub(crate) fn id(&self) -> u64 {
+        self.open.id()
+    }
+
+    /// Where its checkpoints go.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub(crate) fn checkpoints(&self, project: &Project) -> Result<Checkpoints, Failure> {
+        Ok(self.open.checkpoints(project.training().checkpoint.keep)?)
+    }
+
+    /// Records that training is over, and keeps the report.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub(crate) fn trained(&mut self, trained: &Trained, report: &str) -> Result<(), Failure> {
+        self.record.epochs.clone_from(&trained.history);
+        self.record.kept_epoch = Some(trained.kept_epoch as u64);
+        if let Some(test) = trained.scores.splits.get("test") {
+            self.record.test = test.metrics.iter().map(|(name, found)| (name.clone(), found.value)).collect();
+        }
+        self.open.write_report(report)?;
+        Ok(())
+    }
+
+    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub(crate) async fn end(mut self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+        match outcome {
+            Ok(version) => {
+                self.record.status = RunStatus::Finished;
+                self.record.version = Some(version.version.get());
+                self.open.checkpoints(1)?.clear()?;
+            }
+            Err(failure) => {
+                let stopped = failure.exit == Exit::Interrupted;
+                self.record.status = if stopped { RunStatus::Stopped } else { RunStatus::Failed };
+                self.record.error = Some(failure.message());
+            }
+        }
+        self.record.ended_unix_ms = Some(now_unix_ms());
+        // The writer is cut off between two writings or within one; a transaction is whole either way.
+        self.writer.abort();
+        let _ = self.writer.await;
+        Ok(self.registry.save_run(self.open.id(), &self.record).await?)
+    }
+}
+
+/// Hears a run's progress, records its epochs and passes everything on to whoever shows it.
+pub(crate) struct Recorded<'a> {
+    pub(crate) shown: &'a mut TrainingProgress,
+    pub(crate) recording: &'a mut Recording,
+}
+
+impl Progress for Recorded<'_> {
+    fn started(&mut self, plan: &RunPlan) {
+        self.recording.record.machine.threads = u32::try_from(plan.threads).unwrap_or(u32::MAX);
+        self.recording.record.parameters = plan.parameters as u64;
+        self.recording.record.metric = plan.metric.to_owned();
+        self.shown.started(plan);
+    }
+
+    fn steps(&mut self, now: &StepRecord) {
+        self.shown.steps(now);
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.recording.record.epochs.push(record.clone());
+        self.recording.newest.send_replace(self.recording.record.clone());
+        self.shown.epoch(record);
+    }
+
+    fn warning(&mut self, text: &str) {
+        self.shown.warning(text);
+    }
+}
+
+/// Writes what changes, off the thread that trains, with pauses in which changes come together.
+async fn write_changes(registry: Registry, id: u64, mut changed: watch::Receiver<RunRecord>) {
+    loop {
+        tokio::time::sleep(WRITE_EVERY).await;
+        if changed.changed().await.is_err() {
+            return;
+        }
+        let record = changed.borrow_and_update().clone();
+        if let Err(error) = registry.save_run(id, &record).await {
+            tracing::warn!(run = id, %error, "the run's record could not be written");
+        }
+    }
+}
+
+async fn newest_unfinished(registry: &Registry, project: &Project) -> Result<u64, Failure> {
+    let runs = registry.runs(RUNS_SEARCHED).await?;
+    let unfinished = |status| !matches!(status, RunStatus::Finished | RunStatus::Running);
+    let found = runs
+        .iter()
+        .find(|run| run.record.project == project.name().as_str() && unfinished(run.record.status));
+    found.map(|run| run.id).ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("there is no run of {} to go on with", project.name()))
+            .hint("`modelyard runs list` shows them; without --resume, training begins anew")
+    })
+}
+
+fn new_record(project: &Project, prepared: &Prepared) -> RunRecord {
+    RunRecord {
+        project: project.name().to_string(),
+        status: RunStatus::Running,
+        started_unix_ms: now_unix_ms(),
+        ended_unix_ms: None,
+        error: None,
+        program: PROGRAM.to_owned(),
+        machine: Machine {
+            os: std::env::consts::OS.to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            threads: 0,
+        },
+        processor: processor(),
+        seed: project.training().seed,
+        data_sha256: prepared.data_sha256.clone(),
+        project_sha256: modelyard_train::project_digest(project),
+        rows: prepared.parts.train.len() as u64,
+        parameters: 0,
+        epochs_max: project.training().epochs as u64,
+        metric: String::new(),
+        resumed_after: Vec::new(),
+        epochs: Vec::new(),
+        kept_epoch: None,
+        test: std::collections::BTreeMap::new(),
+        version: None,
+    }
+}
+
+fn now_unix_ms() -> u64 {
+    let since_1970 = SystemClock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The processor's name, where Linux tells it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
