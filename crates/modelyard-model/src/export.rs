@@ -6,7 +6,7 @@
 use modelyard_types::{DataType, Dim};
 
 use crate::activation::LEAKY_SLOPE;
-use crate::layers::window::Window;
+use crate::layers::window::{Axis, Window};
 use crate::onnx::GraphBuilder;
 use crate::onnx::proto::AttributeProto;
 use crate::wiring::Value;
@@ -130,23 +130,54 @@ impl Export<'_> {
         self.graph.initializer_i64(name, &[values.len()], values)
     }
 
-    /// Adds a convolution's kernel, turned from [h, w, channels, filters] to [filters, channels, h, w].
-    pub(crate) fn convolution_kernel(&mut self, layer: &ExportedLayer<'_>) -> String {
+    /// Adds a convolution's kernel, turned from [window…, channels, filters] to [filters, channels, window…].
+    pub(crate) fn convolution_kernel(&mut self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
+        let shape = self.weights_shape(layer, parameter);
+        let window = shape.len() - 2;
+        let order: Vec<usize> = [window + 1, window].into_iter().chain(0..window).collect();
+        let turned: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+        self.turned_weights(layer, parameter, &order, &turned)
+    }
+
+    /// Adds an array of a layer's weights with its axes in another order, and calls it `shape`.
+    pub(crate) fn turned_weights(
+        &mut self,
+        layer: &ExportedLayer<'_>,
+        parameter: usize,
+        order: &[usize],
+        shape: &[usize],
+    ) -> String {
         let declared = &self.network.layout().layers[layer.index];
-        let spec = &declared.parameters[0];
-        let shape: [usize; 4] = spec.shape.as_slice().try_into().expect("a kernel has four dimensions");
-        let [height, width, channels, filters] = shape;
-        let values = self.network.array(layer.index, 0);
-        let mut turned = Vec::with_capacity(values.len());
-        for filter in 0..filters {
-            for channel in 0..channels {
-                let taps =
-                    (0..height * width).map(|tap| values[(tap * channels + channel) * filters + filter]);
-                turned.extend(taps);
-            }
-        }
+        let spec = &declared.parameters[parameter];
+        let values = turn(self.network.array(layer.index, parameter), &spec.shape, order);
         let name = declared.parameter_name(spec);
-        self.graph.initializer_f32(&name, &[filters, channels, height, width], &turned)
+        self.graph.initializer_f32(&name, shape, &values)
+    }
+
+    /// The shape of an array of a layer's weights.
+    pub(crate) fn weights_shape(&self, layer: &ExportedLayer<'_>, parameter: usize) -> Vec<usize> {
+        self.network.layout().layers[layer.index].parameters[parameter].shape.clone()
+    }
+
+    /// A name for a constant of the layer being written; `what` need only be unlike the layer's others.
+    pub(crate) fn name_of(&self, what: &str) -> String {
+        format!("{}_{what}", self.last)
+    }
+
+    /// Adds an operator over the steps of a series, which ONNX computes as [batch, features, steps].
+    pub(crate) fn chain_over_steps(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) {
+        self.transpose(&[0, 2, 1]);
+        self.chain(op, inputs, attributes);
+        self.transpose(&[0, 2, 1]);
+    }
+
+    /// Kernel, strides and padding along the steps of a series, as Conv, MaxPool and AveragePool name them.
+    pub(crate) fn steps_attributes(&self, steps: Axis) -> Vec<AttributeProto> {
+        vec![
+            AttributeProto::ints("kernel_shape", &[signed(steps.size)]),
+            AttributeProto::ints("strides", &[signed(steps.stride)]),
+            AttributeProto::ints("pads", &[signed(steps.before), signed(steps.after())]),
+        ]
     }
 
     /// Kernel, strides and padding, as Conv, MaxPool and AveragePool name them.
@@ -287,6 +318,21 @@ impl Export<'_> {
     }
 }
 
-fn signed(n: usize) -> i64 {
+/// The values of an array with its axes in another order.
+fn turn(values: &[f32], shape: &[usize], order: &[usize]) -> Vec<f32> {
+    let strides: Vec<usize> = order.iter().map(|&axis| shape[axis + 1..].iter().product::<usize>()).collect();
+    let turned: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+    let place = |mut at: usize| {
+        let mut from = 0;
+        for (&extent, &stride) in turned.iter().zip(&strides).rev() {
+            from += at % extent * stride;
+            at /= extent;
+        }
+        from
+    };
+    (0..values.len()).map(|at| values[place(at)]).collect()
+}
+
+pub(crate) fn signed(n: usize) -> i64 {
     i64::try_from(n).expect("no dimension is larger than isize::MAX")
 }

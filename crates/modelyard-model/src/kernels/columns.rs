@@ -31,7 +31,7 @@ fn gather_image<const LINE: usize>(window: &Window, image: &[f32], columns: &mut
                 continue;
             }
             let from = window.rows.source(y, 0) * row_len + window.columns.source(x, 0) * window.channels;
-            let lines = image[from..].chunks(row_len);
+            let lines = image[from..].chunks(row_len).step_by(window.rows.dilation);
             for (to, line) in patch.chunks_exact_mut(line_len).zip(lines) {
                 to.copy_from_slice(&line[..line_len]);
             }

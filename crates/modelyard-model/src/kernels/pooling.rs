@@ -10,29 +10,12 @@ pub(crate) fn max(window: &Window, image: &[f32], pooled: &mut [f32], winners: &
 
 /// The mean of each window of one image, over the positions that lie inside.
 pub(crate) fn average(window: &Window, image: &[f32], pooled: &mut [f32]) {
-    let channels = window.channels;
-    for (at, pooled) in pooled.chunks_exact_mut(channels).enumerate() {
-        pooled.fill(0.0);
-        let share = share(window, at);
-        for_each_source(window, at, |from| {
-            for (sum, &value) in pooled.iter_mut().zip(&image[from..from + channels]) {
-                *sum += value * share;
-            }
-        });
-    }
+    cpu::run(Average { window, image, pooled });
 }
 
 /// Adds each mean's derivative to the positions that it was taken from.
 pub(crate) fn average_back(window: &Window, delta: &[f32], image: &mut [f32]) {
-    let channels = window.channels;
-    for (at, delta) in delta.chunks_exact(channels).enumerate() {
-        let share = share(window, at);
-        for_each_source(window, at, |from| {
-            for (to, &d) in image[from..from + channels].iter_mut().zip(delta) {
-                *to += d * share;
-            }
-        });
-    }
+    cpu::run(AverageBack { window, delta, image });
 }
 
 /// One over the number of positions of a window that lie inside the image.
@@ -49,6 +32,55 @@ fn for_each_source(window: &Window, at: usize, mut visit: impl FnMut(usize)) {
         let row = window.rows.source(y, tap_y) * window.columns.input;
         for tap_x in window.columns.inside(x) {
             visit((row + window.columns.source(x, tap_x)) * window.channels);
+        }
+    }
+}
+
+struct Average<'a> {
+    window: &'a Window,
+    image: &'a [f32],
+    pooled: &'a mut [f32],
+}
+
+impl Kernel for Average<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let Self { window, image, pooled } = self;
+        let channels = window.channels;
+        for (at, pooled) in pooled.chunks_exact_mut(channels).enumerate() {
+            pooled.fill(0.0);
+            let share = share(window, at);
+            for_each_source(window, at, |from| {
+                for (sum, &value) in pooled.iter_mut().zip(&image[from..from + channels]) {
+                    *sum = A::mul_add(value, share, *sum);
+                }
+            });
+        }
+    }
+}
+
+struct AverageBack<'a> {
+    window: &'a Window,
+    delta: &'a [f32],
+    image: &'a mut [f32],
+}
+
+impl Kernel for AverageBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let Self { window, delta, image } = self;
+        let channels = window.channels;
+        for (at, delta) in delta.chunks_exact(channels).enumerate() {
+            let share = share(window, at);
+            for_each_source(window, at, |from| {
+                for (to, &d) in image[from..from + channels].iter_mut().zip(delta) {
+                    *to = A::mul_add(d, share, *to);
+                }
+            });
         }
     }
 }

@@ -54,6 +54,7 @@ impl Tiles {
     /// A convolution by tiles, where that is the fastest way.
     pub(crate) fn new(window: &Window, filters: usize) -> Option<Self> {
         let fits = filters.is_multiple_of(FILTERS_MULTIPLE)
+            && window.rows.dilation == 1
             && window.taps().saturating_mul(filters) <= KERNEL_VALUES_MAX;
         if !fits {
             return None;

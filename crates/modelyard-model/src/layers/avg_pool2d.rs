@@ -49,7 +49,7 @@ impl Layer for AvgPool2d {
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let window = self.window(place.input).expect("the shape was checked when the network was declared");
-        Some(Box::new(AvgPoolOp { window }))
+        Some(Box::new(AvgPoolOp::new(window)))
     }
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
@@ -58,8 +58,15 @@ impl Layer for AvgPool2d {
     }
 }
 
-struct AvgPoolOp {
+/// The mean over any window, of an image or a series.
+pub(super) struct AvgPoolOp {
     window: Window,
+}
+
+impl AvgPoolOp {
+    pub(super) fn new(window: Window) -> Self {
+        Self { window }
+    }
 }
 
 impl Op for AvgPoolOp {

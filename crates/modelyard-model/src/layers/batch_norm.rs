@@ -221,11 +221,12 @@ impl Op for BatchNormOp {
     }
 }
 
-struct ScaleShift<'a> {
-    input: &'a [f32],
-    output: &'a mut [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
+/// `output = input · scale + shift`, channel by channel.
+pub(super) struct ScaleShift<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) output: &'a mut [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) shift: &'a [f32],
 }
 
 impl Kernel for ScaleShift<'_> {
@@ -242,10 +243,11 @@ impl Kernel for ScaleShift<'_> {
     }
 }
 
-struct Moments<'a> {
-    input: &'a [f32],
-    sum: &'a mut [f64],
-    squares: &'a mut [f64],
+/// Adds each channel's values and their squares.
+pub(super) struct Moments<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) sum: &'a mut [f64],
+    pub(super) squares: &'a mut [f64],
 }
 
 impl Kernel for Moments<'_> {
@@ -263,12 +265,13 @@ impl Kernel for Moments<'_> {
     }
 }
 
-struct DeltaSums<'a> {
-    input: &'a [f32],
-    d_output: &'a [f32],
-    mean: &'a [f32],
-    sum: &'a mut [f64],
-    product: &'a mut [f64],
+/// Adds each channel's derivatives, and these times the distance from the mean.
+pub(super) struct DeltaSums<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) d_output: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) sum: &'a mut [f64],
+    pub(super) product: &'a mut [f64],
 }
 
 impl Kernel for DeltaSums<'_> {
@@ -288,13 +291,13 @@ impl Kernel for DeltaSums<'_> {
 }
 
 /// `d_input = d_output · scale − input · slope − shift`.
-struct InputDelta<'a> {
-    input: &'a [f32],
-    d_output: &'a [f32],
-    d_input: &'a mut [f32],
-    scale: &'a [f32],
-    slope: &'a [f32],
-    shift: &'a [f32],
+pub(super) struct InputDelta<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) d_output: &'a [f32],
+    pub(super) d_input: &'a mut [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) slope: &'a [f32],
+    pub(super) shift: &'a [f32],
 }
 
 impl Kernel for InputDelta<'_> {

@@ -55,8 +55,7 @@ impl Layer for MaxPool2d {
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let window = self.window(place.input).expect("the shape was checked when the network was declared");
-        let kept = if place.purpose == Purpose::Training { place.rows_max } else { 1 };
-        Some(Box::new(MaxPoolOp { winners: vec![0; kept * window.positions() * window.channels], window }))
+        Some(Box::new(MaxPoolOp::new(window, place)))
     }
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
@@ -65,10 +64,18 @@ impl Layer for MaxPool2d {
     }
 }
 
-struct MaxPoolOp {
+/// The maximum over any window, of an image or a series.
+pub(super) struct MaxPoolOp {
     window: Window,
     /// For each output value the place of the largest value in its image.
     winners: Vec<u32>,
+}
+
+impl MaxPoolOp {
+    pub(super) fn new(window: Window, place: &Place<'_>) -> Self {
+        let kept = if place.purpose == Purpose::Training { place.rows_max } else { 1 };
+        Self { winners: vec![0; kept * window.positions() * window.channels], window }
+    }
 }
 
 impl Op for MaxPoolOp {

@@ -4,18 +4,29 @@ mod activation;
 mod add;
 mod attention;
 mod attention_export;
+mod avg_pool1d;
 mod avg_pool2d;
 mod batch_norm;
 mod concatenate;
 #[cfg(test)]
 pub(crate) mod contract;
+mod conv1d;
 mod conv2d;
+mod conv2d_transpose;
+mod convolution;
 mod dense;
+mod depthwise_conv2d;
 mod dropout;
 mod feed_forward;
 mod flatten;
+mod global_avg_pool1d;
+mod global_avg_pool2d;
+mod global_max_pool1d;
+mod global_max_pool2d;
+mod group_norm;
 mod layer_norm;
 mod linear;
+mod max_pool1d;
 mod max_pool2d;
 mod multi_head_attention;
 mod multiply;
@@ -23,8 +34,13 @@ mod positional_encoding;
 mod repeat;
 mod reshape;
 mod residual;
+mod separable_conv2d;
+mod series;
 mod transformer_encoder;
+mod upsample2d;
 pub(crate) mod window;
+mod zero_pad1d;
+mod zero_pad2d;
 
 use std::ops::RangeInclusive;
 
@@ -33,22 +49,37 @@ use serde::{Deserialize, Serialize};
 
 pub use activation::ActivationLayer;
 pub use add::Add;
+pub use avg_pool1d::AvgPool1d;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
 pub use concatenate::Concatenate;
+pub use conv1d::Conv1d;
 pub use conv2d::Conv2d;
+pub use conv2d_transpose::Conv2dTranspose;
 pub use dense::Dense;
+pub use depthwise_conv2d::DepthwiseConv2d;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use global_avg_pool1d::GlobalAvgPool1d;
+pub use global_avg_pool2d::GlobalAvgPool2d;
+pub use global_max_pool1d::GlobalMaxPool1d;
+pub use global_max_pool2d::GlobalMaxPool2d;
+pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
+pub use max_pool1d::MaxPool1d;
 pub use max_pool2d::MaxPool2d;
 pub use multi_head_attention::MultiHeadAttention;
 pub use multiply::Multiply;
 pub use positional_encoding::{PositionalEncoding, PositionalKind};
 pub use repeat::Repeat;
 pub use reshape::Reshape;
+pub use separable_conv2d::SeparableConv2d;
+pub use series::StepPadding;
 pub use transformer_encoder::TransformerEncoder;
+pub use upsample2d::{Interpolation, Upsample2d};
 pub use window::{Padding, Size2d};
+pub use zero_pad1d::{Ends, ZeroPad1d};
+pub use zero_pad2d::{Sides2d, ZeroPad2d};
 
 use crate::Activation;
 use crate::export::{Export, ExportedLayer};
@@ -82,6 +113,34 @@ pub enum LayerSpec {
     MultiHeadAttention(MultiHeadAttention),
     /// Self-attention and two dense layers for each step, each with a way past it.
     TransformerEncoder(TransformerEncoder),
+    /// A convolution along the steps of a series.
+    Conv1d(Conv1d),
+    /// A convolution of each channel by itself.
+    DepthwiseConv2d(DepthwiseConv2d),
+    /// A convolution of each channel by itself, then one over channels.
+    SeparableConv2d(SeparableConv2d),
+    /// A convolution's way back: images grow.
+    Conv2dTranspose(Conv2dTranspose),
+    /// The largest value of each window of steps.
+    MaxPool1d(MaxPool1d),
+    /// The mean of each window of steps.
+    AvgPool1d(AvgPool1d),
+    /// The largest value over all steps.
+    GlobalMaxPool1d(GlobalMaxPool1d),
+    /// The mean over all steps.
+    GlobalAvgPool1d(GlobalAvgPool1d),
+    /// The largest value over the whole image.
+    GlobalMaxPool2d(GlobalMaxPool2d),
+    /// The mean over the whole image.
+    GlobalAvgPool2d(GlobalAvgPool2d),
+    /// An image stretched by whole factors.
+    Upsample2d(Upsample2d),
+    /// Zeros before and after a series.
+    ZeroPad1d(ZeroPad1d),
+    /// Zeros around an image.
+    ZeroPad2d(ZeroPad2d),
+    /// Groups of channels brought to mean 0 and deviation 1, row by row.
+    GroupNorm(GroupNorm),
     /// An activation function on its own.
     Activation(ActivationLayer),
     /// The sum of several values.
@@ -111,6 +170,20 @@ impl LayerSpec {
             Self::PositionalEncoding(layer) => layer,
             Self::MultiHeadAttention(layer) => layer,
             Self::TransformerEncoder(layer) => layer,
+            Self::Conv1d(layer) => layer,
+            Self::DepthwiseConv2d(layer) => layer,
+            Self::SeparableConv2d(layer) => layer,
+            Self::Conv2dTranspose(layer) => layer,
+            Self::MaxPool1d(layer) => layer,
+            Self::AvgPool1d(layer) => layer,
+            Self::GlobalMaxPool1d(layer) => layer,
+            Self::GlobalAvgPool1d(layer) => layer,
+            Self::GlobalMaxPool2d(layer) => layer,
+            Self::GlobalAvgPool2d(layer) => layer,
+            Self::Upsample2d(layer) => layer,
+            Self::ZeroPad1d(layer) => layer,
+            Self::ZeroPad2d(layer) => layer,
+            Self::GroupNorm(layer) => layer,
             Self::Activation(layer) => layer,
             Self::Add(layer) => layer,
             Self::Multiply(layer) => layer,
@@ -130,6 +203,10 @@ impl LayerSpec {
         match self {
             Self::Dense(layer) => layer.activation,
             Self::Conv2d(layer) => layer.activation,
+            Self::Conv1d(layer) => layer.activation,
+            Self::DepthwiseConv2d(layer) => layer.activation,
+            Self::SeparableConv2d(layer) => layer.activation,
+            Self::Conv2dTranspose(layer) => layer.activation,
             Self::Activation(layer) => Some(layer.activation),
             _ => None,
         }
@@ -140,6 +217,10 @@ impl LayerSpec {
         match self {
             Self::Dense(layer) => Some(&mut layer.activation),
             Self::Conv2d(layer) => Some(&mut layer.activation),
+            Self::Conv1d(layer) => Some(&mut layer.activation),
+            Self::DepthwiseConv2d(layer) => Some(&mut layer.activation),
+            Self::SeparableConv2d(layer) => Some(&mut layer.activation),
+            Self::Conv2dTranspose(layer) => Some(&mut layer.activation),
             _ => None,
         }
     }
@@ -240,6 +321,14 @@ impl Parameter {
 
 fn default_true() -> bool {
     true
+}
+
+fn default_one() -> usize {
+    1
+}
+
+fn default_two() -> usize {
+    2
 }
 
 fn default_zeros() -> Initializer {

@@ -1,4 +1,4 @@
-//! The geometry of a window that slides over an image: shared by convolution and pooling.
+//! The geometry of a window that slides over an image or a series: shared by convolution and pooling.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub enum Padding {
     Same,
 }
 
-/// A window over an image, along both axes.
+/// A window over an image, along both axes; a series is an image of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) rows: Axis,
@@ -61,46 +61,64 @@ pub(crate) struct Axis {
     pub(crate) size: usize,
     /// Distance between windows.
     pub(crate) stride: usize,
+    /// Distance between the window's own positions.
+    pub(crate) dilation: usize,
     /// Padding before the first position.
     pub(crate) before: usize,
 }
 
 impl Axis {
+    /// An axis of one position under a window of one: what a series has beside its steps.
+    pub(crate) const SINGLE: Self = Self { input: 1, output: 1, size: 1, stride: 1, dilation: 1, before: 0 };
+
     fn new(input: usize, size: usize, stride: usize, padding: Padding) -> Self {
         match padding {
-            Padding::Valid => Self { input, output: (input - size) / stride + 1, size, stride, before: 0 },
-            Padding::Same => {
-                let output = input.div_ceil(stride);
-                let padded = ((output - 1) * stride + size).saturating_sub(input);
-                Self { input, output, size, stride, before: padded / 2 }
+            Padding::Valid => {
+                Self { input, output: (input - size) / stride + 1, size, stride, dilation: 1, before: 0 }
             }
+            Padding::Same => Self::same(input, size, stride, 1),
         }
+    }
+
+    /// Padded on both sides so that the output has input / stride positions, rounded up.
+    pub(crate) fn same(input: usize, size: usize, stride: usize, dilation: usize) -> Self {
+        let output = input.div_ceil(stride);
+        let reach = (size - 1) * dilation + 1;
+        let padded = ((output - 1) * stride + reach).saturating_sub(input);
+        Self { input, output, size, stride, dilation, before: padded / 2 }
+    }
+
+    /// From the window's first position to its last.
+    pub(crate) fn reach(self) -> usize {
+        (self.size - 1) * self.dilation + 1
     }
 
     /// Padding after the last position, as far as a window reaches.
     pub(crate) fn after(self) -> usize {
-        ((self.output - 1) * self.stride + self.size).saturating_sub(self.before + self.input)
+        ((self.output - 1) * self.stride + self.reach()).saturating_sub(self.before + self.input)
     }
 
     /// Which of the window's positions lie inside the input, for output position `at`.
     #[inline]
     pub(crate) fn inside(self, at: usize) -> std::ops::Range<usize> {
         let start = at * self.stride;
-        let first = self.before.saturating_sub(start);
-        first..self.size.min((self.input + self.before).saturating_sub(start)).max(first)
+        let first = self.before.saturating_sub(start).div_ceil(self.dilation);
+        let end = (self.input + self.before).saturating_sub(start).div_ceil(self.dilation);
+        first..self.size.min(end).max(first)
     }
 
     /// The output positions whose whole window lies inside.
     pub(crate) fn whole(self) -> std::ops::Range<usize> {
         let first = self.before.div_ceil(self.stride).min(self.output);
-        let end = (self.input + self.before).checked_sub(self.size).map_or(0, |last| last / self.stride + 1);
+        let last = (self.input + self.before).checked_sub(self.reach());
+        let end = last.map_or(0, |last| last / self.stride + 1);
         first..end.min(self.output).max(first)
     }
 
     /// The input position under the window's position `tap`, which must be inside.
     #[inline]
     pub(crate) fn source(self, at: usize, tap: usize) -> usize {
-        at * self.stride + tap - self.before
+        at * self.stride + tap * self.dilation - self.before
     }
 }
 
@@ -140,6 +158,12 @@ impl Window {
         })
     }
 
+    /// One window over all of an image [h, w, c].
+    pub(crate) fn whole([height, width, channels]: [usize; 3]) -> Self {
+        let all = |extent| Axis::new(extent, extent, 1, Padding::Valid);
+        Self { rows: all(height), columns: all(width), channels }
+    }
+
     /// Output positions of one image.
     pub(crate) fn positions(&self) -> usize {
         self.rows.output * self.columns.output
@@ -167,7 +191,7 @@ pub(super) fn two() -> Size2d {
 }
 
 /// A window or stride larger than this is a slip of the pen.
-const LARGEST: usize = 4096;
+pub(super) const LARGEST: usize = 4096;
 
 #[cfg(test)]
 mod tests {

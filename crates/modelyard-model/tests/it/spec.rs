@@ -67,7 +67,10 @@ fn nothing_and_zero_are_refused() {
     check_error(&network(&[4], vec![]), "it has no layers");
     check_error(&network(&[], vec![dense(1, None)]), "its input is []");
     check_error(&network(&[4, 0, 1], vec![dense(1, None)]), "holds a zero");
-    check_error(&network(&[1; 4], vec![dense(1, None)]), "must be [features], [steps, features] or [height, width, channels]");
+    check_error(
+        &network(&[1; 4], vec![dense(1, None)]),
+        "must be [features], [steps, features] or [height, width, channels]",
+    );
 }
 
 #[test]

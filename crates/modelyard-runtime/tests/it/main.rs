@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod convolutions;
 mod exported;
 mod exported_attention;
 #[cfg(test)]
