@@ -21,6 +21,15 @@ pub(crate) struct Depthwise {
     d_wide: Vec<f32>,
 }
 
+/// A few images on their way back.
+pub(crate) struct Images<'a> {
+    pub(crate) images: &'a [f32],
+    /// The derivative by the outputs.
+    pub(crate) delta: &'a [f32],
+    /// The derivative by the images, to be overwritten; `None` where nobody needs it.
+    pub(crate) d_images: Option<&'a mut [f32]>,
+}
+
 impl Depthwise {
     /// For images of this window, each of whose channels gives `multiplier` channels.
     pub(crate) fn new(window: Window, multiplier: usize) -> Self {
@@ -49,14 +58,8 @@ impl Depthwise {
     }
 
     /// Writes the derivative by the images, where it is wanted, and adds to that by the kernel.
-    pub(crate) fn backward(
-        &mut self,
-        kernel: &[f32],
-        images: &[f32],
-        delta: &[f32],
-        d_images: Option<&mut [f32]>,
-        d_kernel: &mut [f32],
-    ) {
+    pub(crate) fn backward(&mut self, kernel: &[f32], images: Images<'_>, d_kernel: &mut [f32]) {
+        let Images { images, delta, d_images } = images;
         let (input_len, output_len) = (self.input_len(), self.output_len());
         let window = &self.window;
         let rows = images.chunks_exact(input_len).zip(delta.chunks_exact(output_len));

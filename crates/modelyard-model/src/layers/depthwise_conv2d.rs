@@ -11,7 +11,7 @@ use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::export::{Export, ExportedLayer, signed};
 use crate::initializer::{Fans, Initializer};
-use crate::kernels::depthwise::Depthwise;
+use crate::kernels::depthwise::{Depthwise, Images};
 use crate::kernels::product::Write;
 use crate::kernels::rows;
 use crate::onnx::proto::AttributeProto;
@@ -171,7 +171,8 @@ impl Op for DepthwiseConv2dOp {
         let kernel = &pass.parameters[self.kernel.clone()];
         let d_kernel = &mut gradients[self.kernel.clone()];
         d_kernel.fill(0.0);
-        self.depthwise.backward(kernel, input, d_output, d_input, d_kernel);
+        let images = Images { images: input, delta: d_output, d_images: d_input };
+        self.depthwise.backward(kernel, images, d_kernel);
     }
 }
 

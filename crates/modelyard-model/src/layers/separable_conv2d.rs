@@ -13,7 +13,7 @@ use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
-use crate::kernels::depthwise::Depthwise;
+use crate::kernels::depthwise::{Depthwise, Images};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
@@ -129,7 +129,7 @@ impl Layer for SeparableConv2d {
         let mut inputs = vec![pointwise.as_str()];
         let bias = self.use_bias.then(|| graph.weights(layer, 2));
         inputs.extend(bias.as_deref());
-        graph.chain("Conv", &inputs, vec![]);
+        graph.chain("Conv", &inputs, graph.window_attributes(&Window::whole([1, 1, self.filters])));
         graph.activation(self.activation);
     }
 }
@@ -164,8 +164,8 @@ impl SeparableConv2dOp {
     }
 
     /// Both convolutions back, for the images from `first` on.
-    fn backward_block(&mut self, pass: &Pass<'_>, first: usize, block: Block<'_>, gradients: &mut [f32]) {
-        let Block { images, delta, d_images } = block;
+    fn backward_block(&mut self, pass: &Pass<'_>, first: usize, block: Images<'_>, gradients: &mut [f32]) {
+        let Images { images, delta, d_images } = block;
         let len = self.depthwise.output_len();
         let rows = delta.len() / self.filters;
         let delta = Matrix::new(delta, rows, self.filters);
@@ -180,15 +180,8 @@ impl SeparableConv2dOp {
         multiply(d_middle, Write::Replace, delta, pointwise, pass.parallelism);
         let kernel = &pass.parameters[self.depthwise_kernel.clone()];
         let d_kernel = &mut gradients[self.depthwise_kernel.clone()];
-        self.depthwise.backward(kernel, images, d_middle, d_images, d_kernel);
+        self.depthwise.backward(kernel, Images { images, delta: d_middle, d_images }, d_kernel);
     }
-}
-
-/// A few images on their way back.
-struct Block<'a> {
-    images: &'a [f32],
-    delta: &'a [f32],
-    d_images: Option<&'a mut [f32]>,
 }
 
 impl Op for SeparableConv2dOp {
@@ -225,7 +218,7 @@ impl Op for SeparableConv2dOp {
         for first in (0..pass.rows).step_by(self.block) {
             let end = (first + self.block).min(pass.rows);
             let images = first * input_len..end * input_len;
-            let block = Block {
+            let block = Images {
                 images: &input[images.clone()],
                 delta: &d_output[first * output_len..end * output_len],
                 d_images: d_input.as_deref_mut().map(|d_input| &mut d_input[images]),
