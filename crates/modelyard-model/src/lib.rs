@@ -44,7 +44,9 @@ pub use layers::{
     MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Repeat, Reshape,
     SeparableConv2d, Sides2d, Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d,
 };
-pub use losses::{BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError};
+pub use losses::{
+    BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
+};
 pub use names::name_or_table;
 pub use network::{NETWORK_FORMAT_VERSION, Network};
 pub use node::{InputPart, Node};

@@ -3,7 +3,7 @@
 use super::input::FittedInput;
 use crate::error::DataError;
 use crate::fields::FieldKind;
-use crate::spec::{InputSpec, Kind, PipelineSpec};
+use crate::spec::{InputSpec, Kind, PipelineSpec, WindowSpec};
 use crate::transform::Form;
 
 /// More numbers a row than any network here is made for; a stored pipeline cannot ask for more memory.
@@ -45,6 +45,9 @@ impl Layout {
                 DataError::spec("inputs", "at least one input is needed").with_hint("declare [[inputs]]")
             );
         }
+        if let Some(windows) = &spec.windows {
+            return Self::of_windows(windows, spec, inputs);
+        }
         let mut parts: Vec<InputPart> = Vec::new();
         let mut places = Vec::with_capacity(inputs.len());
         for (input, declared) in inputs.iter().zip(&spec.inputs) {
@@ -71,6 +74,29 @@ impl Layout {
         let start = |part: usize| parts[..part].iter().map(InputPart::len).sum::<usize>();
         let offsets = places.iter().map(|(part, inside)| start(*part) + inside).collect();
         Ok(Self { parts, offsets, places })
+    }
+
+    /// One part of [steps, features]; within a step the inputs stand side by side, those known ahead of time twice:
+    /// of the step, and of the one `horizon` rows later.
+    fn of_windows(
+        windows: &WindowSpec,
+        spec: &PipelineSpec,
+        inputs: &[FittedInput],
+    ) -> Result<Self, DataError> {
+        let mut features = 0usize;
+        let mut offsets = Vec::with_capacity(inputs.len());
+        for (input, declared) in inputs.iter().zip(&spec.inputs) {
+            offsets.push(features);
+            features = features.saturating_add(input.width() << usize::from(declared.known_future));
+        }
+        if features.saturating_mul(windows.length) > FEATURES_MAX {
+            let problem =
+                format!("{} steps of {features} numbers are more than {FEATURES_MAX}", windows.length);
+            return Err(DataError::spec("inputs", problem));
+        }
+        let part = InputPart { name: FEATURES.to_owned(), shape: vec![windows.length, features] };
+        let places = offsets.iter().map(|offset| (0, *offset)).collect();
+        Ok(Self { parts: vec![part], offsets, places })
     }
 
     /// Where each input begins, with the shape of its part.

@@ -11,6 +11,7 @@ mod reading;
 mod sound;
 mod stored;
 mod text;
+mod windows;
 
 use modelyard_data::{
     Dataset, InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, TransformSpec,
@@ -21,6 +22,7 @@ fn spec(inputs: &[(&str, Kind)], output: OutputKind) -> PipelineSpec {
     PipelineSpec {
         inputs: inputs.iter().map(|(name, kind)| InputSpec::new(*name, *kind)).collect(),
         outputs: vec![OutputSpec::new("y", output)],
+        ..PipelineSpec::default()
     }
 }
 

@@ -5,6 +5,7 @@ mod cross_entropy;
 mod huber;
 mod mae;
 mod mse;
+mod quantile;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub use cross_entropy::CrossEntropy;
 pub use huber::Huber;
 pub use mae::MeanAbsoluteError;
 pub use mse::MeanSquaredError;
+pub use quantile::Quantile;
 
 use crate::cpu::{self, Arithmetic, Kernel};
 use crate::targets::{Target, Targets};
@@ -32,6 +34,8 @@ pub enum LossSpec {
     MeanAbsoluteError(MeanAbsoluteError),
     /// Squared near zero, absolute further out.
     Huber(Huber),
+    /// For quantiles of forecasts.
+    Quantile(Quantile),
     /// For one of several classes.
     CrossEntropy(CrossEntropy),
     /// For yes or no, each output on its own.
@@ -45,6 +49,7 @@ macro_rules! with_loss {
             LossSpec::MeanSquaredError($loss) => $result,
             LossSpec::MeanAbsoluteError($loss) => $result,
             LossSpec::Huber($loss) => $result,
+            LossSpec::Quantile($loss) => $result,
             LossSpec::CrossEntropy($loss) => $result,
             LossSpec::BinaryCrossEntropy($loss) => $result,
         }

@@ -4,7 +4,7 @@
 use modelyard_model::{
     Activation, BinaryCrossEntropy, Conv2d, CrossEntropy, Engine, EngineConfig, Flatten, Huber, LayerSpec,
     LossSpec, MaxPool2d, MeanAbsoluteError, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Padding,
-    Sgd, Targets,
+    Quantile, Sgd, Targets,
 };
 use safetensors::SafeTensors;
 
@@ -85,6 +85,7 @@ fn regression_losses() {
         LossSpec::MeanSquaredError(MeanSquaredError {}),
         LossSpec::MeanAbsoluteError(MeanAbsoluteError {}),
         LossSpec::Huber(Huber { delta: 0.7 }),
+        LossSpec::Quantile(Quantile { quantiles: vec![0.1, 0.5, 0.9] }),
     ] {
         check(spec(), loss, Targets::Values(&values), 10);
     }

@@ -7,6 +7,7 @@ mod interval;
 pub mod metric;
 mod sample;
 mod score;
+pub mod series;
 
 pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
@@ -14,3 +15,4 @@ pub(crate) use interval::SplitMix;
 pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use sample::{Sample, TaskKind};
 pub use score::{Intervals, class_names, leading_metric, sample, score, task_kind};
+pub use series::{Series, task_of};

@@ -1,5 +1,8 @@
 //! What a metric looks at: the true answers beside the predicted ones.
 
+use super::metric::Metric;
+use super::series::{Detail, Series};
+
 /// What kind of answer is scored; it decides which metrics apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
@@ -9,6 +12,12 @@ pub enum TaskKind {
     Multiclass,
     /// Numbers.
     Regression,
+    /// A number for each of several rows ahead.
+    Forecast,
+    /// What remains of a life.
+    Remaining,
+    /// Anomalies.
+    Anomaly,
 }
 
 impl TaskKind {
@@ -18,6 +27,34 @@ impl TaskKind {
             Self::Binary => "binary classification",
             Self::Multiclass => "classification",
             Self::Regression => "regression",
+            Self::Forecast => "a forecast",
+            Self::Remaining => "remaining life",
+            Self::Anomaly => "anomalies",
+        }
+    }
+
+    /// The name in `scores.json` and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Multiclass => "classification",
+            Self::Regression => "regression",
+            Self::Forecast => "forecast",
+            Self::Remaining => "remaining",
+            Self::Anomaly => "anomaly",
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Binary, Self::Multiclass, Self::Regression, Self::Forecast, Self::Remaining, Self::Anomaly];
+
+    /// The kind whose metrics fit too, because its answers are compared in the same way.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Forecast | Self::Remaining => Self::Regression,
+            Self::Anomaly => Self::Binary,
+            plain => plain,
         }
     }
 }
@@ -43,6 +80,8 @@ pub enum Sample {
         /// How many outputs there are.
         outputs: usize,
     },
+    /// Either of them, over a series.
+    Series(Box<Series>),
 }
 
 impl Sample {
@@ -51,6 +90,10 @@ impl Sample {
         match self {
             Self::Classes { truth, .. } => truth.len(),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
+            Self::Series(series) => match (&series.plain, &series.detail) {
+                (_, Detail::Anomaly(alarms)) => alarms.flagged.len(),
+                (plain, _) => plain.as_ref().map_or(0, Self::rows),
+            },
         }
     }
 
@@ -60,6 +103,7 @@ impl Sample {
             Self::Classes { classes: 0..=2, .. } => TaskKind::Binary,
             Self::Classes { .. } => TaskKind::Multiclass,
             Self::Values { .. } => TaskKind::Regression,
+            Self::Series(series) => series.task(),
         }
     }
 
@@ -69,11 +113,28 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Values { .. } => Vec::new(),
+            Self::Values { .. } | Self::Series(_) => Vec::new(),
         }
     }
 
-    /// These rows alone, in this order; rows may repeat.
+    /// The plain sample in a series; itself where it is none.
+    pub fn into_plain(self) -> Option<Self> {
+        match self {
+            Self::Series(series) => series.plain,
+            plain => Some(plain),
+        }
+    }
+
+    /// What a metric looks at: the plain sample, where the metric is not one of series. None where nothing is
+    /// known to compare with.
+    pub fn seen_by(&self, metric: &dyn Metric) -> Option<&Self> {
+        match self {
+            Self::Series(series) if !metric.fits(series.task()) => series.plain.as_ref(),
+            other => Some(other),
+        }
+    }
+
+    /// These rows alone, in this order; rows may repeat. A series stays whole: its rows are not drawn one by one.
     pub fn pick(&self, rows: &[usize]) -> Self {
         match self {
             Self::Classes { truth, probabilities, classes } => Self::Classes {
@@ -86,6 +147,7 @@ impl Sample {
                 predicted: pick_rows(predicted, *outputs, rows),
                 outputs: *outputs,
             },
+            Self::Series(_) => self.clone(),
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn errors(
         Sample::Classes { truth, probabilities, classes } => {
             wrong_classes(rows, truth, probabilities.chunks_exact((*classes).max(1)), labels)
         }
+        Sample::Series(_) => Vec::new(),
         Sample::Values { truth, predicted, outputs } => {
             let outputs = (*outputs).max(1);
             wrong_numbers(rows, truth.chunks_exact(outputs).zip(predicted.chunks_exact(outputs)))

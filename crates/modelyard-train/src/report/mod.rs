@@ -90,10 +90,15 @@ fn answers(
     (split, scores): (Split, &SplitScores),
 ) -> Result<String, TrainError> {
     let rows = prepared.rows(split);
-    let pipeline = &prepared.pipeline;
+    let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
-    let sample = evaluate::sample(pipeline, &truth, &scorer.outputs(&prepared.dataset, rows)?);
+    let outputs = scorer.outputs(&prepared.dataset, rows)?;
+    let sample = evaluate::sample(pipeline, &prepared.dataset, rows, &truth, &outputs)?;
+    // Of anomalies the scores tell what is known; answers have no truth to stand beside.
+    let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
+        return Ok(String::new());
+    };
     let labels = class_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
@@ -106,6 +111,7 @@ fn answers(
             };
             numbers::residuals(names, truth, predicted, *outputs)
         }
+        Sample::Series(_) => String::new(),
     };
     Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
 }

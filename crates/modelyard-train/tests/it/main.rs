@@ -4,5 +4,6 @@ mod bad_data;
 mod examples;
 mod generated;
 mod resuming;
+mod series;
 mod support;
 mod training;

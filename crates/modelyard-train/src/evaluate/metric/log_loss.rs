@@ -16,7 +16,7 @@ impl Metric for LogLoss {
     }
 
     fn fits(&self, task: TaskKind) -> bool {
-        task != TaskKind::Regression
+        matches!(task, TaskKind::Binary | TaskKind::Multiclass)
     }
 
     fn higher_is_better(&self) -> bool {

@@ -16,7 +16,7 @@ impl Metric for RocAuc {
     }
 
     fn fits(&self, task: TaskKind) -> bool {
-        task != TaskKind::Regression
+        matches!(task, TaskKind::Binary | TaskKind::Multiclass)
     }
 
     fn score(&self, sample: &Sample) -> Option<f64> {
