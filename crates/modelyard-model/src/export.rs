@@ -33,6 +33,8 @@ pub(crate) struct Export<'a> {
     last: String,
     /// Whether the last value is an image.
     is_image: bool,
+    /// How many constants there are beside the weights.
+    constants: usize,
 }
 
 /// The whole file.
@@ -44,7 +46,7 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
     let mut graph = GraphBuilder::new("network");
     graph.input("input", DataType::F32, &dims(&layout.input));
     graph.output("output", DataType::F32, &dims(&layout.output));
-    let mut export = Export { network, graph, last: String::new(), is_image: false };
+    let mut export = Export { network, graph, last: String::new(), is_image: false, constants: 0 };
     let parts = export.input_parts();
     let mut given: Vec<String> = Vec::with_capacity(layout.layers.len());
     for (node, layer) in network.spec().layers.iter().zip(&layout.layers) {
@@ -120,14 +122,22 @@ impl Export<'_> {
         self.graph.node_to(op, inputs, outputs, attributes);
     }
 
-    /// Adds an array that is no weight, under a name that no other has.
+    /// Adds an array that is no weight; gives the name that it got: this one with a number of its own.
     pub(crate) fn constant_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        self.graph.initializer_f32(name, shape, values)
+        let name = self.fresh(name);
+        self.graph.initializer_f32(&name, shape, values)
     }
 
-    /// Adds a list of whole numbers, under a name that no other has.
+    /// Adds a list of whole numbers; gives the name that it got: this one with a number of its own.
     pub(crate) fn constant_i64(&mut self, name: &str, values: &[i64]) -> String {
-        self.graph.initializer_i64(name, &[values.len()], values)
+        let name = self.fresh(name);
+        self.graph.initializer_i64(&name, &[values.len()], values)
+    }
+
+    /// Two layers may take one value and name their constants after it: the number tells them apart.
+    fn fresh(&mut self, name: &str) -> String {
+        self.constants += 1;
+        format!("{name}_{}", self.constants)
     }
 
     /// Adds a convolution's kernel, turned from [window…, channels, filters] to [filters, channels, window…].
@@ -236,7 +246,7 @@ impl Export<'_> {
     pub(crate) fn repeat(&mut self, features: usize, times: usize) {
         self.shape_as(&[1, features]);
         let repeats = format!("{}_repeats", self.last);
-        let repeats = self.graph.initializer_i64(&repeats, &[3], &[1, signed(times), 1]);
+        let repeats = self.constant_i64(&repeats, &[1, signed(times), 1]);
         self.chain("Tile", &[&repeats], vec![]);
     }
 
@@ -257,7 +267,7 @@ impl Export<'_> {
             if !network.spec().inputs.is_empty() {
                 let mut bound = |name: &str, value: usize| {
                     let name = format!("part{}_{name}", names.len());
-                    self.graph.initializer_i64(&name, &[1], &[signed(value)])
+                    self.constant_i64(&name, &[signed(value)])
                 };
                 let bounds = [bound("start", range.start), bound("end", range.end), bound("axis", 1)];
                 self.chain("Slice", &bounds.each_ref().map(String::as_str), vec![]);
@@ -293,7 +303,7 @@ impl Export<'_> {
     fn reshape_values(&mut self, target: &[usize]) {
         let shape: Vec<i64> = std::iter::once(-1).chain(target.iter().map(|&n| signed(n))).collect();
         let name = format!("{}_shape", self.last);
-        let shape = self.graph.initializer_i64(&name, &[shape.len()], &shape);
+        let shape = self.constant_i64(&name, &shape);
         self.chain("Reshape", &[&shape], vec![]);
     }
 
@@ -306,10 +316,9 @@ impl Export<'_> {
     fn gelu(&mut self) {
         let x = self.last.clone();
         let at = self.last.clone();
-        let scale =
-            self.graph.initializer_f32(&format!("{at}_root"), &[], &[std::f32::consts::FRAC_1_SQRT_2]);
-        let one = self.graph.initializer_f32(&format!("{at}_one"), &[], &[1.0]);
-        let half = self.graph.initializer_f32(&format!("{at}_half"), &[], &[0.5]);
+        let scale = self.constant_f32(&format!("{at}_root"), &[], &[std::f32::consts::FRAC_1_SQRT_2]);
+        let one = self.constant_f32(&format!("{at}_one"), &[], &[1.0]);
+        let half = self.constant_f32(&format!("{at}_half"), &[], &[0.5]);
         self.chain("Mul", &[&scale], vec![]);
         self.chain("Erf", &[], vec![]);
         self.chain("Add", &[&one], vec![]);
