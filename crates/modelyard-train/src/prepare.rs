@@ -9,7 +9,7 @@ use modelyard_model::{
 
 use crate::class_weights::class_weights;
 use crate::error::TrainError;
-use crate::evaluate::{class_names, task_kind};
+use crate::evaluate::{class_names, label_names, task_kind};
 use crate::fingerprint::data_digest;
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
 
@@ -159,16 +159,17 @@ fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
 /// The number of values that the network gives a row, if that is what the outputs need.
 fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
     let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
-    let classes = class_names(pipeline.task()).len();
+    let classes = label_names(pipeline.task()).len();
+    let one_may_do = classes == 2 && class_names(pipeline.task()).len() == 2;
     let outputs = &project.pipeline().outputs;
     let (needed, what) = match classes {
         0 => (outputs.len(), format!("there are {} number outputs", outputs.len())),
         n => (n, format!("output `{}` has {n} classes", outputs[0].name)),
     };
     match shape.as_slice() {
-        [width] if *width == needed || (*width == 1 && classes == 2) => Ok(*width),
+        [width] if *width == needed || (*width == 1 && one_may_do) => Ok(*width),
         [width] => {
-            let single = if classes == 2 { ", or units = 1 with activation \"sigmoid\"" } else { "" };
+            let single = if one_may_do { ", or units = 1 with activation \"sigmoid\"" } else { "" };
             let problem = Problem::new(format!("the network ends in [{width}], {what}"))
                 .hint(format!("units = {needed}{single}"));
             Err(at_last_layer(project, problem))
@@ -204,11 +205,13 @@ fn locate_model(project: &Project, error: ModelError) -> TrainError {
 /// What training makes small: as declared, or what the outputs ask for.
 fn loss(project: &Project, width: usize) -> LossSpec {
     let training = project.training();
-    let category = project.pipeline().outputs.iter().any(|output| output.kind == OutputKind::Category);
-    let mut loss = training.loss.clone().unwrap_or_else(|| match (category, width) {
-        (true, 1) => LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default()),
-        (true, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
-        (false, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
+    let kind = project.pipeline().outputs[0].kind;
+    let mut loss = training.loss.clone().unwrap_or_else(|| match (kind, width) {
+        (OutputKind::Labels, _) | (OutputKind::Category, 1) => {
+            LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default())
+        }
+        (OutputKind::Category, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
+        (OutputKind::Number, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
     });
     if let Some(smoothing) = training.label_smoothing {
         match &mut loss {
@@ -231,6 +234,12 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
             output.name
         ))
         .hint("loss = \"cross_entropy\""),
+        (_, OutputKind::Labels) if !matches!(loss, LossSpec::BinaryCrossEntropy(_)) => Problem::new(format!(
+            "the loss `{}` is not for output `{}`, whose labels are each true or not",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"binary_cross_entropy\""),
         (true, OutputKind::Number) => Problem::new(format!(
             "the loss `{}` is for a category, and output `{}` is a number",
             loss.name(),

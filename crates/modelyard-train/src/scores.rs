@@ -47,6 +47,7 @@ pub(crate) fn task_name(pipeline: &Pipeline) -> &'static str {
     match evaluate::task_kind(pipeline.task()) {
         TaskKind::Binary => "binary",
         TaskKind::Multiclass => "classification",
+        TaskKind::Multilabel => "labels",
         TaskKind::Regression => "regression",
     }
 }
@@ -115,6 +116,6 @@ impl Scorer<'_> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let outputs = self.outputs(dataset, rows)?;
         let sample = evaluate::sample(self.pipeline, &truth, &outputs);
-        Ok(evaluate::score(&sample, evaluate::class_names(self.pipeline.task()), baseline, intervals))
+        Ok(evaluate::score(&sample, evaluate::label_names(self.pipeline.task()), baseline, intervals))
     }
 }

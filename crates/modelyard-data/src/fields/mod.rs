@@ -111,6 +111,11 @@ fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
             }
             FieldKind::Category { names: output.labels.clone() }
         }
+        OutputKind::Labels if output.transforms.is_some() || output.labels.is_some() => {
+            let problem = "an output of labels takes neither transforms nor names";
+            return Err(DataError::spec(&output.name, problem));
+        }
+        OutputKind::Labels => FieldKind::Text,
         OutputKind::Number if output.labels.is_some() => {
             return Err(DataError::spec(&output.name, "labels belong to the kind category"));
         }

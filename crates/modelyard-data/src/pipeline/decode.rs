@@ -19,6 +19,13 @@ pub enum Prediction {
         /// Every class with its probability, in the order of the classes.
         probabilities: Vec<(String, f32)>,
     },
+    /// Any number of labels.
+    Labels {
+        /// Those that are likelier than not.
+        labels: Vec<String>,
+        /// Every label with its probability, in the order of the labels.
+        probabilities: Vec<(String, f32)>,
+    },
     /// A number in the data's own unit.
     Number(f64),
 }
@@ -41,6 +48,7 @@ impl Pipeline {
         match &self.task {
             Task::Classification { .. } => rows.flat_map(|row| self.class_probabilities(row)).collect(),
             Task::Binary { .. } => rows.flat_map(|row| self.binary_probabilities(row[0])).collect(),
+            Task::Labels { .. } => rows.flat_map(|row| self.label_probabilities(row)).collect(),
             Task::Regression { .. } => rows.flat_map(|row| self.numbers(row).map(|v| v as f32)).collect(),
         }
     }
@@ -52,6 +60,13 @@ impl Pipeline {
             }
             Task::Binary { output, classes } => {
                 vec![(output.clone(), category(classes, &self.binary_probabilities(row[0])))]
+            }
+            Task::Labels { output, classes } => {
+                let probabilities: Vec<(String, f32)> =
+                    classes.iter().cloned().zip(self.label_probabilities(row)).collect();
+                let given = probabilities.iter().filter(|(_, probability)| *probability >= 0.5);
+                let labels = given.map(|(label, _)| label.clone()).collect();
+                vec![(output.clone(), Prediction::Labels { labels, probabilities })]
             }
             Task::Regression { outputs } => {
                 outputs.iter().cloned().zip(self.numbers(row).map(Prediction::Number)).collect()
@@ -72,6 +87,10 @@ impl Pipeline {
             OutputActivation::Linear | OutputActivation::Softmax => 1.0 / (1.0 + (-value).exp()),
         };
         [1.0 - second, second]
+    }
+
+    fn label_probabilities(&self, row: &[f32]) -> impl Iterator<Item = f32> {
+        row.iter().map(|value| self.binary_probabilities(*value)[1])
     }
 
     fn numbers(&self, row: &[f32]) -> impl Iterator<Item = f64> {

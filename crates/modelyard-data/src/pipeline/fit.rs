@@ -6,7 +6,7 @@ use super::input::{Coding, FittedInput, Scratch};
 use super::output::{FittedOutput, wrong_column};
 use super::parts::Layout;
 use super::rows::Keys;
-use super::{OutputActivation, Pipeline, Task, column_of};
+use super::{OutputActivation, Pipeline, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSING, Vectors};
 use crate::datetime;
 use crate::error::{DataError, Problem};
@@ -75,7 +75,13 @@ fn task_of(outputs: &[FittedOutput]) -> Result<Task, DataError> {
                     classes: classes.labels().map(String::from).collect(),
                 });
             }
-            FittedOutput::Category { name, .. } => {
+            FittedOutput::Labels { name, classes, .. } if outputs.len() == 1 => {
+                return Ok(Task::Labels {
+                    output: name.to_string(),
+                    classes: classes.labels().map(String::from).collect(),
+                });
+            }
+            FittedOutput::Category { name, .. } | FittedOutput::Labels { name, .. } => {
                 return Err(DataError::spec(&**name, "a category must be the only output")
                     .with_hint("declare one category, or one or more numbers"));
             }
@@ -317,6 +323,10 @@ fn fit_output(
             sort_labels(&mut labels);
             check_classes(output, &labels, rows.len(), warnings)?;
             Ok(FittedOutput::Category { name, place, classes: Arc::new(Dictionary::new(labels)) })
+        }
+        (OutputKind::Labels, ColumnData::Texts(texts)) => {
+            let classes = Arc::new(Dictionary::new(labels::fit(output, texts, rows)?));
+            Ok(FittedOutput::Labels { name, place, classes })
         }
         (OutputKind::Number, ColumnData::Numbers(numbers)) => {
             let usual = [TransformSpec::Standard(Standard {})];

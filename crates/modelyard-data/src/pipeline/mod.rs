@@ -6,6 +6,7 @@ mod decode;
 mod document;
 mod fit;
 mod input;
+mod labels;
 mod output;
 mod parts;
 mod rows;
@@ -53,6 +54,13 @@ pub enum Task {
         /// The classes; the network speaks of the second.
         classes: [String; 2],
     },
+    /// Any number of labels: the network gives one number a label, the logit or probability that the row has it.
+    Labels {
+        /// The output's name.
+        output: String,
+        /// The labels in the order of the network's outputs.
+        classes: Vec<String>,
+    },
     /// One or more numbers.
     Regression {
         /// The outputs' names.
@@ -65,7 +73,7 @@ pub enum Task {
 pub enum TargetValues {
     /// One class index a row.
     Classes(Vec<u32>),
-    /// rows × outputs numbers, as the output transforms leave them.
+    /// rows × outputs numbers, as the output transforms leave them; for labels 1 for each that the row has.
     Values(Vec<f32>),
 }
 
@@ -129,7 +137,7 @@ impl Pipeline {
     /// How many numbers the network gives a row.
     pub fn output_width(&self) -> usize {
         match &self.task {
-            Task::Classification { classes, .. } => classes.len(),
+            Task::Classification { classes, .. } | Task::Labels { classes, .. } => classes.len(),
             Task::Binary { .. } => 1,
             Task::Regression { outputs } => outputs.len(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OutputActivation, TargetValues, Task, column_of};
+use super::{OutputActivation, TargetValues, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
 use crate::error::{DataError, Problem, nearest};
 use crate::transform::{Block, Fitted, Form};
@@ -12,6 +12,8 @@ use crate::transform::{Block, Fitted, Form};
 pub(super) enum FittedOutput {
     /// The classes in order.
     Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
+    /// The labels in order; a row may have any number of them.
+    Labels { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
     /// The transforms in order.
     Number { name: Arc<str>, place: usize, steps: Vec<Fitted> },
 }
@@ -41,10 +43,16 @@ pub(super) fn targets(
         };
         return class_targets(name, column, classes, rows).map(TargetValues::Classes);
     }
+    if let [FittedOutput::Labels { name, place, classes }] = outputs {
+        let ColumnData::Texts(column) = column_of(data, *place, name)? else {
+            return Err(wrong_column(name));
+        };
+        return labels::targets(name, column, classes, rows).map(TargetValues::Values);
+    }
     let mut values = vec![0.0; rows.len() * outputs.len()];
     for (at, output) in outputs.iter().enumerate() {
         let FittedOutput::Number { name, place, steps } = output else {
-            unreachable!("fitting takes one category or numbers only")
+            unreachable!("fitting takes one category, labels alone, or numbers only")
         };
         let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
             return Err(wrong_column(name));
@@ -119,6 +127,12 @@ pub(super) fn check_activation(
         }
         (Task::Classification { classes, .. }, Linear | Softmax) if width == classes.len() => return Ok(()),
         (Task::Regression { outputs }, Linear | Sigmoid) if width == outputs.len() => return Ok(()),
+        (Task::Labels { classes, .. }, Linear | Sigmoid) if width == classes.len() => return Ok(()),
+        (Task::Labels { output, classes }, _) => (
+            output.clone(),
+            classes.len(),
+            format!("end the network with dense units = {} and sigmoid", classes.len()),
+        ),
         (Task::Binary { output, .. }, _) => {
             (output.clone(), 1, "end the network with dense units = 1 and sigmoid".to_owned())
         }

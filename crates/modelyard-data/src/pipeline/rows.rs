@@ -44,7 +44,9 @@ impl Keys {
             }
         }
         for output in outputs {
-            let (FittedOutput::Category { name, .. } | FittedOutput::Number { name, .. }) = output;
+            let (FittedOutput::Category { name, .. }
+            | FittedOutput::Labels { name, .. }
+            | FittedOutput::Number { name, .. }) = output;
             keys.push((name.to_string(), Slot::Output));
         }
         // A stable sort, so that of equal names the first stays first.

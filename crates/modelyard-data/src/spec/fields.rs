@@ -13,7 +13,7 @@ pub struct PipelineSpec {
     /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order, as the
     /// part `features`; each image, each text and each vector with a shape is a part of its own.
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, or one or more numbers.
+    /// What the network is asked for: one category, the labels of one output, or one or more numbers.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
 }
@@ -161,6 +161,8 @@ pub enum OutputKind {
     Number,
     /// One of a set of texts: classification.
     Category,
+    /// Any number of a set of texts, separated by `;`: multi-label classification.
+    Labels,
 }
 
 /// One pattern or several.

@@ -7,16 +7,24 @@ pub enum TaskKind {
     Binary,
     /// Three classes or more.
     Multiclass,
+    /// Any number of labels a row.
+    Multilabel,
     /// Numbers.
     Regression,
 }
 
 impl TaskKind {
+    /// Whether each answer is one of several classes.
+    pub fn is_of_classes(self) -> bool {
+        matches!(self, Self::Binary | Self::Multiclass)
+    }
+
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Binary => "binary classification",
             Self::Multiclass => "classification",
+            Self::Multilabel => "multi-label classification",
             Self::Regression => "regression",
         }
     }
@@ -34,6 +42,15 @@ pub enum Sample {
         /// How many classes there are.
         classes: usize,
     },
+    /// Labels, any number of them a row.
+    Labels {
+        /// 1 where a row has the label, rows × labels, row-major.
+        truth: Vec<f32>,
+        /// The predicted probabilities, likewise.
+        probabilities: Vec<f32>,
+        /// How many labels there are.
+        labels: usize,
+    },
     /// Numbers.
     Values {
         /// The true values, rows × outputs, row-major, in the unit of the data.
@@ -50,6 +67,7 @@ impl Sample {
     pub fn rows(&self) -> usize {
         match self {
             Self::Classes { truth, .. } => truth.len(),
+            Self::Labels { truth, labels, .. } => truth.len() / labels.max(&1),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
         }
     }
@@ -59,6 +77,7 @@ impl Sample {
         match self {
             Self::Classes { classes: 0..=2, .. } => TaskKind::Binary,
             Self::Classes { .. } => TaskKind::Multiclass,
+            Self::Labels { .. } => TaskKind::Multilabel,
             Self::Values { .. } => TaskKind::Regression,
         }
     }
@@ -69,7 +88,7 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Values { .. } => Vec::new(),
+            Self::Labels { .. } | Self::Values { .. } => Vec::new(),
         }
     }
 
@@ -80,6 +99,11 @@ impl Sample {
                 truth: rows.iter().map(|&row| truth[row]).collect(),
                 probabilities: pick_rows(probabilities, *classes, rows),
                 classes: *classes,
+            },
+            Self::Labels { truth, probabilities, labels } => Self::Labels {
+                truth: pick_rows(truth, *labels, rows),
+                probabilities: pick_rows(probabilities, *labels, rows),
+                labels: *labels,
             },
             Self::Values { truth, predicted, outputs } => Self::Values {
                 truth: pick_rows(truth, *outputs, rows),

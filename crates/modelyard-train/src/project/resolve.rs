@@ -110,12 +110,12 @@ pub(super) fn resolve(file: &ProjectFile) -> Result<Resolved, Vec<Finding>> {
         .ok();
     columns(file, &mut findings);
     outputs(file, &mut findings);
-    let categories = file.outputs.iter().any(|output| output.kind == OutputKind::Category);
+    let asked = file.outputs.first().map_or(OutputKind::Number, |output| output.kind);
     let mut gates = Vec::new();
     for (i, spec) in file.gates.iter().enumerate() {
-        gate(spec, &format!("gates[{i}]"), categories, &mut gates, &mut findings);
+        gate(spec, &format!("gates[{i}]"), asked, &mut gates, &mut findings);
     }
-    let training = training(&file.training, categories, &mut findings);
+    let training = training(&file.training, asked, &mut findings);
     match (name, training) {
         (Some(name), Some(training)) if findings.is_empty() => Ok(Resolved { name, training, gates }),
         _ => Err(findings),
@@ -150,23 +150,23 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
 
 /// One category, or any number of numbers.
 fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
-    let category = |kind| kind == OutputKind::Category;
+    let category = |kind| kind != OutputKind::Number;
     if file.outputs.len() > 1
         && let Some(i) = file.outputs.iter().position(|output| category(output.kind))
     {
         let problem = Problem::new("a category must be the only output")
-            .expected("one output of kind \"category\", or one or more of kind \"number\"")
+            .expected("one output of kind \"category\" or \"labels\", or one or more of kind \"number\"")
             .hint("train one project per category");
         findings.push(Finding::at(format!("outputs[{i}].kind"), problem));
     }
 }
 
-fn gate(spec: &GateSpec, path: &str, categories: bool, gates: &mut Vec<Gate>, findings: &mut Vec<Finding>) {
+fn gate(spec: &GateSpec, path: &str, asked: OutputKind, gates: &mut Vec<Gate>, findings: &mut Vec<Finding>) {
     let metric_path = format!("{path}.metric");
     let Some(metric) = by_name(&spec.metric) else {
         return findings.push(Finding::at(metric_path, unknown_metric(&spec.metric, &[])));
     };
-    if let Some(problem) = misfit(metric, categories) {
+    if let Some(problem) = misfit(metric, asked) {
         findings.push(Finding::at(metric_path, problem));
     }
     let bounds = [(GateComparison::AtLeast, spec.at_least), (GateComparison::AtMost, spec.at_most)];
@@ -188,13 +188,15 @@ fn unknown_metric(name: &str, more: &[&str]) -> Problem {
 }
 
 /// Why a metric cannot score this kind of output.
-fn misfit(metric: &dyn Metric, categories: bool) -> Option<Problem> {
-    let tasks: &[TaskKind] =
-        if categories { &[TaskKind::Binary, TaskKind::Multiclass] } else { &[TaskKind::Regression] };
+fn misfit(metric: &dyn Metric, asked: OutputKind) -> Option<Problem> {
+    let (tasks, what): (&[TaskKind], _) = match asked {
+        OutputKind::Category => (&[TaskKind::Binary, TaskKind::Multiclass], "a category"),
+        OutputKind::Labels => (&[TaskKind::Multilabel], "labels"),
+        OutputKind::Number => (&[TaskKind::Regression], "numbers"),
+    };
     if tasks.iter().any(|task| metric.fits(*task)) {
         return None;
     }
-    let what = if categories { "a category" } else { "numbers" };
     let fitting: Vec<&str> = METRICS
         .iter()
         .filter(|metric| tasks.iter().any(|task| metric.fits(*task)))
@@ -204,17 +206,17 @@ fn misfit(metric: &dyn Metric, categories: bool) -> Option<Problem> {
 }
 
 /// A name that must be `loss` or a metric that can score the outputs.
-fn watched(name: &str, path: &str, categories: bool, findings: &mut Vec<Finding>) {
+fn watched(name: &str, path: &str, asked: OutputKind, findings: &mut Vec<Finding>) {
     match by_name(name) {
         Some(metric) => {
-            findings.extend(misfit(metric, categories).map(|problem| Finding::at(path, problem)));
+            findings.extend(misfit(metric, asked).map(|problem| Finding::at(path, problem)));
         }
         None if name == "loss" => {}
         None => findings.push(Finding::at(path, unknown_metric(name, &["loss"]))),
     }
 }
 
-fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Finding>) -> Option<Training> {
+fn training(section: &TrainingSection, asked: OutputKind, findings: &mut Vec<Finding>) -> Option<Training> {
     let wrong = |path: &str, error: serde_json::Error| Finding::at(path, Problem::new(error.to_string()));
     let loss = section.loss.as_ref().map(|loss| loss.resolve()).transpose();
     let loss = loss.map_err(|error| findings.push(wrong("training.loss", error))).ok()?;
@@ -223,10 +225,10 @@ fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Find
     let schedule = section.schedule.resolve();
     let schedule = schedule.map_err(|error| findings.push(wrong("training.schedule", error))).ok()?;
     if let Some(stopping) = &section.early_stopping {
-        watched(&stopping.metric, "training.early_stopping.metric", categories, findings);
+        watched(&stopping.metric, "training.early_stopping.metric", asked, findings);
     }
     if let Some(metric) = schedule.watched() {
-        watched(metric, "training.schedule.metric", categories, findings);
+        watched(metric, "training.schedule.metric", asked, findings);
     }
     if let Some(warmup) = section.warmup
         && warmup.steps.is_some() == warmup.epochs.is_some()
@@ -235,7 +237,7 @@ fn training(section: &TrainingSection, categories: bool, findings: &mut Vec<Find
             .expected("warmup = { steps = 500 } or warmup = { epochs = 2 }");
         findings.push(Finding::at("training.warmup", problem));
     }
-    if !categories {
+    if asked != OutputKind::Category {
         for (key, given) in [
             ("class_weights", section.class_weights.is_some()),
             ("label_smoothing", section.label_smoothing.is_some()),

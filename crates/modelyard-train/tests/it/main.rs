@@ -4,5 +4,6 @@ mod bad_data;
 mod examples;
 mod generated;
 mod resuming;
+mod inputs;
 mod support;
 mod training;

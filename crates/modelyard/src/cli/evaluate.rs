@@ -84,6 +84,7 @@ fn task_name(stored: &Stored) -> &'static str {
     match task_kind(stored.model.pipeline().task()) {
         TaskKind::Binary => "binary",
         TaskKind::Multiclass => "classification",
+        TaskKind::Multilabel => "labels",
         TaskKind::Regression => "regression",
     }
 }

@@ -155,14 +155,19 @@ fn as_json(answer: &Answer) -> Value {
         let value = match prediction {
             Prediction::Number(number) => json!(number),
             Prediction::Category { label, probabilities } => {
-                let classes: Map<String, Value> =
-                    probabilities.iter().map(|(class, p)| (class.clone(), json!(p))).collect();
-                json!({ "label": label, "probabilities": classes })
+                json!({ "label": label, "probabilities": by_class(probabilities) })
+            }
+            Prediction::Labels { labels, probabilities } => {
+                json!({ "labels": labels, "probabilities": by_class(probabilities) })
             }
         };
         (name.clone(), value)
     };
     Value::Object(answer.outputs.iter().map(output).collect())
+}
+
+fn by_class(probabilities: &[(String, f32)]) -> Map<String, Value> {
+    probabilities.iter().map(|(class, p)| (class.clone(), json!(p))).collect()
 }
 
 /// The cells of the input with those of the answer behind them.
@@ -226,11 +231,14 @@ impl Cells {
         let Some(mut header) = self.header.take() else { return Ok(()) };
         for (name, prediction) in &answer.outputs {
             header.push_field(&format!("predicted_{name}"));
-            if let Prediction::Category { probabilities, .. } = prediction {
+            if let Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } =
+                prediction
+            {
                 match self.probabilities {
                     true => {
                         probabilities.iter().for_each(|(c, _)| header.push_field(&format!("probability_{c}")))
                     }
+                    false if matches!(prediction, Prediction::Labels { .. }) => {}
                     false => header.push_field("probability"),
                 }
             }
@@ -280,6 +288,14 @@ fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv:
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
     match prediction {
         Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Labels { labels, probabilities } => {
+            cells.push_field(&labels.join(";"));
+            if every_class {
+                probabilities
+                    .iter()
+                    .for_each(|(_, probability)| cells.push_field(&format!("{probability:.6}")));
+            }
+        }
         Prediction::Category { label, probabilities } => {
             cells.push_field(label);
             for (class, probability) in probabilities {

@@ -7,6 +7,7 @@ mod log_loss;
 mod mae;
 mod mape;
 mod mean_error;
+mod multilabel;
 mod per_class;
 mod precision;
 mod r2;
@@ -44,7 +45,7 @@ pub trait Metric: Sync {
 }
 
 /// Every metric, in the order in which reports show them.
-pub const METRICS: [&dyn Metric; 16] = [
+pub const METRICS: [&dyn Metric; 19] = [
     &accuracy::Accuracy,
     &f1::MACRO,
     &f1::WEIGHTED,
@@ -57,6 +58,9 @@ pub const METRICS: [&dyn Metric; 16] = [
     &recall::POSITIVE,
     &roc_auc::RocAuc,
     &log_loss::LogLoss,
+    &multilabel::F1Micro,
+    &multilabel::F1OfLabels,
+    &multilabel::SubsetAccuracy,
     &rmse::Rmse,
     &mae::MAE,
     &r2::R2,
