@@ -59,12 +59,7 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| locate_data(project, error))?;
     let mut pipeline =
         Pipeline::fit(&spec, &dataset, &parts.train).map_err(|error| locate_data(project, error))?;
-    if let [_, second, ..] = pipeline.input_parts() {
-        let problem = Problem::new(format!("the part {:?} cannot join others in one network", second.name))
-            .hint("remove the other inputs");
-        return Err(TrainError::misfit(vec![project.complain("inputs", Target::Key, problem)]));
-    }
-    let network = project.network(pipeline.input_shape());
+    let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
         Some(Activation::Softmax) => OutputActivation::Softmax,

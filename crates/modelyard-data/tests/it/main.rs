@@ -6,6 +6,7 @@ mod bad_input;
 mod contract;
 mod decoders;
 mod images;
+mod labels;
 mod pipeline;
 mod reading;
 mod sound;

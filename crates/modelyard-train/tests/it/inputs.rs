@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use modelyard_train::{TrainError, check};
+use modelyard_runtime::{RuntimeConfig, Runtimes};
+use modelyard_train::{Project, TrainError, check, package, prepare};
 
-use crate::support::Folder;
+use crate::support::{Folder, HOST, run};
 
 const TEXTS: &str = r#"
 [project]
@@ -154,4 +155,102 @@ fn augmentation_changes_training_repeats_itself_and_is_not_served() {
         .filter(|line| !line.starts_with("augment"))
         .fold(String::new(), |text, line| text + line + "\n");
     assert_ne!(first, weights(&plain));
+}
+
+const MIXED: &str = r#"
+[project]
+name = "mixed"
+
+[data]
+source = "points.csv"
+
+[[inputs]]
+name = "pixels"
+kind = "vector"
+columns = "p*"
+shape = [4, 4, 1]
+transforms = []
+[[inputs]]
+name = "weight"
+kind = "number"
+[[inputs]]
+name = "note"
+kind = "text"
+transforms = [{ type = "bag_of_words", size = 16 }]
+
+[[outputs]]
+name = "way"
+kind = "category"
+
+[network]
+layers = [
+  { type = "conv2d", from = "pixels", filters = 4, kernel_size = 2, activation = "relu" },
+  { type = "flatten", name = "seen" },
+  { type = "dense", from = "features", name = "weighed", units = 4, activation = "tanh" },
+  { type = "dense", from = "note", name = "read", units = 4, activation = "tanh" },
+  { type = "concatenate", from = ["seen", "weighed", "read"] },
+  { type = "dense", units = 2, activation = "softmax" },
+]
+
+[training]
+epochs = 8
+batch_size = 8
+"#;
+
+/// The stripes with a weight and a note.
+fn mixed(rows: usize) -> String {
+    let lines = stripes(rows);
+    let more = |(at, line): (usize, &str)| match at {
+        0 => format!("{line},weight,note\n"),
+        at => format!("{line},{},{}\n", at % 7, if at % 3 == 0 { "good 很好" } else { "bad" }),
+    };
+    lines.lines().enumerate().map(more).collect()
+}
+
+#[test]
+fn several_kinds_of_input_join_in_one_network_that_every_engine_runs() {
+    let (project, prepared, trained) = Folder::new(MIXED, &mixed(96)).train();
+    let parts: Vec<(&str, &[usize])> = prepared
+        .pipeline
+        .input_parts()
+        .iter()
+        .map(|part| (part.name.as_str(), part.shape.as_slice()))
+        .collect();
+    assert_eq!(parts, [("pixels", &[4, 4, 1][..]), ("features", &[1]), ("note", &[16])]);
+    assert_eq!(prepared.network.input, [33]);
+    assert!(trained.scores.metric("train", "accuracy").expect("there") > 0.9);
+    let runtimes = Runtimes::detect(&RuntimeConfig::default());
+    let package = package(&project, &prepared, &trained, &runtimes, &HOST).unwrap_or_else(|e| panic!("{e}"));
+    assert!(package.parity.differences.iter().any(|other| other.runtime == "rten"), "{:?}", package.parity);
+}
+
+#[test]
+fn a_part_that_no_layer_takes_is_told() {
+    for (from, to, says) in [
+        ("from = \"note\", ", "", "no layer"),
+        ("from = \"pixels\", ", "", "several input parts"),
+        ("from = \"note\"", "from = \"notes\"", "did you mean 'note'"),
+    ] {
+        let folder = Folder::new(&MIXED.replace(from, to), &mixed(96));
+        let error = check(&folder.project()).expect_err(says).to_string();
+        assert!(error.contains(says), "{error:?} should tell of {says:?}");
+    }
+}
+
+#[test]
+fn templates_of_texts_and_of_several_inputs_reach_their_gates() {
+    for template in ["text", "multimodal"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let templates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../modelyard/templates");
+        for file in ["modelyard.toml", "reviews.csv", "items.csv"] {
+            let Ok(text) = std::fs::read_to_string(templates.join(template).join(file)) else { continue };
+            std::fs::write(folder.path().join(file), text.replace("{name}", template)).expect("written");
+        }
+        std::os::unix::fs::symlink(templates.join("images/pictures"), folder.path().join("pictures"))
+            .expect("linked");
+        let project = Project::read(folder.path()).unwrap_or_else(|error| panic!("{error}"));
+        let prepared = prepare(&project).unwrap_or_else(|error| panic!("{error}"));
+        let trained = run(&project, &prepared).unwrap_or_else(|error| panic!("{error}"));
+        assert!(trained.scores.gates_passed(), "{template}: {:?}", trained.scores.splits["test"].metrics);
+    }
 }
