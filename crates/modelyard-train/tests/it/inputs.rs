@@ -193,7 +193,7 @@ layers = [
 ]
 
 [training]
-epochs = 8
+epochs = 40
 batch_size = 8
 "#;
 
