@@ -193,6 +193,7 @@ layers = [
 ]
 
 [training]
+optimizer = { type = "adam", learning_rate = 0.01 }
 epochs = 40
 batch_size = 8
 "#;

@@ -3,7 +3,7 @@
 mod bad_data;
 mod examples;
 mod generated;
-mod resuming;
 mod inputs;
+mod resuming;
 mod support;
 mod training;
