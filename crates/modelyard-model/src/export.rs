@@ -21,7 +21,6 @@ pub(crate) struct ExportedLayer<'a> {
     /// The names of the values of the second input and those after it.
     pub(crate) others: Vec<String>,
     /// The name of the value, [batch, steps], that is 0 where the input is padding.
-    #[allow(dead_code, reason = "for layers over sequences")]
     pub(crate) mask: Option<String>,
 }
 
@@ -87,13 +86,23 @@ impl Export<'_> {
         self.last = self.graph.node(op, &inputs, attributes);
     }
 
+    /// The name under which an array of a layer's weights is stored.
+    pub(crate) fn weight_name(&self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
+        let declared = &self.network.layout().layers[layer.index];
+        declared.parameter_name(&declared.parameters[parameter])
+    }
+
+    /// An array of a layer's weights.
+    pub(crate) fn weight_values(&self, layer: &ExportedLayer<'_>, parameter: usize) -> &[f32] {
+        self.network.array(layer.index, parameter)
+    }
+
     /// Adds an array of a layer's weights as it is, and gives its name.
     pub(crate) fn weights(&mut self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
-        let declared = &self.network.layout().layers[layer.index];
-        let parameter_spec = &declared.parameters[parameter];
-        let name = declared.parameter_name(parameter_spec);
+        let name = self.weight_name(layer, parameter);
+        let shape = &self.network.layout().layers[layer.index].parameters[parameter].shape;
         let values = self.network.array(layer.index, parameter);
-        self.graph.initializer_f32(&name, &parameter_spec.shape, values)
+        self.graph.initializer_f32(&name, shape, values)
     }
 
     /// The name of the last value.

@@ -38,11 +38,12 @@ pub use error::ModelError;
 pub use forward::Forward;
 pub use initializer::Initializer;
 pub use layers::{
-    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Concatenate, Conv1d, Conv2d, Conv2dTranspose,
-    Dense, DepthwiseConv2d, Dropout, Ends, Flatten, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d,
-    GlobalMaxPool2d, GroupNorm, Interpolation, LayerNorm, LayerSpec, MaxPool1d, MaxPool2d,
-    MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Repeat, Reshape,
-    SeparableConv2d, Sides2d, Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d,
+    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Bidirectional, Concatenate, Conv1d, Conv2d,
+    Conv2dTranspose, Dense, DepthwiseConv2d, Dropout, Embedding, Ends, Flatten, GlobalAvgPool1d,
+    GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Gru, Interpolation, LayerNorm, LayerSpec,
+    Lstm, MaxPool1d, MaxPool2d, Merge, MultiHeadAttention, Multiply, Padding, PositionalEncoding,
+    PositionalKind, RecurrentSpec, Repeat, Reshape, RnnActivation, SeparableConv2d, Sides2d, SimpleRnn,
+    Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d,
 };
 pub use losses::{BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError};
 pub use names::name_or_table;

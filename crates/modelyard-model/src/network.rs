@@ -53,6 +53,7 @@ impl Network {
                 Role::State => &mut state[place.clone()],
             };
             parameter.initializer.fill(weights, parameter.fans, &mut Rng::stream(seed, stream));
+            weights[parameter.ones.clone()].fill(1.0);
         }
         Ok(network)
     }

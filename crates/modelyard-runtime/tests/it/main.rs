@@ -11,4 +11,6 @@ mod hostile;
 #[cfg(test)]
 mod native_onnx;
 #[cfg(test)]
+mod recurrent;
+#[cfg(test)]
 mod support;
