@@ -86,12 +86,6 @@ impl Export<'_> {
         self.last = self.graph.node(op, &inputs, attributes);
     }
 
-    /// The name under which an array of a layer's weights is stored.
-    pub(crate) fn weight_name(&self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
-        let declared = &self.network.layout().layers[layer.index];
-        declared.parameter_name(&declared.parameters[parameter])
-    }
-
     /// An array of a layer's weights.
     pub(crate) fn weight_values(&self, layer: &ExportedLayer<'_>, parameter: usize) -> &[f32] {
         self.network.array(layer.index, parameter)
@@ -99,9 +93,20 @@ impl Export<'_> {
 
     /// Adds an array of a layer's weights as it is, and gives its name.
     pub(crate) fn weights(&mut self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
-        let name = self.weight_name(layer, parameter);
         let shape = &self.network.layout().layers[layer.index].parameters[parameter].shape;
-        let values = self.network.array(layer.index, parameter);
+        self.weights_made(layer, parameter, shape, self.network.array(layer.index, parameter))
+    }
+
+    /// Adds an array that was made of a layer's weights, under the name of one of them, and gives that.
+    pub(crate) fn weights_made(
+        &mut self,
+        layer: &ExportedLayer<'_>,
+        parameter: usize,
+        shape: &[usize],
+        values: &[f32],
+    ) -> String {
+        let declared = &self.network.layout().layers[layer.index];
+        let name = declared.parameter_name(&declared.parameters[parameter]);
         self.graph.initializer_f32(&name, shape, values)
     }
 

@@ -146,9 +146,8 @@ impl Writer<'_, '_, '_> {
                 turned.extend(values[column..].iter().step_by(columns));
             }
         }
-        let name = self.graph.weight_name(self.layer, parameter);
         let shape = [self.directions(), columns, rows];
-        self.graph.constant_f32(&name, &shape, &turned)
+        self.graph.weights_made(self.layer, parameter, &shape, &turned)
     }
 
     /// Biases as [directions, 2 · gates · units], of the inputs and of the state; no name where there are none.
@@ -168,9 +167,8 @@ impl Writer<'_, '_, '_> {
             }
             biases.resize((direction + 1) * 2 * columns, 0.0);
         }
-        let name = self.graph.weight_name(self.layer, 2);
         let shape = [self.directions(), 2 * columns];
-        self.graph.constant_f32(&name, &shape, &biases)
+        self.graph.weights_made(self.layer, 2, &shape, &biases)
     }
 
     /// 1 where a step is padding, otherwise 0: [batch, steps].
