@@ -14,6 +14,9 @@ const ROW_VALUES_MAX: usize = 1 << 26;
 /// Each array of weights starts at a multiple of this many values: a cache line.
 const ALIGNMENT: usize = 16;
 
+/// The shape of an input part, and where in a row its values lie.
+pub(crate) type Part = (Vec<usize>, Range<usize>);
+
 /// What follows from a network's declaration.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -24,7 +27,7 @@ pub(crate) struct Layout {
     pub(crate) state_len: usize,
     pub(crate) input: Vec<usize>,
     /// The shape of each input part, and where in a row its values lie.
-    pub(crate) parts: Vec<(Vec<usize>, Range<usize>)>,
+    pub(crate) parts: Vec<Part>,
     pub(crate) output: Vec<usize>,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::shape_text;
 use crate::layers::{LayerSpec, MaskRule, Misfit};
-use crate::layout::{Layout, LayoutLayer, check_row};
+use crate::layout::{Layout, LayoutLayer, Part, check_row};
 use crate::node::{InputPart, Node};
 use crate::wiring::{Value, wire};
 use crate::{Activation, ModelError};
@@ -165,7 +165,7 @@ impl NetworkSpec {
     }
 
     /// The shape of each input part, and where in a row its values lie.
-    fn parts(&self) -> Result<Vec<(Vec<usize>, std::ops::Range<usize>)>, ModelError> {
+    fn parts(&self) -> Result<Vec<Part>, ModelError> {
         let whole = [InputPart { name: "input".to_owned(), shape: self.input.clone() }];
         let declared = if self.inputs.is_empty() { &whole[..] } else { &self.inputs };
         let (mut parts, mut end) = (Vec::new(), 0);

@@ -4,7 +4,9 @@
 mod contract;
 #[cfg(test)]
 mod convolutions;
+#[cfg(test)]
 mod exported;
+#[cfg(test)]
 mod exported_attention;
 #[cfg(test)]
 mod hostile;
