@@ -30,6 +30,7 @@ mod gru;
 mod layer_norm;
 mod linear;
 mod lstm;
+mod masked_export;
 mod max_pool1d;
 mod max_pool2d;
 mod multi_head_attention;

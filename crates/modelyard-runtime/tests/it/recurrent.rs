@@ -122,3 +122,12 @@ fn padding_is_left_out_alike() {
     ]);
     check_tokens("stack", &stack, Some("lengths of sequences"));
 }
+
+#[test]
+fn pooling_over_all_steps_leaves_padding_out() {
+    let embedding = json!({ "type": "embedding", "input_dim": 7, "output_dim": 4, "mask_zero": true });
+    for kind in ["global_avg_pool1d", "global_max_pool1d"] {
+        let layers = json!([embedding, { "type": kind }, { "type": "dense", "units": 3 }]);
+        check_tokens(kind, &layers, None);
+    }
+}
