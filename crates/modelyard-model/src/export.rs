@@ -20,8 +20,17 @@ pub(crate) struct ExportedLayer<'a> {
     pub(crate) input: &'a [usize],
     /// The names of the values of the second input and those after it.
     pub(crate) others: Vec<String>,
+    /// The shapes of all inputs.
+    pub(crate) inputs: &'a [Vec<usize>],
     /// The name of the value, [batch, steps], that is 0 where the input is padding.
     pub(crate) mask: Option<String>,
+}
+
+impl ExportedLayer<'_> {
+    /// A layer inside this one that has the same weights and takes one input of the first of these shapes.
+    pub(crate) fn inner<'b>(&self, inputs: &'b [Vec<usize>]) -> ExportedLayer<'b> {
+        ExportedLayer { index: self.index, input: &inputs[0], inputs, others: Vec::new(), mask: None }
+    }
 }
 
 /// The graph being written. Within a layer it is a chain, each node taking what the last one gave.
@@ -59,6 +68,7 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
         let exported = ExportedLayer {
             index: layer.index,
             input: layer.input(),
+            inputs: &layer.inputs,
             others: sources.collect(),
             mask: layer.mask.as_ref().map(name),
         };

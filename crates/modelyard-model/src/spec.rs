@@ -116,18 +116,21 @@ impl NetworkSpec {
         };
         let mut masks: Vec<Option<Value>> = Vec::with_capacity(self.layers.len());
         for (index, sources) in wires.iter().enumerate() {
-            let mask = sources.iter().find_map(|&source| match source {
+            let mask_of = |source: &Value| match *source {
                 Value::Layer(before) => masks[before],
                 Value::Input(_) => None,
-            });
+            };
+            let mask = sources.iter().find_map(mask_of);
+            let (read, goes_on) = match self.layers[index].layer.layer().mask_rule() {
+                MaskRule::Keeps => (mask, mask),
+                MaskRule::Begins => (mask, Some(sources[0])),
+                MaskRule::Ends => (mask, None),
+                MaskRule::Crosses => (sources.get(1).and_then(mask_of), mask_of(&sources[0])),
+            };
             let mut layer = self.lay(index, sources, &layout)?;
-            layer.mask = mask;
+            layer.mask = read;
             layout.place(&mut layer)?;
-            masks.push(match self.layers[index].layer.layer().mask_rule() {
-                MaskRule::Keeps => mask,
-                MaskRule::Begins => Some(sources[0]),
-                MaskRule::Ends => None,
-            });
+            masks.push(goes_on);
             layout.layers.push(layer);
         }
         layout.output = layout.layers.last().map(|layer| layer.output.clone()).unwrap_or_default();
@@ -149,7 +152,7 @@ impl NetworkSpec {
             index,
             name: node.name.clone().unwrap_or_else(|| format!("{index}.{kind}")),
             sources: sources.to_vec(),
-            parameters: layer.parameters(&inputs[0]),
+            parameters: layer.joined_parameters(&inputs),
             places: Vec::new(),
             mask: None,
             inputs,

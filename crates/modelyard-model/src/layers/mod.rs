@@ -43,6 +43,8 @@ mod residual;
 mod separable_conv2d;
 mod series;
 mod simple_rnn;
+mod time_distributed;
+mod transformer_decoder;
 mod transformer_encoder;
 mod upsample2d;
 pub(crate) mod window;
@@ -87,6 +89,8 @@ pub use reshape::Reshape;
 pub use separable_conv2d::SeparableConv2d;
 pub use series::StepPadding;
 pub use simple_rnn::{RnnActivation, SimpleRnn};
+pub use time_distributed::TimeDistributed;
+pub use transformer_decoder::TransformerDecoder;
 pub use transformer_encoder::TransformerEncoder;
 pub use upsample2d::{Interpolation, Upsample2d};
 pub use window::{Padding, Size2d};
@@ -153,6 +157,10 @@ pub enum LayerSpec {
     ZeroPad2d(ZeroPad2d),
     /// Groups of channels brought to mean 0 and deviation 1, row by row.
     GroupNorm(GroupNorm),
+    /// Causal self-attention, attention to a memory and two dense layers for each step, each with a way past it.
+    TransformerDecoder(TransformerDecoder),
+    /// Any layer over each step alone.
+    TimeDistributed(TimeDistributed),
     /// An activation function on its own.
     Activation(ActivationLayer),
     /// The sum of several values.
@@ -206,6 +214,8 @@ impl LayerSpec {
             Self::ZeroPad1d(layer) => layer,
             Self::ZeroPad2d(layer) => layer,
             Self::GroupNorm(layer) => layer,
+            Self::TransformerDecoder(layer) => layer,
+            Self::TimeDistributed(layer) => layer,
             Self::Activation(layer) => layer,
             Self::Add(layer) => layer,
             Self::Multiply(layer) => layer,
@@ -281,6 +291,11 @@ pub(crate) trait Layer {
         Vec::new()
     }
 
+    /// The weights for input shapes that `joined_shape` has accepted.
+    fn joined_parameters(&self, inputs: &[Vec<usize>]) -> Vec<Parameter> {
+        self.parameters(&inputs[0])
+    }
+
     /// The layer with its buffers, ready to run; `None` where nothing is to be computed.
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>>;
 
@@ -295,6 +310,8 @@ pub(crate) enum MaskRule {
     Keeps,
     /// Steps are gone, or no longer the same.
     Ends,
+    /// The layer reads the mask of its second input; that of its first goes on.
+    Crosses,
     /// The layer's own input, [steps] of numbers, is the mask: 0 is padding.
     Begins,
 }
