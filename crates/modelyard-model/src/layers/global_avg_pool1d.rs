@@ -34,7 +34,7 @@ impl Layer for GlobalAvgPool1d {
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
         if let Some(mask) = &layer.mask {
-            return Counting::new(graph, mask).mean(graph);
+            return Counting::new(graph, mask, layer.input[0]).mean(graph);
         }
         let attributes = vec![AttributeProto::ints("axes", &[1]), AttributeProto::int("keepdims", 0)];
         graph.chain("ReduceMean", &[], attributes);

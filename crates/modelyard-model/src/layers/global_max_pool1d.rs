@@ -36,7 +36,7 @@ impl Layer for GlobalMaxPool1d {
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
         if let Some(mask) = &layer.mask {
-            return Counting::new(graph, mask).max(graph);
+            return Counting::new(graph, mask, layer.input[0]).max(graph);
         }
         let attributes = vec![AttributeProto::ints("axes", &[1]), AttributeProto::int("keepdims", 0)];
         graph.chain("ReduceMax", &[], attributes);

@@ -13,14 +13,15 @@ pub(super) struct Counting {
 
 impl Counting {
     /// From a value [batch, steps] that is 0 where the sequence is padding.
-    pub(super) fn new(graph: &mut Export, mask: &str) -> Self {
+    pub(super) fn new(graph: &mut Export, mask: &str, steps: usize) -> Self {
         let zero = constant(graph, "zero", 0.0);
         let one = constant(graph, "one", 1.0);
         let padding = graph.node("Equal", &[mask, &zero], vec![]);
         let counts = graph.node("Where", &[&padding, &zero, &one], vec![]);
-        let axes = graph.constant_i64(&graph.name_of("axes"), &[2]);
+        let steps = i64::try_from(steps).expect("no dimension is larger than isize::MAX");
+        let column = graph.constant_i64(&graph.name_of("column"), &[-1, steps, 1]);
         let [padding, counts] =
-            [padding, counts].map(|value| graph.node("Unsqueeze", &[&value, &axes], vec![]));
+            [padding, counts].map(|value| graph.node("Reshape", &[&value, &column], vec![]));
         Self { padding, counts }
     }
 
