@@ -152,6 +152,7 @@ impl NetworkSpec {
             parameters: layer.parameters(&inputs[0]),
             places: Vec::new(),
             mask: None,
+            trainable: node.trainable,
             inputs,
             output,
         })

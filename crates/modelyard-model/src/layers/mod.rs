@@ -24,6 +24,7 @@ mod global_avg_pool2d;
 mod global_max_pool1d;
 mod global_max_pool2d;
 mod group_norm;
+mod gaussian_sample;
 mod layer_norm;
 mod linear;
 mod max_pool1d;
@@ -65,6 +66,7 @@ pub use global_avg_pool2d::GlobalAvgPool2d;
 pub use global_max_pool1d::GlobalMaxPool1d;
 pub use global_max_pool2d::GlobalMaxPool2d;
 pub use group_norm::GroupNorm;
+pub use gaussian_sample::GaussianSample;
 pub use layer_norm::LayerNorm;
 pub use max_pool1d::MaxPool1d;
 pub use max_pool2d::MaxPool2d;
@@ -143,6 +145,8 @@ pub enum LayerSpec {
     GroupNorm(GroupNorm),
     /// An activation function on its own.
     Activation(ActivationLayer),
+    /// Numbers drawn from a described distribution while training, for variational autoencoders.
+    GaussianSample(GaussianSample),
     /// The sum of several values.
     Add(Add),
     /// The product of several values.
@@ -185,6 +189,7 @@ impl LayerSpec {
             Self::ZeroPad2d(layer) => layer,
             Self::GroupNorm(layer) => layer,
             Self::Activation(layer) => layer,
+            Self::GaussianSample(layer) => layer,
             Self::Add(layer) => layer,
             Self::Multiply(layer) => layer,
             Self::Concatenate(layer) => layer,
