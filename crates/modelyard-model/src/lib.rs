@@ -38,7 +38,14 @@ pub use error::ModelError;
 pub use forward::Forward;
 pub use initializer::Initializer;
 pub use layers::{
-    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, BinaryCrossEntropy, Concatenate, Conv1d, Conv2d, Conv2dTranspose, CrossEntropy, Dense, DepthwiseConv2d, Dropout, Ends, Flatten, Focal, GaussianSample, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Huber, Interpolation, LayerNorm, LayerSpec, LossSpec, MaxPool1d, MaxPool2d, MeanAbsoluteError, MeanSquaredError, MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Quantile, Repeat, Reshape, SeparableConv2d, Sides2d, Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d, losses, pub, use,
+    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Concatenate, Conv1d, Conv2d, Conv2dTranspose,
+    Dense, DepthwiseConv2d, Dropout, Ends, Flatten, GaussianSample, GlobalAvgPool1d, GlobalAvgPool2d,
+    GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Interpolation, LayerNorm, LayerSpec, MaxPool1d, MaxPool2d,
+    MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Repeat, Reshape,
+    SeparableConv2d, Sides2d, Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d,
+};
+pub use losses::{
+    BinaryCrossEntropy, CrossEntropy, Focal, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
 };
 pub use names::name_or_table;
 pub use network::{NETWORK_FORMAT_VERSION, Network, TakenWeights};
