@@ -274,6 +274,14 @@ impl Export<'_> {
         self.chain("Tile", &[&repeats], vec![]);
     }
 
+    /// Keeps the first values of a row.
+    pub(crate) fn first_values(&mut self, count: usize) {
+        let start = self.constant_i64("first_values", &[0]);
+        let end = self.constant_i64("first_values", &[signed(count)]);
+        let axis = self.constant_i64("first_values", &[1]);
+        self.chain("Slice", &[&start, &end, &axis], vec![]);
+    }
+
     /// Joins the last value and others along an axis of a row's shape.
     pub(crate) fn concatenate(&mut self, axis: usize, others: &[&str]) {
         // The places of height, width and channels in [batch, c, h, w].

@@ -42,19 +42,21 @@ pub use generate::Generator;
 pub use initializer::Initializer;
 pub use layers::{
     ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Bidirectional, Concatenate, Conv1d, Conv2d,
-    Conv2dTranspose, Dense, DepthwiseConv2d, Dropout, Embedding, Ends, Flatten, GlobalAvgPool1d,
-    GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Gru, Interpolation, LayerNorm, LayerSpec,
-    Lstm, MaxPool1d, MaxPool2d, Merge, MultiHeadAttention, Multiply, Padding, PositionalEncoding,
-    PositionalKind, RecurrentSpec, Repeat, Reshape, RnnActivation, SeparableConv2d, Sides2d, SimpleRnn,
-    Size2d, StepPadding, TimeDistributed, TransformerDecoder, TransformerEncoder, Upsample2d, ZeroPad1d,
-    ZeroPad2d,
+    Conv2dTranspose, Dense, DepthwiseConv2d, Dropout, Embedding, Ends, Flatten, GaussianSample,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Gru, Interpolation,
+    LayerNorm, LayerSpec, Lstm, MaxPool1d, MaxPool2d, Merge, MultiHeadAttention, Multiply, Padding,
+    PositionalEncoding, PositionalKind, RecurrentSpec, Repeat, Reshape, RnnActivation, SeparableConv2d,
+    Sides2d, SimpleRnn, Size2d, StepPadding, TimeDistributed, TransformerDecoder, TransformerEncoder,
+    Upsample2d, ZeroPad1d, ZeroPad2d,
 };
-pub use losses::{BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError};
+pub use losses::{
+    BinaryCrossEntropy, CrossEntropy, Focal, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
+};
 pub use names::name_or_table;
-pub use network::{NETWORK_FORMAT_VERSION, Network};
+pub use network::{NETWORK_FORMAT_VERSION, Network, TakenWeights};
 pub use node::{InputPart, Node};
 pub use optimizers::{Adam, AdamW, OptimizerSpec, RmsProp, Sgd};
 pub use rng::Rng;
 pub use sampling::{Sampler, Sampling};
 pub use spec::{LayerSummary, NetworkSpec};
-pub use targets::Targets;
+pub use targets::{NO_CLASS, Targets};

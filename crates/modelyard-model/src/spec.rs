@@ -155,6 +155,7 @@ impl NetworkSpec {
             parameters: layer.joined_parameters(&inputs),
             places: Vec::new(),
             mask: None,
+            trainable: node.trainable,
             inputs,
             output,
         })

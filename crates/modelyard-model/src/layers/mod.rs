@@ -21,6 +21,7 @@ mod dropout;
 mod embedding;
 mod feed_forward;
 mod flatten;
+mod gaussian_sample;
 mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
@@ -71,6 +72,7 @@ pub use depthwise_conv2d::DepthwiseConv2d;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use gaussian_sample::GaussianSample;
 pub use global_avg_pool1d::GlobalAvgPool1d;
 pub use global_avg_pool2d::GlobalAvgPool2d;
 pub use global_max_pool1d::GlobalMaxPool1d;
@@ -163,6 +165,8 @@ pub enum LayerSpec {
     TimeDistributed(TimeDistributed),
     /// An activation function on its own.
     Activation(ActivationLayer),
+    /// Numbers drawn from a described distribution while training, for variational autoencoders.
+    GaussianSample(GaussianSample),
     /// The sum of several values.
     Add(Add),
     /// The product of several values.
@@ -217,6 +221,7 @@ impl LayerSpec {
             Self::TransformerDecoder(layer) => layer,
             Self::TimeDistributed(layer) => layer,
             Self::Activation(layer) => layer,
+            Self::GaussianSample(layer) => layer,
             Self::Add(layer) => layer,
             Self::Multiply(layer) => layer,
             Self::Concatenate(layer) => layer,

@@ -120,6 +120,8 @@ fn graphs_agree() {
         { "type": "concatenate", "from": ["y", "v"] },
     ]);
     check("shapes", &[7], &shapes);
+    let sample = json!([{ "type": "gaussian_sample" }, { "type": "dense", "units": 3 }]);
+    check("means of distributions", &[8], &sample);
 }
 
 #[test]
