@@ -152,7 +152,7 @@ fn losses_over_steps_leave_padding_out() {
     let classes = [0, 1, 2, NO_CLASS, 1, 1, NO_CLASS, NO_CLASS, 0, 2, 2, 1];
     for loss in [LossSpec::CrossEntropy(CrossEntropy::default()), LossSpec::Focal(Focal::default())] {
         check(spec(&[]), loss.clone(), Targets::Classes(&classes), 3);
-        check(spec(&[softmax.clone()]), loss, Targets::Classes(&classes), 3);
+        check(spec(std::slice::from_ref(&softmax)), loss, Targets::Classes(&classes), 3);
     }
     let cross_entropy = || LossSpec::CrossEntropy(CrossEntropy::default());
     let loss_of = |outputs: &[f32], classes: &[u32], weights: Option<&[f32]>| {
