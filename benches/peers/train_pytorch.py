@@ -44,6 +44,19 @@ class Lstm(nn.Module):
         return self.last(self.lstm(x)[0][:, -1])
 
 
+class Transformer(nn.Module):
+    """Two encoder blocks, the mean over the steps, and ten logits."""
+
+    def __init__(self):
+        super().__init__()
+        block = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
+        self.blocks = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+        self.output = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.output(self.blocks(x).mean(1))
+
+
 # Network, shape of a mini-batch, and the number of classes; none where one number is to be learned.
 WORKLOADS = {
     "a32": (lambda: dense(100, 64, 64, 10), (32, 100), 10),
@@ -51,6 +64,7 @@ WORKLOADS = {
     "b32": (convolutions, (32, 1, 28, 28), 10),
     "b256": (convolutions, (256, 1, 28, 28), 10),
     "c64": (Lstm, (64, 64, 8), None),
+    "d32": (Transformer, (32, 64, 128), 10),
     "e256": (lambda: dense(1024, 2048, 2048, 1000), (256, 1024), 1000),
 }
 

@@ -1,4 +1,4 @@
-//! Training speed: samples a second of six workloads, forward, backward and Adam, beside PyTorch's.
+//! Training speed: samples a second of seven workloads, forward, backward and Adam, beside PyTorch's.
 //!
 //! `train [--threads N] [--filter NAME] [--peer-python PYTHON [--rounds N]]`. Without a peer it measures in
 //! this process and prints one `RESULT` line for each workload. With one, each workload runs in processes of
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use modelyard_model::{
-    Activation, Adam, Conv2d, CrossEntropy, Dense, Engine, EngineConfig, Flatten, LayerSpec, LossSpec, Lstm,
-    MaxPool2d, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Rng, Targets,
+    Activation, Adam, Conv2d, CrossEntropy, Dense, Engine, EngineConfig, Flatten, GlobalAvgPool1d, LayerSpec,
+    LossSpec, Lstm, MaxPool2d, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Rng, Targets,
+    TransformerEncoder,
 };
 
 /// What to measure.
@@ -90,6 +91,7 @@ fn workloads() -> Vec<Workload> {
         workload("b32", convolutions(), 32),
         workload("b256", convolutions(), 256),
         Workload { lesson: Lesson::LateMean, ..workload("c64", lstm(), 64) },
+        workload("d32", transformer(), 32),
         workload("e256", dense(&[1024, 2048, 2048, 1000]), 256),
     ]
 }
@@ -126,6 +128,18 @@ fn convolutions() -> NetworkSpec {
             LayerSpec::Dense(Dense::new(10, None)),
         ],
     )
+}
+
+/// Two encoder blocks over 64 steps of 128 features, the mean over the steps, and ten logits.
+fn transformer() -> NetworkSpec {
+    let block = || LayerSpec::TransformerEncoder(TransformerEncoder::new(4, 512));
+    let layers = [
+        block(),
+        block(),
+        LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d::default()),
+        LayerSpec::Dense(Dense::new(10, None)),
+    ];
+    NetworkSpec::new(vec![64, 128], layers)
 }
 
 /// Four mini-batches of random rows with their answers.

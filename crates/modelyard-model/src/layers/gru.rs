@@ -89,7 +89,7 @@ struct GruCell;
 impl Cell for GruCell {
     const GATES: usize = 3;
     const SUMS: usize = 4;
-    const MEMORY: bool = false;
+    const CARRY: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(
@@ -103,7 +103,7 @@ impl Cell for GruCell {
         let change = simd.sub_f32s(before.state, candidate);
         let state = simd.mul_add_e_f32s(update, change, candidate);
         let kept = [of_state, update, reset, candidate];
-        After { kept, state, memory: before.memory, memory_tanh: before.memory }
+        After { kept, state, carry: before.carry, carry_tanh: before.carry }
     }
 
     #[inline(always)]
@@ -121,7 +121,7 @@ impl Cell for GruCell {
         Back {
             d_sums: [d_of_state, d_update, d_reset, d_of_inputs],
             d_state: simd.mul_f32s(step.d_state, update),
-            d_memory: step.d_memory,
+            d_carry: step.d_carry,
         }
     }
 }

@@ -97,7 +97,7 @@ struct LstmCell;
 impl Cell for LstmCell {
     const GATES: usize = 4;
     const SUMS: usize = 4;
-    const MEMORY: bool = true;
+    const CARRY: bool = true;
 
     #[inline(always)]
     fn forward<S: Simd>(
@@ -109,10 +109,10 @@ impl Cell for LstmCell {
         let ([input, forget, output], candidate) =
             vectors::three_sigmoids_and_tanh(simd, [input, forget, output], candidate);
         let new = simd.mul_f32s(input, candidate);
-        let memory = simd.mul_add_e_f32s(forget, before.memory, new);
-        let memory_tanh = vectors::tanh(simd, memory);
-        let state = simd.mul_f32s(output, memory_tanh);
-        After { kept: [input, forget, candidate, output], state, memory, memory_tanh }
+        let carry = simd.mul_add_e_f32s(forget, before.carry, new);
+        let carry_tanh = vectors::tanh(simd, carry);
+        let state = simd.mul_f32s(output, carry_tanh);
+        After { kept: [input, forget, candidate, output], state, carry, carry_tanh }
     }
 
     #[inline(always)]
@@ -123,15 +123,15 @@ impl Cell for LstmCell {
         let sigmoid = |y| simd.mul_f32s(y, simd.sub_f32s(one, y));
         let tanh = |y| simd.negate_mul_add_e_f32s(y, y, one);
         let through_output = simd.mul_f32s(step.d_state, output);
-        let d_memory = simd.mul_add_e_f32s(through_output, tanh(step.memory_tanh), step.d_memory);
-        let d_input = simd.mul_f32s(simd.mul_f32s(d_memory, candidate), sigmoid(input));
-        let d_forget = simd.mul_f32s(simd.mul_f32s(d_memory, step.before.memory), sigmoid(forget));
-        let d_candidate = simd.mul_f32s(simd.mul_f32s(d_memory, input), tanh(candidate));
-        let d_output = simd.mul_f32s(simd.mul_f32s(step.d_state, step.memory_tanh), sigmoid(output));
+        let d_carry = simd.mul_add_e_f32s(through_output, tanh(step.carry_tanh), step.d_carry);
+        let d_input = simd.mul_f32s(simd.mul_f32s(d_carry, candidate), sigmoid(input));
+        let d_forget = simd.mul_f32s(simd.mul_f32s(d_carry, step.before.carry), sigmoid(forget));
+        let d_candidate = simd.mul_f32s(simd.mul_f32s(d_carry, input), tanh(candidate));
+        let d_output = simd.mul_f32s(simd.mul_f32s(step.d_state, step.carry_tanh), sigmoid(output));
         Back {
             d_sums: [d_input, d_forget, d_candidate, d_output],
             d_state: simd.splat_f32s(0.0),
-            d_memory: simd.mul_f32s(d_memory, forget),
+            d_carry: simd.mul_f32s(d_carry, forget),
         }
     }
 }

@@ -105,7 +105,7 @@ struct SimpleCell(RnnActivation);
 impl Cell for SimpleCell {
     const GATES: usize = 1;
     const SUMS: usize = 1;
-    const MEMORY: bool = false;
+    const CARRY: bool = false;
 
     #[inline(always)]
     fn forward<S: Simd>(self, simd: S, sums: [S::f32s; 4], before: Before<S::f32s>) -> After<S::f32s> {
@@ -115,7 +115,7 @@ impl Cell for SimpleCell {
             RnnActivation::Relu => simd.select_f32s(simd.less_than_f32s(sums[0], zero), zero, sums[0]),
         };
         let kept = [state, zero, zero, zero];
-        After { kept, state, memory: before.memory, memory_tanh: before.memory }
+        After { kept, state, carry: before.carry, carry_tanh: before.carry }
     }
 
     #[inline(always)]
@@ -126,7 +126,7 @@ impl Cell for SimpleCell {
             RnnActivation::Relu => simd.select_f32s(simd.greater_than_f32s(state, zero), one, zero),
         };
         let d_sum = simd.mul_f32s(step.d_state, slope);
-        Back { d_sums: [d_sum, zero, zero, zero], d_state: zero, d_memory: step.d_memory }
+        Back { d_sums: [d_sum, zero, zero, zero], d_state: zero, d_carry: step.d_carry }
     }
 }
 

@@ -10,8 +10,8 @@ pub(crate) trait Cell: Copy + Send + 'static {
     /// Sums kept for each unit: as many as gates, or one more where the candidate's share of the state stands
     /// apart.
     const SUMS: usize;
-    /// Whether the cell has a memory beside its state.
-    const MEMORY: bool;
+    /// Whether the cell has a carry beside its state.
+    const CARRY: bool;
 
     /// From the sums to the new state.
     fn forward<S: Simd>(self, simd: S, sums: [S::f32s; 4], before: Before<S::f32s>) -> After<S::f32s>;
@@ -21,11 +21,11 @@ pub(crate) trait Cell: Copy + Send + 'static {
     fn backward<S: Simd>(self, simd: S, step: StepBack<S::f32s>) -> Back<S::f32s>;
 }
 
-/// State and memory before a step.
+/// State and carry before a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Before<V> {
     pub(crate) state: V,
-    pub(crate) memory: V,
+    pub(crate) carry: V,
 }
 
 /// What comes out of a step.
@@ -33,20 +33,20 @@ pub(crate) struct After<V> {
     /// In place of the sums: what the way back needs.
     pub(crate) kept: [V; 4],
     pub(crate) state: V,
-    pub(crate) memory: V,
-    /// The memory's hyperbolic tangent.
-    pub(crate) memory_tanh: V,
+    pub(crate) carry: V,
+    /// The carry's hyperbolic tangent.
+    pub(crate) carry_tanh: V,
 }
 
 /// What the way back through a step starts from.
 pub(crate) struct StepBack<V> {
     pub(crate) kept: [V; 4],
     pub(crate) before: Before<V>,
-    pub(crate) memory_tanh: V,
+    pub(crate) carry_tanh: V,
     /// The derivative by the new state.
     pub(crate) d_state: V,
-    /// The derivative by the new memory, from later steps.
-    pub(crate) d_memory: V,
+    /// The derivative by the new carry, from later steps.
+    pub(crate) d_carry: V,
 }
 
 /// The derivatives by what went into a step.
@@ -54,7 +54,7 @@ pub(crate) struct Back<V> {
     pub(crate) d_sums: [V; 4],
     /// By the old state: the part that does not go through the sums.
     pub(crate) d_state: V,
-    pub(crate) d_memory: V,
+    pub(crate) d_carry: V,
 }
 
 /// The mask's values of one time, one for each row.
@@ -96,9 +96,9 @@ pub(super) struct Forward<'a, C> {
     pub(super) sums: &'a mut [f32],
     pub(super) state_before: &'a [f32],
     pub(super) state: &'a mut [f32],
-    pub(super) memory_before: &'a [f32],
-    pub(super) memory: &'a mut [f32],
-    pub(super) memory_tanh: &'a mut [f32],
+    pub(super) carry_before: &'a [f32],
+    pub(super) carry: &'a mut [f32],
+    pub(super) carry_tanh: &'a mut [f32],
 }
 
 impl<C: Cell> WithSimd for Forward<'_, C> {
@@ -108,18 +108,18 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
     fn with_simd<S: Simd>(self, simd: S) {
         let vectors = self.width / S::F32_LANES;
         let (sums, state) = (S::as_mut_simd_f32s(self.sums).0, S::as_mut_simd_f32s(self.state).0);
-        let (memory, tanh) = (S::as_mut_simd_f32s(self.memory).0, S::as_mut_simd_f32s(self.memory_tanh).0);
-        let (state_before, memory_before) =
-            (S::as_simd_f32s(self.state_before).0, S::as_simd_f32s(self.memory_before).0);
+        let (carry, tanh) = (S::as_mut_simd_f32s(self.carry).0, S::as_mut_simd_f32s(self.carry_tanh).0);
+        let (state_before, carry_before) =
+            (S::as_simd_f32s(self.state_before).0, S::as_simd_f32s(self.carry_before).0);
         for (row, sums) in sums.chunks_exact_mut(C::SUMS * vectors).enumerate() {
             let hidden = self.mask.hides(row);
             for unit in 0..vectors {
                 let place = row * vectors + unit;
-                let before = Before { state: state_before[place], memory: at(simd, memory_before, place) };
+                let before = Before { state: state_before[place], carry: at(simd, carry_before, place) };
                 if hidden {
                     state[place] = before.state;
-                    if C::MEMORY {
-                        memory[place] = before.memory;
+                    if C::CARRY {
+                        carry[place] = before.carry;
                     }
                     continue;
                 }
@@ -128,9 +128,9 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
                     sums[sum * vectors + unit] = kept;
                 }
                 state[place] = after.state;
-                if C::MEMORY {
-                    memory[place] = after.memory;
-                    tanh[place] = after.memory_tanh;
+                if C::CARRY {
+                    carry[place] = after.carry;
+                    tanh[place] = after.carry_tanh;
                 }
             }
         }
@@ -144,10 +144,10 @@ pub(super) struct Backward<'a, C> {
     pub(super) mask: StepMask<'a>,
     pub(super) sums: &'a mut [f32],
     pub(super) state_before: &'a [f32],
-    pub(super) memory_before: &'a [f32],
-    pub(super) memory_tanh: &'a [f32],
+    pub(super) carry_before: &'a [f32],
+    pub(super) carry_tanh: &'a [f32],
     pub(super) d_state: &'a mut [f32],
-    pub(super) d_memory: &'a mut [f32],
+    pub(super) d_carry: &'a mut [f32],
 }
 
 impl<C: Cell> WithSimd for Backward<'_, C> {
@@ -157,13 +157,13 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
     fn with_simd<S: Simd>(self, simd: S) {
         let vectors = self.width / S::F32_LANES;
         let (sums, d_state) = (S::as_mut_simd_f32s(self.sums).0, S::as_mut_simd_f32s(self.d_state).0);
-        let d_memory = S::as_mut_simd_f32s(self.d_memory).0;
-        let (state_before, memory_before) =
-            (S::as_simd_f32s(self.state_before).0, S::as_simd_f32s(self.memory_before).0);
-        let memory_tanh = S::as_simd_f32s(self.memory_tanh).0;
+        let d_carry = S::as_mut_simd_f32s(self.d_carry).0;
+        let (state_before, carry_before) =
+            (S::as_simd_f32s(self.state_before).0, S::as_simd_f32s(self.carry_before).0);
+        let carry_tanh = S::as_simd_f32s(self.carry_tanh).0;
         for (row, sums) in sums.chunks_exact_mut(C::SUMS * vectors).enumerate() {
             if self.mask.hides(row) {
-                // State and memory were handed on: so are their derivatives, as they are.
+                // State and carry were handed on: so are their derivatives, as they are.
                 sums.fill(simd.splat_f32s(0.0));
                 continue;
             }
@@ -173,18 +173,18 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                     simd,
                     StepBack {
                         kept: sums_at::<S, C>(simd, sums, vectors, unit),
-                        before: Before { state: state_before[place], memory: at(simd, memory_before, place) },
-                        memory_tanh: at(simd, memory_tanh, place),
+                        before: Before { state: state_before[place], carry: at(simd, carry_before, place) },
+                        carry_tanh: at(simd, carry_tanh, place),
                         d_state: d_state[place],
-                        d_memory: at(simd, d_memory, place),
+                        d_carry: at(simd, d_carry, place),
                     },
                 );
                 for (sum, d_sum) in back.d_sums.into_iter().enumerate().take(C::SUMS) {
                     sums[sum * vectors + unit] = d_sum;
                 }
                 d_state[place] = back.d_state;
-                if C::MEMORY {
-                    d_memory[place] = back.d_memory;
+                if C::CARRY {
+                    d_carry[place] = back.d_carry;
                 }
             }
         }

@@ -61,10 +61,10 @@ struct Walk<C> {
     sums: Vec<f32>,
     /// [step, row, width] from before the first step on; two steps by turns where nobody needs more.
     states: Vec<f32>,
-    memories: Vec<f32>,
-    memory_tanhs: Vec<f32>,
+    carries: Vec<f32>,
+    carry_tanhs: Vec<f32>,
     d_state: Vec<f32>,
-    d_memory: Vec<f32>,
+    d_carry: Vec<f32>,
     /// Gradients and weights as padded rows.
     padded: Vec<f32>,
     d_inputs: Vec<f32>,
@@ -94,7 +94,7 @@ impl<C: Cell> Walk<C> {
         let row = place.rows_max * width;
         let slots = if training { steps + 1 } else { 2 };
         let sized = |needed: bool, len: usize| if needed { vec![0.0; len] } else { Vec::new() };
-        let memory = C::MEMORY;
+        let carry = C::CARRY;
         Self {
             cell,
             direction,
@@ -104,10 +104,10 @@ impl<C: Cell> Walk<C> {
             inputs: vec![0.0; block_rows_max * features],
             sums: vec![0.0; block_rows_max * dimensions.sums_len()],
             states: vec![0.0; slots * row],
-            memories: sized(memory, slots * row),
-            memory_tanhs: sized(memory, if training { steps * row } else { row }),
+            carries: sized(carry, slots * row),
+            carry_tanhs: sized(carry, if training { steps * row } else { row }),
             d_state: sized(training, row),
-            d_memory: sized(training && memory, row),
+            d_carry: sized(training && carry, row),
             padded: sized(training, features.max(width) * dimensions.gates_len()),
             d_inputs: sized(training, block_rows_max * features),
             block_rows_max,
@@ -141,9 +141,9 @@ impl<C: Cell> Walk<C> {
         let (len, sums_len) = (rows * width, rows * self.dimensions.sums_len());
         let (before, after) = self.slots(time);
         let tanh = if self.purpose == Purpose::Training { time } else { 0 };
-        let memory_len = if C::MEMORY { len } else { 0 };
+        let carry_len = if C::CARRY { len } else { 0 };
         let (state_before, state) = pair(&mut self.states, before, after, len);
-        let (memory_before, memory) = pair(&mut self.memories, before, after, memory_len);
+        let (carry_before, carry) = pair(&mut self.carries, before, after, carry_len);
         Arch::new().dispatch(Forward {
             cell: self.cell,
             width,
@@ -151,9 +151,9 @@ impl<C: Cell> Walk<C> {
             sums: &mut self.sums[at * sums_len..][..sums_len],
             state_before,
             state,
-            memory_before,
-            memory,
-            memory_tanh: &mut self.memory_tanhs[tanh * memory_len..][..memory_len],
+            carry_before,
+            carry,
+            carry_tanh: &mut self.carry_tanhs[tanh * carry_len..][..carry_len],
         });
     }
 
@@ -197,9 +197,9 @@ impl<C: Cell> Walk<C> {
     fn walk_back(&mut self, pass: &Pass<'_>, recurrent: Cuts<'_>, d_output: &[f32]) {
         let (rows, width) = (pass.rows, self.dimensions.width);
         let (len, row_sums) = (rows * width, self.dimensions.sums_len());
-        let memory_len = if C::MEMORY { len } else { 0 };
+        let carry_len = if C::CARRY { len } else { 0 };
         self.d_state.fill(0.0);
-        self.d_memory.fill(0.0);
+        self.d_carry.fill(0.0);
         for time in (0..self.dimensions.steps).rev() {
             self.take(time, d_output);
             let sums = &mut self.sums[time * rows * row_sums..][..rows * row_sums];
@@ -209,10 +209,10 @@ impl<C: Cell> Walk<C> {
                 mask: step_mask(pass, &self.dimensions, self.direction, time),
                 sums,
                 state_before: &self.states[time * len..][..len],
-                memory_before: &self.memories[time * memory_len..][..memory_len],
-                memory_tanh: &self.memory_tanhs[time * memory_len..][..memory_len],
+                carry_before: &self.carries[time * carry_len..][..carry_len],
+                carry_tanh: &self.carry_tanhs[time * carry_len..][..carry_len],
                 d_state: &mut self.d_state[..len],
-                d_memory: &mut self.d_memory[..memory_len],
+                d_carry: &mut self.d_carry[..carry_len],
             });
             if time > 0 {
                 let sums = Rows { values: sums, stride: row_sums };
@@ -276,8 +276,8 @@ impl<C: Cell> Walk<C> {
         let (len, sums_len) = (rows * width, self.dimensions.sums_len());
         self.dimensions.start(pass.parameters, &mut self.start);
         self.states[..len].fill(0.0);
-        let memory_len = if C::MEMORY { len } else { 0 };
-        self.memories[..memory_len].fill(0.0);
+        let carry_len = if C::CARRY { len } else { 0 };
+        self.carries[..carry_len].fill(0.0);
         let block = self.block_steps(rows);
         for first in (0..steps).step_by(block) {
             let times = first..(first + block).min(steps);
