@@ -51,6 +51,7 @@ pub(crate) struct Cuts<'a> {
     strides: Strides,
     rows: usize,
     values: &'a [f32],
+    backwards: bool,
 }
 
 /// Rows of values that lie `stride` apart.
@@ -94,7 +95,7 @@ impl Panels {
         }
         let row = blocks * BLOCK;
         let strides = Strides { row, block: BLOCK, panel: self.rows * row };
-        Cuts { cut: self.cut, strides, rows: self.rows, values: &self.values }
+        Cuts { cut: self.cut, strides, rows: self.rows, values: &self.values, backwards: false }
     }
 
     /// The matrix as it lies, row by row: for so few rows that copying it would cost more than it gains.
@@ -102,11 +103,17 @@ impl Panels {
         assert_eq!(values.len(), self.rows * self.columns, "a whole matrix");
         let Cut { block_stride, panel_stride, .. } = self.cut;
         let strides = Strides { row: self.columns, block: block_stride, panel: panel_stride };
-        Cuts { cut: self.cut, strides, rows: self.rows, values }
+        Cuts { cut: self.cut, strides, rows: self.rows, values, backwards: false }
     }
 }
 
 impl Cuts<'_> {
+    /// Lets a single row take the matrix from its last row to its first. A matrix somewhat larger than the
+    /// first-level cache is read from there for the most part, if every other call takes it backwards.
+    pub(crate) fn backwards(self, backwards: bool) -> Self {
+        Self { backwards, ..self }
+    }
+
     /// `out += input · matrix`, row by row. `out` has as many rows as fit, `out_stride` apart.
     pub(crate) fn add_product(self, out: &mut [f32], out_stride: usize, input: Rows<'_>) {
         if self.rows > 0 && !out.is_empty() {
@@ -164,6 +171,7 @@ impl AddProduct<'_> {
                     block_stride: cuts.strides.block / lanes,
                     panel_stride: cuts.strides.panel / lanes,
                     inner: cuts.rows,
+                    backwards: cuts.backwards,
                     out_stride: out_stride / lanes,
                     out_block_stride: cuts.cut.block_stride / lanes,
                     out_panel_stride: cuts.cut.panel_stride / lanes,
@@ -183,6 +191,7 @@ struct Tile<'a, S: Simd> {
     block_stride: usize,
     panel_stride: usize,
     inner: usize,
+    backwards: bool,
     out_stride: usize,
     out_block_stride: usize,
     out_panel_stride: usize,
@@ -212,7 +221,6 @@ impl<S: Simd> Tile<'_, S> {
 
     /// `R` rows of `P` panels; gives `R` back.
     // Loops over sums count, so that the compiler unrolls them early and keeps the sums in registers.
-    #[expect(clippy::needless_range_loop, reason = "as said above")]
     #[inline(always)]
     fn rows<const R: usize, const B: usize, const P: usize>(
         self,
@@ -232,7 +240,8 @@ impl<S: Simd> Tile<'_, S> {
                 }
             }
         }
-        for k in 0..self.inner {
+        for at in 0..self.inner {
+            let k = if R == 1 && self.backwards { self.inner - 1 - at } else { at };
             let row = &self.matrix[k * self.row_stride..];
             let mut weights = [[self.simd.splat_f32s(0.0); P]; B];
             for b in 0..B {
@@ -278,6 +287,11 @@ mod tests {
         cuts.add_product(&mut packed, columns, input_rows);
         panels.as_it_lies(&matrix).add_product(&mut direct, columns, input_rows);
         assert_eq!(packed, direct, "{rows}×{inner}×{gates}×{units}");
+        let mut backwards = start.clone();
+        panels.as_it_lies(&matrix).backwards(true).add_product(&mut backwards, columns, input_rows);
+        for (a, b) in backwards.iter().zip(&direct) {
+            assert!((a - b).abs() < 1e-4, "{rows}×{inner}×{gates}×{units}: {a}, not {b}");
+        }
         for (at, &got) in packed.iter().enumerate() {
             let row = &input[at / columns * (inner + 3)..][..inner];
             let products = row.iter().zip(matrix[at % columns..].iter().step_by(columns));

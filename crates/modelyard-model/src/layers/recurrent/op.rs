@@ -291,6 +291,7 @@ impl<C: Cell> Walk<C> {
                 if time > 0 {
                     let states = &self.states[self.slots(time).0 * len..][..len];
                     let sums = &mut self.sums[at * rows * sums_len..][..rows * sums_len];
+                    let recurrent = recurrent.backwards(time % 2 == 1);
                     recurrent.add_product(sums, sums_len, Rows { values: states, stride: width });
                 }
                 self.step(pass, time, at);
