@@ -35,25 +35,53 @@ def convolutions():
     )
 
 
+class Lstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.last = nn.LSTM(8, 64, batch_first=True), nn.Linear(64, 1)
+
+    def forward(self, x):
+        return self.last(self.lstm(x)[0][:, -1])
+
+
+class Transformer(nn.Module):
+    """Two encoder blocks, the mean over the steps, and ten logits."""
+
+    def __init__(self):
+        super().__init__()
+        block = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
+        self.blocks = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+        self.output = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.output(self.blocks(x).mean(1))
+
+
+# Network, shape of a mini-batch, and the number of classes; none where one number is to be learned.
 WORKLOADS = {
     "a32": (lambda: dense(100, 64, 64, 10), (32, 100), 10),
     "a1024": (lambda: dense(100, 64, 64, 10), (1024, 100), 10),
     "b32": (convolutions, (32, 1, 28, 28), 10),
     "b256": (convolutions, (256, 1, 28, 28), 10),
+    "c64": (Lstm, (64, 64, 8), None),
+    "d32": (Transformer, (32, 64, 128), 10),
     "e256": (lambda: dense(1024, 2048, 2048, 1000), (256, 1024), 1000),
 }
 
 
 def mini_batches(shape, classes):
-    features = torch.Size(shape[1:]).numel()
-    projection = torch.randn(features, classes)
     rows = [torch.randn(*shape) for _ in range(4)]
+    features = torch.Size(shape[1:]).numel()
+    if classes is None:
+        return [(x, 5 * x.flatten(1)[:, features // 2 :].mean(1, keepdim=True)) for x in rows]
+    projection = torch.randn(features, classes)
     return [(x, (x.flatten(1) @ projection).argmax(1)) for x in rows]
 
 
 def main():
     build, shape, classes = WORKLOADS[WORKLOAD]
     network, batches = build(), mini_batches(shape, classes)
+    criterion = nn.functional.mse_loss if classes is None else nn.functional.cross_entropy
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True if ADAM == "fused" else None)
     steps = 0
 
@@ -61,7 +89,7 @@ def main():
         nonlocal steps
         x, y = batches[steps % len(batches)]
         steps += 1
-        loss = nn.functional.cross_entropy(network(x), y)
+        loss = criterion(network(x), y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -5,16 +5,16 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// Runs `train`, `infer` or `serve`.
+/// Runs `train`, `infer`, `layers` or `serve`.
 ///
 /// # Errors
 /// When the benchmark is unknown, does not build, or fails.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some((name, options)) = arguments.split_first() else {
-        bail!("which benchmark? train, infer or serve")
+        bail!("which benchmark? train, infer, layers or serve")
     };
-    if !["train", "infer", "serve"].contains(&name.as_str()) {
-        bail!("there is no benchmark {name:?}; there are train, infer and serve");
+    if !["train", "infer", "layers", "serve"].contains(&name.as_str()) {
+        bail!("there is no benchmark {name:?}; there are train, infer, layers and serve");
     }
     if name == "serve" {
         shell::run("cargo", &["build", "--release", "--locked", "--package", "modelyard"])?;

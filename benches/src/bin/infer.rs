@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use modelyard_model::{
-    Activation, Conv2d, Dense, Dropout, Flatten, LayerSpec, MaxPool2d, Network, NetworkSpec, Padding, Rng,
+    Activation, Conv2d, Dense, Dropout, Flatten, GlobalAvgPool1d, LayerSpec, Lstm, MaxPool2d, Network,
+    NetworkSpec, Padding, Rng, TransformerEncoder,
 };
 use modelyard_runtime::{LoadOptions, ModelFiles, RuntimeConfig, Runtimes, Session};
 use modelyard_types::{NamedTensor, Tensor};
@@ -77,8 +78,9 @@ fn options() -> Result<Options> {
     Ok(options)
 }
 
-/// The network of `examples/digits`, a small one of dense layers, and a usual one for 28×28 pixels.
-fn workloads() -> [(&'static str, NetworkSpec); 3] {
+/// The network of `examples/digits`, a small one of dense layers, a usual one for 28×28 pixels, one for a series of
+/// 64 steps, and a Transformer of two encoder blocks over as many.
+fn workloads() -> [(&'static str, NetworkSpec); 5] {
     let relu = Some(Activation::Relu);
     let same =
         |filters| LayerSpec::Conv2d(Conv2d { padding: Padding::Same, ..Conv2d::new(filters, 3, relu) });
@@ -103,10 +105,15 @@ fn workloads() -> [(&'static str, NetworkSpec); 3] {
         dense(64, relu),
         dense(10, None),
     ];
+    let block = || LayerSpec::TransformerEncoder(TransformerEncoder::new(4, 512));
+    let mean = LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d::default());
+    let transformer = vec![block(), block(), mean, dense(10, None)];
     [
         ("digits", NetworkSpec::new(vec![8, 8, 1], digits)),
         ("mlp", NetworkSpec::new(vec![100], small)),
         ("cnn", NetworkSpec::new(vec![28, 28, 1], pixels)),
+        ("lstm", NetworkSpec::new(vec![64, 8], [LayerSpec::Lstm(Lstm::new(64)), dense(1, None)])),
+        ("transf.", NetworkSpec::new(vec![64, 128], transformer)),
     ]
 }
 

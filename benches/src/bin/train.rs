@@ -1,4 +1,4 @@
-//! Training speed: samples a second of five workloads, forward, backward and Adam, beside PyTorch's.
+//! Training speed: samples a second of seven workloads, forward, backward and Adam, beside PyTorch's.
 //!
 //! `train [--threads N] [--filter NAME] [--peer-python PYTHON [--rounds N]]`. Without a peer it measures in
 //! this process and prints one `RESULT` line for each workload. With one, each workload runs in processes of
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use modelyard_model::{
-    Activation, Adam, Conv2d, CrossEntropy, Dense, Engine, EngineConfig, Flatten, LayerSpec, LossSpec,
-    MaxPool2d, Network, NetworkSpec, OptimizerSpec, Rng, Targets,
+    Activation, Adam, Conv2d, CrossEntropy, Dense, Engine, EngineConfig, Flatten, GlobalAvgPool1d, LayerSpec,
+    LossSpec, Lstm, MaxPool2d, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Rng, Targets,
+    TransformerEncoder,
 };
 
 /// What to measure.
@@ -31,6 +32,22 @@ struct Workload {
     name: &'static str,
     spec: NetworkSpec,
     batch: usize,
+    lesson: Lesson,
+}
+
+/// What the network is to learn from random rows.
+#[derive(Clone, Copy)]
+enum Lesson {
+    /// Which of as many random projections as there are outputs is the largest; cross entropy.
+    LargestProjection,
+    /// Five times the mean of the second half of the row's values; mean squared error.
+    LateMean,
+}
+
+/// The wanted answers of one mini-batch.
+enum Answers {
+    Classes(Vec<u32>),
+    Values(Vec<f32>),
 }
 
 /// What one run of one workload measured; written as one line and read back from it.
@@ -67,13 +84,22 @@ fn options() -> Result<Options> {
 
 fn workloads() -> Vec<Workload> {
     let small = || dense(&[100, 64, 64, 10]);
+    let workload = |name, spec, batch| Workload { name, spec, batch, lesson: Lesson::LargestProjection };
     vec![
-        Workload { name: "a32", spec: small(), batch: 32 },
-        Workload { name: "a1024", spec: small(), batch: 1024 },
-        Workload { name: "b32", spec: convolutions(), batch: 32 },
-        Workload { name: "b256", spec: convolutions(), batch: 256 },
-        Workload { name: "e256", spec: dense(&[1024, 2048, 2048, 1000]), batch: 256 },
+        workload("a32", small(), 32),
+        workload("a1024", small(), 1024),
+        workload("b32", convolutions(), 32),
+        workload("b256", convolutions(), 256),
+        Workload { lesson: Lesson::LateMean, ..workload("c64", lstm(), 64) },
+        workload("d32", transformer(), 32),
+        workload("e256", dense(&[1024, 2048, 2048, 1000]), 256),
     ]
+}
+
+/// An LSTM over 64 steps of 8 values whose last output goes to one number.
+fn lstm() -> NetworkSpec {
+    let layers = [LayerSpec::Lstm(Lstm::new(64)), LayerSpec::Dense(Dense::new(1, None))];
+    NetworkSpec::new(vec![64, 8], layers)
 }
 
 /// Dense layers with relu between them.
@@ -104,32 +130,70 @@ fn convolutions() -> NetworkSpec {
     )
 }
 
-/// Four mini-batches of random rows; the class is the largest of as many random projections.
-fn mini_batches(workload: &Workload, classes: usize) -> Vec<(Vec<f32>, Vec<u32>)> {
+/// Two encoder blocks over 64 steps of 128 features, the mean over the steps, and ten logits.
+fn transformer() -> NetworkSpec {
+    let block = || LayerSpec::TransformerEncoder(TransformerEncoder::new(4, 512));
+    let layers = [
+        block(),
+        block(),
+        LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d::default()),
+        LayerSpec::Dense(Dense::new(10, None)),
+    ];
+    NetworkSpec::new(vec![64, 128], layers)
+}
+
+/// Four mini-batches of random rows with their answers.
+fn mini_batches(workload: &Workload, outputs: usize) -> Vec<(Vec<f32>, Answers)> {
     let mut rng = Rng::new(42);
     let features: usize = workload.spec.input.iter().product();
-    let projection: Vec<f32> = (0..features * classes).map(|_| rng.normal()).collect();
+    let projection: Vec<f32> = (0..features * outputs).map(|_| rng.normal()).collect();
     let class = |row: &[f32]| {
-        let mut scores = vec![0.0; classes];
-        for (x, weights) in row.iter().zip(projection.chunks(classes)) {
+        let mut scores = vec![0.0; outputs];
+        for (x, weights) in row.iter().zip(projection.chunks(outputs)) {
             scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += x * weight);
         }
         (0u32..).zip(scores).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(class, _)| class)
     };
+    let late_mean = |row: &[f32]| {
+        let late = &row[features / 2..];
+        5.0 * late.iter().sum::<f32>() / late.len() as f32
+    };
     let batches = (0..4).map(|_| {
         let rows: Vec<f32> = (0..workload.batch * features).map(|_| rng.normal()).collect();
-        let classes = rows.chunks(features).map(class).collect();
-        (rows, classes)
+        let each = rows.chunks(features);
+        let answers = match workload.lesson {
+            Lesson::LargestProjection => Answers::Classes(each.map(class).collect()),
+            Lesson::LateMean => Answers::Values(each.map(late_mean).collect()),
+        };
+        (rows, answers)
     });
     batches.collect()
 }
 
+impl Lesson {
+    fn loss(self) -> LossSpec {
+        match self {
+            Self::LargestProjection => LossSpec::CrossEntropy(CrossEntropy::default()),
+            Self::LateMean => LossSpec::MeanSquaredError(MeanSquaredError {}),
+        }
+    }
+}
+
+impl Answers {
+    fn targets(&self) -> Targets<'_> {
+        match self {
+            Self::Classes(classes) => Targets::Classes(classes),
+            Self::Values(values) => Targets::Values(values),
+        }
+    }
+}
+
 /// Warms up for 0.7 s, then measures five windows of about 0.6 s.
 fn measure(workload: &Workload, threads: usize) -> Result<Measured> {
-    let classes = workload.spec.output_shape()?.iter().product();
-    let batches = mini_batches(workload, classes);
+    let outputs = workload.spec.output_shape()?.iter().product();
+    let batches = mini_batches(workload, outputs);
     let config = EngineConfig {
-        loss: LossSpec::CrossEntropy(CrossEntropy::default()),
+        loss: workload.lesson.loss(),
         optimizer: OptimizerSpec::Adam(Adam::default()),
         clip_norm: None,
         clip_value: None,
@@ -141,9 +205,9 @@ fn measure(workload: &Workload, threads: usize) -> Result<Measured> {
     let mut engine = Engine::new(Network::init(workload.spec.clone(), 42)?, config)?;
     let mut steps = 0;
     let mut step = || -> Result<f32> {
-        let (rows, classes) = &batches[steps % batches.len()];
+        let (rows, answers) = &batches[steps % batches.len()];
         steps += 1;
-        Ok(engine.step(rows, Targets::Classes(classes), None)?.loss)
+        Ok(engine.step(rows, answers.targets(), None)?.loss)
     };
     let first = step()?;
     let start = Instant::now();

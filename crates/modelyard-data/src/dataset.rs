@@ -195,6 +195,23 @@ impl Dataset {
         Self { rows, columns, split_column: None, test_from, windows: None, warnings: Vec::new() }
     }
 
+    /// The windows of a request: columns of steps have one value for each step, others one for each window.
+    pub(crate) fn of_request(columns: Vec<Column>, windows: Windows) -> Self {
+        let (rows, count) = (windows.rows(), windows.ends().len());
+        for column in &columns {
+            let values = column.data.rows();
+            assert!(values == rows || values == count, "column {:?} fits the windows", column.name);
+        }
+        Self {
+            rows,
+            columns,
+            split_column: None,
+            test_from: None,
+            windows: Some(windows),
+            warnings: Vec::new(),
+        }
+    }
+
     /// The same with the column that decides the split.
     pub(crate) fn with_split_column(mut self, data: Option<ColumnData>) -> Self {
         assert!(data.as_ref().is_none_or(|data| data.rows() == self.rows), "one value a row");
@@ -220,8 +237,13 @@ impl Dataset {
 
     /// Of the samples from `row` on, keeps the last of each unit.
     pub(crate) fn keep_last_of_each_unit(&mut self, row: usize) {
-        if let Some(windows) = &mut self.windows {
-            windows.keep_last_of_each_unit(row);
+        let Some(windows) = &mut self.windows else { return };
+        let (units, judged) = windows.keep_last_of_each_unit(row);
+        if judged < units {
+            self.warnings.push(format!(
+                "{judged} of the {units} units of the test source have a window that ends with their last row; \
+                 the others are not scored"
+            ));
         }
     }
 

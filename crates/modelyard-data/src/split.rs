@@ -64,7 +64,8 @@ pub fn split(spec: &SplitSpec, data: &Dataset, outputs: &[OutputSpec]) -> Result
     }
     keep_healthy(data, outputs, &mut parts);
     if let Some(windows) = data.windows() {
-        keep_apart(windows, spec, &mut parts)?;
+        let gives_back = outputs.iter().any(|output| output.kind == OutputKind::Anomaly);
+        keep_apart(windows, (spec.kind, gives_back), &mut parts)?;
     }
     Ok(parts)
 }
@@ -289,34 +290,11 @@ fn keep_healthy(data: &Dataset, outputs: &[OutputSpec], parts: &mut Parts) {
 }
 
 /// Sees to it that no part learns from what another judges by. By time, samples whose forecast reaches into the
-/// next part are left out, and a separate test source may not begin before a unit's training rows end; by
-/// chance, windows of two parts may not share rows.
-fn keep_apart(windows: &Windows, spec: &SplitSpec, parts: &mut Parts) -> Result<(), DataError> {
-    if spec.kind == SplitKind::Time {
-        let first_time =
-            |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::INFINITY, f64::min);
-        let (validation, test) = (first_time(&parts.validation), first_time(&parts.test));
-        let before = parts.train.len() + parts.validation.len();
-        let reaches = |row: usize| windows.time(row + windows.ahead());
-        parts.train.retain(|&row| windows.ahead() == 0 || reaches(row) < validation.min(test));
-        parts.validation.retain(|&row| windows.ahead() == 0 || reaches(row) < test);
-        let left_out = before - parts.train.len() - parts.validation.len();
-        if left_out > 0 {
-            parts.notes.push(format!(
-                "{left_out} windows were left out, because what they forecast reaches into the next part"
-            ));
-        }
-        let last_time =
-            |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::NEG_INFINITY, f64::max);
-        if last_time(&parts.train).max(last_time(&parts.validation)) >= test {
-            return Err(failed("the test source begins before the training rows end")
-                .with_hint("remove the later rows from source, or divide by unit with kind = \"group\""));
-        }
-        if parts.train.is_empty() {
-            return Err(failed("every training window forecasts rows of the next part")
-                .with_hint("a smaller horizon, or more rows"));
-        }
-        return Ok(());
+/// next part are left out (and where windows are given back, those that share a row with it), and a separate test
+/// source may not begin before a unit's training rows end; by chance, windows of two parts may not share rows.
+fn keep_apart(windows: &Windows, kind: (SplitKind, bool), parts: &mut Parts) -> Result<(), DataError> {
+    if let (SplitKind::Time, gives_back) = kind {
+        return keep_order(windows, gives_back, parts);
     }
     for (a, b) in
         [(&parts.train, &parts.validation), (&parts.train, &parts.test), (&parts.validation, &parts.test)]
@@ -325,6 +303,43 @@ fn keep_apart(windows: &Windows, spec: &SplitSpec, parts: &mut Parts) -> Result<
             return Err(failed("windows of different parts share rows: the scores would be of rows learned from")
                 .with_hint("set kind = \"time\" or, with units, kind = \"group\" under [data.split]; or a stride of a whole window"));
         }
+    }
+    Ok(())
+}
+
+/// The same for parts that follow each other in time.
+fn keep_order(windows: &Windows, gives_back: bool, parts: &mut Parts) -> Result<(), DataError> {
+    let first_time = |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::INFINITY, f64::min);
+    let last_time =
+        |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::NEG_INFINITY, f64::max);
+    let (validation, test) = (first_time(&parts.validation), first_time(&parts.test));
+    let before = parts.train.len() + parts.validation.len();
+    let reaches = |row: usize| windows.time(row + windows.ahead());
+    parts.train.retain(|&row| windows.ahead() == 0 || reaches(row) < validation.min(test));
+    parts.validation.retain(|&row| windows.ahead() == 0 || reaches(row) < test);
+    let left_out = before - parts.train.len() - parts.validation.len();
+    if left_out > 0 {
+        parts.notes.push(format!(
+            "{left_out} windows were left out, because what they forecast reaches into the next part"
+        ));
+    }
+    if last_time(&parts.train).max(last_time(&parts.validation)) >= test {
+        return Err(failed("the test source begins before the training rows end")
+            .with_hint("remove the later rows from source, or divide by unit with kind = \"group\""));
+    }
+    if gives_back {
+        let shared = windows.keep_apart(&mut parts.validation, &parts.test);
+        let later = [parts.validation.as_slice(), &parts.test].concat();
+        let shared = shared + windows.keep_apart(&mut parts.train, &later);
+        if shared > 0 {
+            parts
+                .notes
+                .push(format!("{shared} windows were left out, because they share rows with the next part"));
+        }
+    }
+    if parts.train.is_empty() {
+        return Err(failed("every training window reaches into the next part")
+            .with_hint("a smaller length or horizon under [data.windows], or more rows"));
     }
     Ok(())
 }

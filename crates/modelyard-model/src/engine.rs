@@ -20,7 +20,7 @@ use crate::optimizers::OptimizerSpec;
 use crate::plan::Plan;
 use crate::rng::mix;
 use crate::shard::{Lesson, Phase, Shard};
-use crate::targets::{Targets, check_len, total_weight};
+use crate::targets::{Targets, check_len};
 use crate::{ModelError, Network};
 
 /// How a network is to be trained.
@@ -103,8 +103,8 @@ impl Engine {
         check_config(&config)?;
         config.optimizer.check()?;
         let spec = network.spec();
-        let plan = Plan::new(spec, network.layout().clone(), config.loss.fused());
-        config.loss.check(plan.output_len, spec.output_activation())?;
+        let plan = Plan::new(spec, network.layout().clone(), config.loss.fused(&network.layout().output));
+        config.loss.check(&plan.layout.output, spec.output_activation())?;
         let mode = if plan.is_dense && plan.layout.trained_len >= PRODUCTS_PARAMETERS_MIN {
             Mode::Products
         } else {
@@ -220,10 +220,11 @@ impl Engine {
         let width = self.plan.output_len;
         let rows = outputs.len() / width;
         check_len("outputs", outputs.len(), rows * width)?;
-        self.config.loss.check_targets(targets, rows, width)?;
-        let weight = total_weight(row_weights, rows)?;
-        let rows = Rows { outputs, targets, weights: row_weights, first_row: 0, width };
-        let sum = self.config.loss.sum(rows, self.plan.ends_in_logits, &mut vec![0.0; width]);
+        let shape = self.config.loss.shape(&self.plan.layout.output);
+        self.config.loss.check_targets(targets, rows, shape)?;
+        let weight = targets.total_weight(row_weights, rows, shape.steps)?;
+        let rows = Rows { outputs, targets, weights: row_weights, first_row: 0, shape };
+        let sum = self.config.loss.sum(rows, self.plan.ends_in_logits, &mut vec![0.0; shape.width]);
         Ok(if weight > 0.0 { (sum / weight) as f32 } else { 0.0 })
     }
 
@@ -253,8 +254,9 @@ impl Engine {
             let (wanted, got) = (self.config.mini_batch_max * self.plan.input_len, inputs.len());
             return Err(ModelError::Length { what: "inputs of the largest mini-batch", wanted, got });
         }
-        self.config.loss.check_targets(targets, rows, self.plan.output_len)?;
-        let weight = total_weight(row_weights, rows)?;
+        let shape = self.config.loss.shape(&self.plan.layout.output);
+        self.config.loss.check_targets(targets, rows, shape)?;
+        let weight = targets.total_weight(row_weights, rows, shape.steps)?;
         let scale = if weight > 0.0 { 1.0 / weight } else { 0.0 };
         Ok(Batch { inputs, targets, row_weights, rows, weight, scale })
     }
@@ -365,7 +367,7 @@ impl<'a> Batch<'a> {
                 targets: self.targets,
                 weights: self.row_weights,
                 first_row: rows.start,
-                width: plan.output_len,
+                shape: loss.shape(&plan.layout.output),
             },
             loss,
             scale: self.scale as f32,

@@ -93,6 +93,14 @@ pub enum ModelError {
         /// What it must be.
         wanted: String,
     },
+    /// A network cannot continue a sequence of tokens.
+    #[error("the sequence cannot be continued: {message}")]
+    Sequence {
+        /// What is in the way.
+        message: String,
+        /// A way out, where there is one.
+        hint: Option<&'static str>,
+    },
     /// The operating system gave no threads.
     #[error("cannot start {threads} training threads")]
     Threads {
@@ -141,6 +149,10 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    pub(crate) fn sequence(message: impl Into<String>, hint: Option<&'static str>) -> Self {
+        Self::Sequence { message: message.into(), hint }
+    }
+
     /// The coarse kind that every protocol has a code for.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -149,6 +161,7 @@ impl ModelError {
             | Self::Layer { .. }
             | Self::Config { .. }
             | Self::Loss { .. }
+            | Self::Sequence { .. }
             | Self::Length { .. }
             | Self::Value { .. } => ErrorKind::InvalidArgument,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
@@ -166,6 +179,7 @@ impl ModelError {
         match self {
             Self::Shape { hint, .. } => Some(hint.clone()),
             Self::Layer { hint, .. } | Self::Config { hint, .. } | Self::Loss { hint, .. } => hint.clone(),
+            Self::Sequence { hint, .. } => hint.map(str::to_owned),
             Self::FormatVersion { .. } => Some("use a newer modelyard to read this version".to_owned()),
             Self::TooLarge { .. } => Some(
                 "use fewer units or filters, pool before a dense layer, or a smaller mini-batch".to_owned(),

@@ -20,9 +20,17 @@ pub(crate) struct ExportedLayer<'a> {
     pub(crate) input: &'a [usize],
     /// The names of the values of the second input and those after it.
     pub(crate) others: Vec<String>,
+    /// The shapes of all inputs.
+    pub(crate) inputs: &'a [Vec<usize>],
     /// The name of the value, [batch, steps], that is 0 where the input is padding.
-    #[allow(dead_code, reason = "for layers over sequences")]
     pub(crate) mask: Option<String>,
+}
+
+impl ExportedLayer<'_> {
+    /// A layer inside this one that has the same weights and takes one input of the first of these shapes.
+    pub(crate) fn inner<'b>(&self, inputs: &'b [Vec<usize>]) -> ExportedLayer<'b> {
+        ExportedLayer { index: self.index, input: &inputs[0], inputs, others: Vec::new(), mask: None }
+    }
 }
 
 /// The graph being written. Within a layer it is a chain, each node taking what the last one gave.
@@ -33,6 +41,8 @@ pub(crate) struct Export<'a> {
     last: String,
     /// Whether the last value is an image.
     is_image: bool,
+    /// How many constants there are beside the weights.
+    constants: usize,
 }
 
 /// The whole file.
@@ -44,7 +54,7 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
     let mut graph = GraphBuilder::new("network");
     graph.input("input", DataType::F32, &dims(&layout.input));
     graph.output("output", DataType::F32, &dims(&layout.output));
-    let mut export = Export { network, graph, last: String::new(), is_image: false };
+    let mut export = Export { network, graph, last: String::new(), is_image: false, constants: 0 };
     let parts = export.input_parts();
     let mut given: Vec<String> = Vec::with_capacity(layout.layers.len());
     for (node, layer) in network.spec().layers.iter().zip(&layout.layers) {
@@ -58,6 +68,7 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
         let exported = ExportedLayer {
             index: layer.index,
             input: layer.input(),
+            inputs: &layer.inputs,
             others: sources.collect(),
             mask: layer.mask.as_ref().map(name),
         };
@@ -85,13 +96,28 @@ impl Export<'_> {
         self.last = self.graph.node(op, &inputs, attributes);
     }
 
+    /// An array of a layer's weights.
+    pub(crate) fn weight_values(&self, layer: &ExportedLayer<'_>, parameter: usize) -> &[f32] {
+        self.network.array(layer.index, parameter)
+    }
+
     /// Adds an array of a layer's weights as it is, and gives its name.
     pub(crate) fn weights(&mut self, layer: &ExportedLayer<'_>, parameter: usize) -> String {
+        let shape = &self.network.layout().layers[layer.index].parameters[parameter].shape;
+        self.weights_made(layer, parameter, shape, self.network.array(layer.index, parameter))
+    }
+
+    /// Adds an array that was made of a layer's weights, under the name of one of them, and gives that.
+    pub(crate) fn weights_made(
+        &mut self,
+        layer: &ExportedLayer<'_>,
+        parameter: usize,
+        shape: &[usize],
+        values: &[f32],
+    ) -> String {
         let declared = &self.network.layout().layers[layer.index];
-        let parameter_spec = &declared.parameters[parameter];
-        let name = declared.parameter_name(parameter_spec);
-        let values = self.network.array(layer.index, parameter);
-        self.graph.initializer_f32(&name, &parameter_spec.shape, values)
+        let name = declared.parameter_name(&declared.parameters[parameter]);
+        self.graph.initializer_f32(&name, shape, values)
     }
 
     /// The name of the last value.
@@ -120,14 +146,22 @@ impl Export<'_> {
         self.graph.node_to(op, inputs, outputs, attributes);
     }
 
-    /// Adds an array that is no weight, under a name that no other has.
+    /// Adds an array that is no weight; gives the name that it got: this one with a number of its own.
     pub(crate) fn constant_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        self.graph.initializer_f32(name, shape, values)
+        let name = self.fresh(name);
+        self.graph.initializer_f32(&name, shape, values)
     }
 
-    /// Adds a list of whole numbers, under a name that no other has.
+    /// Adds a list of whole numbers; gives the name that it got: this one with a number of its own.
     pub(crate) fn constant_i64(&mut self, name: &str, values: &[i64]) -> String {
-        self.graph.initializer_i64(name, &[values.len()], values)
+        let name = self.fresh(name);
+        self.graph.initializer_i64(&name, &[values.len()], values)
+    }
+
+    /// Two layers may take one value and name their constants after it: the number tells them apart.
+    fn fresh(&mut self, name: &str) -> String {
+        self.constants += 1;
+        format!("{name}_{}", self.constants)
     }
 
     /// Adds a convolution's kernel, turned from [window…, channels, filters] to [filters, channels, window…].
@@ -236,8 +270,16 @@ impl Export<'_> {
     pub(crate) fn repeat(&mut self, features: usize, times: usize) {
         self.shape_as(&[1, features]);
         let repeats = format!("{}_repeats", self.last);
-        let repeats = self.graph.initializer_i64(&repeats, &[3], &[1, signed(times), 1]);
+        let repeats = self.constant_i64(&repeats, &[1, signed(times), 1]);
         self.chain("Tile", &[&repeats], vec![]);
+    }
+
+    /// Keeps the first values of a row.
+    pub(crate) fn first_values(&mut self, count: usize) {
+        let start = self.constant_i64("first_values", &[0]);
+        let end = self.constant_i64("first_values", &[signed(count)]);
+        let axis = self.constant_i64("first_values", &[1]);
+        self.chain("Slice", &[&start, &end, &axis], vec![]);
     }
 
     /// Joins the last value and others along an axis of a row's shape.
@@ -257,7 +299,7 @@ impl Export<'_> {
             if !network.spec().inputs.is_empty() {
                 let mut bound = |name: &str, value: usize| {
                     let name = format!("part{}_{name}", names.len());
-                    self.graph.initializer_i64(&name, &[1], &[signed(value)])
+                    self.constant_i64(&name, &[signed(value)])
                 };
                 let bounds = [bound("start", range.start), bound("end", range.end), bound("axis", 1)];
                 self.chain("Slice", &bounds.each_ref().map(String::as_str), vec![]);
@@ -293,7 +335,7 @@ impl Export<'_> {
     fn reshape_values(&mut self, target: &[usize]) {
         let shape: Vec<i64> = std::iter::once(-1).chain(target.iter().map(|&n| signed(n))).collect();
         let name = format!("{}_shape", self.last);
-        let shape = self.graph.initializer_i64(&name, &[shape.len()], &shape);
+        let shape = self.constant_i64(&name, &shape);
         self.chain("Reshape", &[&shape], vec![]);
     }
 
@@ -306,10 +348,9 @@ impl Export<'_> {
     fn gelu(&mut self) {
         let x = self.last.clone();
         let at = self.last.clone();
-        let scale =
-            self.graph.initializer_f32(&format!("{at}_root"), &[], &[std::f32::consts::FRAC_1_SQRT_2]);
-        let one = self.graph.initializer_f32(&format!("{at}_one"), &[], &[1.0]);
-        let half = self.graph.initializer_f32(&format!("{at}_half"), &[], &[0.5]);
+        let scale = self.constant_f32(&format!("{at}_root"), &[], &[std::f32::consts::FRAC_1_SQRT_2]);
+        let one = self.constant_f32(&format!("{at}_one"), &[], &[1.0]);
+        let half = self.constant_f32(&format!("{at}_half"), &[], &[0.5]);
         self.chain("Mul", &[&scale], vec![]);
         self.chain("Erf", &[], vec![]);
         self.chain("Add", &[&one], vec![]);

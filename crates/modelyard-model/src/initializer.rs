@@ -33,6 +33,9 @@ pub enum Initializer {
     RandomNormal,
     /// Normal with deviation 0.05, redrawn beyond two deviations.
     TruncatedNormal,
+    /// Rows or columns, whichever are fewer, of length 1 and at right angles (Saxe et al. 2014): for the
+    /// recurrent weights of LSTM and GRU.
+    Orthogonal,
 }
 
 /// How many values a weight combines and how many it reaches.
@@ -62,6 +65,7 @@ impl Initializer {
             Self::RandomUniform => uniform(weights, 0.05, rng),
             Self::RandomNormal => weights.fill_with(|| 0.05 * rng.normal()),
             Self::TruncatedNormal => truncated(weights, 0.05, rng),
+            Self::Orthogonal => orthogonal(weights, fans.inputs.max(1), rng),
         }
     }
 }
@@ -79,6 +83,35 @@ fn truncated(weights: &mut [f32], deviation: f32, rng: &mut Rng) {
             }
         }
     });
+}
+
+/// A matrix of `rows` rows; what has another number of values is taken as one row.
+fn orthogonal(weights: &mut [f32], rows: usize, rng: &mut Rng) {
+    let rows = if weights.len().is_multiple_of(rows) { rows } else { 1 };
+    let columns = weights.len() / rows;
+    let (count, len) = (rows.min(columns), rows.max(columns));
+    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
+    while vectors.len() < count {
+        let mut vector: Vec<f64> = (0..len).map(|_| f64::from(rng.normal())).collect();
+        // Twice: what rounding left of the others the first time.
+        for _ in 0..2 {
+            for other in &vectors {
+                let share = dot(&vector, other);
+                vector.iter_mut().zip(other).for_each(|(x, o)| *x -= share * o);
+            }
+            let length = dot(&vector, &vector).sqrt();
+            vector.iter_mut().for_each(|x| *x /= length);
+        }
+        vectors.push(vector);
+    }
+    for (at, weight) in weights.iter_mut().enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        *weight = if rows <= columns { vectors[row][column] } else { vectors[column][row] } as f32;
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -105,5 +138,22 @@ mod tests {
         check(Initializer::RandomNormal, 0.05 * 0.05);
         let cut = f64::from(0.05 * TRUNCATED_DEVIATION);
         check(Initializer::TruncatedNormal, cut * cut);
+    }
+    #[test]
+    fn orthogonal_rows_stand_at_right_angles() {
+        for (rows, columns) in [(6, 20), (20, 6), (8, 8), (1, 5)] {
+            let mut weights = vec![0.0; rows * columns];
+            let fans = Fans { inputs: rows, outputs: columns };
+            Initializer::Orthogonal.fill(&mut weights, fans, &mut Rng::new(3));
+            let (count, len) = (rows.min(columns), rows.max(columns));
+            let at = |vector: usize, k: usize| {
+                if rows <= columns { weights[vector * columns + k] } else { weights[k * columns + vector] }
+            };
+            for (a, b) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))) {
+                let product: f32 = (0..len).map(|k| at(a, k) * at(b, k)).sum();
+                let wanted = if a == b { 1.0 } else { 0.0 };
+                assert!((product - wanted).abs() < 1e-5, "{rows}×{columns}: {a}·{b} is {product}");
+            }
+        }
     }
 }

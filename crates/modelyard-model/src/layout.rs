@@ -14,6 +14,9 @@ const ROW_VALUES_MAX: usize = 1 << 26;
 /// Each array of weights starts at a multiple of this many values: a cache line.
 const ALIGNMENT: usize = 16;
 
+/// The shape of an input part, and where in a row its values lie.
+pub(crate) type Part = (Vec<usize>, Range<usize>);
+
 /// What follows from a network's declaration.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -24,7 +27,7 @@ pub(crate) struct Layout {
     pub(crate) state_len: usize,
     pub(crate) input: Vec<usize>,
     /// The shape of each input part, and where in a row its values lie.
-    pub(crate) parts: Vec<(Vec<usize>, Range<usize>)>,
+    pub(crate) parts: Vec<Part>,
     pub(crate) output: Vec<usize>,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct LayoutLayer {
     pub(crate) output: Vec<usize>,
     /// The value, [steps] of numbers, that tells the padding in the layer's input apart.
     pub(crate) mask: Option<Value>,
+    /// Whether training moves the weights.
+    pub(crate) trainable: bool,
     pub(crate) parameters: Vec<Parameter>,
     /// Where each parameter lies in the array of its role.
     pub(crate) places: Vec<Range<usize>>,
@@ -87,6 +92,24 @@ impl Layout {
             *end = start + len;
         }
         Ok(())
+    }
+
+    /// The stretches of the trained weights that training moves, in order.
+    pub(crate) fn moved(&self) -> Vec<Range<usize>> {
+        let mut moved: Vec<Range<usize>> = Vec::new();
+        let mut frozen = true;
+        for layer in &self.layers {
+            let trained = layer.parameters.iter().zip(&layer.places);
+            for (_, place) in trained.filter(|(parameter, _)| parameter.role == Role::Trained) {
+                match moved.last_mut() {
+                    _ if !layer.trainable => {}
+                    Some(last) if !frozen => last.end = place.end,
+                    _ => moved.push(place.clone()),
+                }
+                frozen = !layer.trainable;
+            }
+        }
+        moved
     }
 
     /// The shape of a value.

@@ -43,7 +43,7 @@ impl Learner {
             clip_norm: config.clip_norm,
             clip_value: config.clip_value,
             average_decay: config.average_decay,
-            moved: std::iter::once(0..len).collect(),
+            moved: network.layout().moved(),
             gathered: Vec::new(),
             gathered_weight: 0.0,
             learning_rate: config.optimizer.learning_rate(),

@@ -11,6 +11,7 @@ mod engine_state;
 mod error;
 mod export;
 mod forward;
+mod generate;
 mod inference;
 mod initializer;
 mod kernels;
@@ -26,6 +27,7 @@ mod op;
 mod optimizers;
 mod plan;
 mod rng;
+mod sampling;
 mod shard;
 mod spec;
 mod stages;
@@ -36,21 +38,25 @@ pub use activation::Activation;
 pub use engine::{Engine, EngineConfig, Step};
 pub use error::ModelError;
 pub use forward::Forward;
+pub use generate::Generator;
 pub use initializer::Initializer;
 pub use layers::{
-    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Concatenate, Conv1d, Conv2d, Conv2dTranspose,
-    Dense, DepthwiseConv2d, Dropout, Ends, Flatten, GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d,
-    GlobalMaxPool2d, GroupNorm, Interpolation, LayerNorm, LayerSpec, MaxPool1d, MaxPool2d,
-    MultiHeadAttention, Multiply, Padding, PositionalEncoding, PositionalKind, Repeat, Reshape,
-    SeparableConv2d, Sides2d, Size2d, StepPadding, TransformerEncoder, Upsample2d, ZeroPad1d, ZeroPad2d,
+    ActivationLayer, Add, AvgPool1d, AvgPool2d, BatchNorm, Bidirectional, Concatenate, Conv1d, Conv2d,
+    Conv2dTranspose, Dense, DepthwiseConv2d, Dropout, Embedding, Ends, Flatten, GaussianSample,
+    GlobalAvgPool1d, GlobalAvgPool2d, GlobalMaxPool1d, GlobalMaxPool2d, GroupNorm, Gru, Interpolation,
+    LayerNorm, LayerSpec, Lstm, MaxPool1d, MaxPool2d, Merge, MultiHeadAttention, Multiply, Padding,
+    PositionalEncoding, PositionalKind, RecurrentSpec, Repeat, Reshape, RnnActivation, SeparableConv2d,
+    Sides2d, SimpleRnn, Size2d, StepPadding, TimeDistributed, TransformerDecoder, TransformerEncoder,
+    Upsample2d, ZeroPad1d, ZeroPad2d,
 };
 pub use losses::{
-    BinaryCrossEntropy, CrossEntropy, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
+    BinaryCrossEntropy, CrossEntropy, Focal, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
 };
 pub use names::name_or_table;
-pub use network::{NETWORK_FORMAT_VERSION, Network};
+pub use network::{NETWORK_FORMAT_VERSION, Network, TakenWeights};
 pub use node::{InputPart, Node};
 pub use optimizers::{Adam, AdamW, OptimizerSpec, RmsProp, Sgd};
 pub use rng::Rng;
+pub use sampling::{Sampler, Sampling};
 pub use spec::{LayerSummary, NetworkSpec};
-pub use targets::Targets;
+pub use targets::{NO_CLASS, Targets};

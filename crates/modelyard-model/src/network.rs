@@ -1,7 +1,7 @@
 //! A network with its weights, and its two files: `network.json` and `weights.safetensors`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -22,6 +22,15 @@ pub struct Network {
     layout: Layout,
     parameters: Vec<f32>,
     state: Vec<f32>,
+}
+
+/// What became of a network's arrays of weights when it took those of another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenWeights {
+    /// The names of those that were taken over.
+    pub taken: Vec<String>,
+    /// The names of those that the other network does not have, or has in another shape.
+    pub left: Vec<String>,
 }
 
 /// `network.json`.
@@ -53,6 +62,7 @@ impl Network {
                 Role::State => &mut state[place.clone()],
             };
             parameter.initializer.fill(weights, parameter.fans, &mut Rng::stream(seed, stream));
+            weights[parameter.ones.clone()].fill(1.0);
         }
         Ok(network)
     }
@@ -119,6 +129,34 @@ impl Network {
             }
         }
         Ok(network)
+    }
+
+    /// Takes over each array of weights that the other network has under the same name and in the same shape:
+    /// the start of fine-tuning.
+    pub fn take_weights(&mut self, from: &Self) -> TakenWeights {
+        let given: HashMap<String, (&[usize], &[f32])> = from
+            .arrays()
+            .map(|(layer, parameter, weights)| {
+                (layer.parameter_name(parameter), (&*parameter.shape, weights))
+            })
+            .collect();
+        let Self { layout, parameters, state, .. } = self;
+        let mut result = TakenWeights::default();
+        for (layer, parameter, place) in places(layout) {
+            let name = layer.parameter_name(parameter);
+            match given.get(&name) {
+                Some((shape, weights)) if *shape == parameter.shape => {
+                    let own = match parameter.role {
+                        Role::Trained => &mut parameters[place],
+                        Role::State => &mut state[place],
+                    };
+                    own.copy_from_slice(weights);
+                    result.taken.push(name);
+                }
+                _ => result.left.push(name),
+            }
+        }
+        result
     }
 
     /// The network as an ONNX file: input `input` and output `output`, both with a first dimension `batch`;

@@ -30,6 +30,9 @@ pub struct Node {
     /// The input parts or earlier layers whose values this layer takes; empty for the entry before it.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_list")]
     pub from: Vec<String>,
+    /// Whether training moves the layer's weights.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub trainable: bool,
     /// The layer.
     #[serde(flatten)]
     pub layer: LayerSpec,
@@ -43,6 +46,13 @@ impl Node {
         self
     }
 
+    /// Keeps the layer's weights as they are while training.
+    #[must_use]
+    pub fn frozen(mut self) -> Self {
+        self.trainable = false;
+        self
+    }
+
     /// Says whose values the layer takes.
     #[must_use]
     pub fn after<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -53,7 +63,7 @@ impl Node {
 
 impl From<LayerSpec> for Node {
     fn from(layer: LayerSpec) -> Self {
-        Self { name: None, from: Vec::new(), layer }
+        Self { name: None, from: Vec::new(), trainable: true, layer }
     }
 }
 
@@ -81,10 +91,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let (mut name, mut from, mut settings) = (None, Vec::new(), Map::new());
+        let (mut name, mut from, mut trainable, mut settings) = (None, Vec::new(), true, Map::new());
         while let Some(key) = entries.next_key::<String>()? {
             match key.as_str() {
                 "name" => name = Some(entries.next_value()?),
+                "trainable" => trainable = entries.next_value()?,
                 "from" => from = names(entries.next_value()?).map_err(A::Error::custom)?,
                 _ => {
                     let value = entries.next_value::<Value>()?;
@@ -93,7 +104,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
             }
         }
         let layer = LayerSpec::deserialize(Value::Object(settings)).map_err(A::Error::custom)?;
-        Ok(Node { name, from, layer })
+        Ok(Node { name, from, trainable, layer })
     }
 }
 
@@ -126,9 +137,15 @@ impl JsonSchema for Node {
             "description": "The input parts or earlier layers whose values this layer takes, by name. When \
                             absent, the layer takes what the entry before it gives.",
         });
+        let trainable = json!({
+            "type": "boolean", "default": true,
+            "description": "Whether training moves the layer's weights. A frozen `batch_norm` also keeps its \
+                            running statistics and answers by them.",
+        });
         for branch in schema["oneOf"].as_array_mut().into_iter().flatten() {
             branch["properties"]["name"] = name.clone();
             branch["properties"]["from"] = from.clone();
+            branch["properties"]["trainable"] = trainable.clone();
         }
         json_schema!({ "oneOf": schema["oneOf"].take() })
     }

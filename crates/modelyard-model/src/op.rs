@@ -47,7 +47,6 @@ pub(crate) struct Pass<'a> {
     /// Differs from step to step and from seed to seed: what random masks are drawn from.
     pub(crate) key: u64,
     /// What the derivative of each row's loss is multiplied with, for operations with a penalty: one over the rows' weights.
-    #[allow(dead_code, reason = "for operations with a penalty of their own")]
     pub(crate) scale: f32,
     /// rows × steps numbers, 0 where a step of a row is padding: for operations over sequences whose input
     /// descends from a layer that tells padding apart ([`crate::layers::MaskRule`]).

@@ -225,7 +225,11 @@ impl Builder<'_> {
             inputs: &layer.inputs,
             weights: &layer.places,
             rows_max: self.rows_max,
-            purpose: self.purpose,
+            // A frozen norm answers by its running statistics, as in Keras.
+            purpose: match planned.layer {
+                Some(LayerSpec::BatchNorm(_)) if !layer.trainable => Purpose::Inference,
+                _ => self.purpose,
+            },
             pooled: planned.pooled,
             index: planned.index,
         };
@@ -234,7 +238,8 @@ impl Builder<'_> {
             None => source,
             Some(op) => {
                 let mask = layer.mask.map(|mask| self.value(mask));
-                let trained = layer.parameters.iter().any(|parameter| parameter.role == Role::Trained);
+                let trained = layer.trainable
+                    && layer.parameters.iter().any(|parameter| parameter.role == Role::Trained);
                 let len = self.plan.layout.layers[planned.gives].output.iter().product();
                 let learns = trained || self.learns(source);
                 self.push(Stage { work: Work::Op { op, source }, len, mask, learns })

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::shape_text;
 use crate::layers::{LayerSpec, MaskRule, Misfit};
-use crate::layout::{Layout, LayoutLayer, check_row};
+use crate::layout::{Layout, LayoutLayer, Part, check_row};
 use crate::node::{InputPart, Node};
 use crate::wiring::{Value, wire};
 use crate::{Activation, ModelError};
@@ -116,18 +116,21 @@ impl NetworkSpec {
         };
         let mut masks: Vec<Option<Value>> = Vec::with_capacity(self.layers.len());
         for (index, sources) in wires.iter().enumerate() {
-            let mask = sources.iter().find_map(|&source| match source {
+            let mask_of = |source: &Value| match *source {
                 Value::Layer(before) => masks[before],
                 Value::Input(_) => None,
-            });
+            };
+            let mask = sources.iter().find_map(mask_of);
+            let (read, goes_on) = match self.layers[index].layer.layer().mask_rule() {
+                MaskRule::Keeps => (mask, mask),
+                MaskRule::Begins => (mask, Some(sources[0])),
+                MaskRule::Ends => (mask, None),
+                MaskRule::Crosses => (sources.get(1).and_then(mask_of), mask_of(&sources[0])),
+            };
             let mut layer = self.lay(index, sources, &layout)?;
-            layer.mask = mask;
+            layer.mask = read;
             layout.place(&mut layer)?;
-            masks.push(match self.layers[index].layer.layer().mask_rule() {
-                MaskRule::Keeps => mask,
-                MaskRule::Begins => Some(sources[0]),
-                MaskRule::Ends => None,
-            });
+            masks.push(goes_on);
             layout.layers.push(layer);
         }
         layout.output = layout.layers.last().map(|layer| layer.output.clone()).unwrap_or_default();
@@ -149,9 +152,10 @@ impl NetworkSpec {
             index,
             name: node.name.clone().unwrap_or_else(|| format!("{index}.{kind}")),
             sources: sources.to_vec(),
-            parameters: layer.parameters(&inputs[0]),
+            parameters: layer.joined_parameters(&inputs),
             places: Vec::new(),
             mask: None,
+            trainable: node.trainable,
             inputs,
             output,
         })
@@ -165,7 +169,7 @@ impl NetworkSpec {
     }
 
     /// The shape of each input part, and where in a row its values lie.
-    fn parts(&self) -> Result<Vec<(Vec<usize>, std::ops::Range<usize>)>, ModelError> {
+    fn parts(&self) -> Result<Vec<Part>, ModelError> {
         let whole = [InputPart { name: "input".to_owned(), shape: self.input.clone() }];
         let declared = if self.inputs.is_empty() { &whole[..] } else { &self.inputs };
         let (mut parts, mut end) = (Vec::new(), 0);

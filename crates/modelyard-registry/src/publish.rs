@@ -169,10 +169,27 @@ impl Registry {
             match self.store().artifacts.create(&format!("{folder}/{MANIFEST}"), manifest.to_bytes()).await {
                 Ok(()) => return Ok(folder),
                 Err(StorageError::Exists { .. }) => attempt += 1,
+                // Another publisher of the same content was just removing this folder, ours being in it.
+                Err(error) if attempt < VANISHED_MAX && is_not_found(&error) => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// So often a folder may vanish under our hands before that is an error.
+const VANISHED_MAX: u64 = 100;
+
+/// Whether the cause is that a file or folder is not there.
+fn is_not_found(error: &StorageError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Hashes the files away from the async threads.

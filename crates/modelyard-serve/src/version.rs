@@ -142,7 +142,7 @@ impl ServedVersion {
     pub fn labels(&self) -> Option<&[String]> {
         match self.pipeline.as_ref()?.task() {
             Task::Classification { classes, .. } => Some(classes),
-            Task::Binary { .. } | Task::Regression { .. } => None,
+            _ => None,
         }
     }
 

@@ -60,6 +60,9 @@ fn purpose(task: &Task) -> String {
         Task::Binary { output, classes: [no, yes] } => {
             format!("Tells `{output}`: `{no}` or `{yes}`. `{yes}` is the positive class.")
         }
+        Task::Labels { output, classes } => {
+            format!("Tells `{output}`: any of {} labels ({}).", classes.len(), shorten(classes))
+        }
         Task::Regression { outputs } => format!("Estimates {}.", names(outputs)),
         Task::Forecast { output, horizon, .. } => format!("Forecasts `{output}`, {horizon} rows ahead."),
         Task::Anomaly { output, .. } => {

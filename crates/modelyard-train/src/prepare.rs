@@ -10,7 +10,7 @@ use modelyard_model::{
 use crate::class_weights::class_weights;
 use crate::error::TrainError;
 use crate::evaluate::metric::{by_name, fits as fits_task};
-use crate::evaluate::{class_names, task_of};
+use crate::evaluate::{class_names, label_names, task_of};
 use crate::fingerprint::data_digest;
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
 
@@ -60,12 +60,7 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| locate_data(project, error))?;
     let mut pipeline =
         Pipeline::fit(&spec, &dataset, &parts.train).map_err(|error| locate_data(project, error))?;
-    if let [_, second, ..] = pipeline.input_parts() {
-        let problem = Problem::new(format!("the part {:?} cannot join others in one network", second.name))
-            .hint("remove the other inputs");
-        return Err(TrainError::misfit(vec![project.complain("inputs", Target::Key, problem)]));
-    }
-    let network = project.network(pipeline.input_shape());
+    let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
         Some(Activation::Softmax) => OutputActivation::Softmax,
@@ -172,16 +167,17 @@ fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -
     if let Task::Forecast { .. } | Task::Anomaly { .. } = pipeline.task() {
         return series_width(project, pipeline, &shape);
     }
-    let classes = class_names(pipeline.task()).len();
+    let classes = label_names(pipeline.task()).len();
+    let one_may_do = classes == 2 && class_names(pipeline.task()).len() == 2;
     let outputs = &project.pipeline().outputs;
     let (needed, what) = match classes {
         0 => (outputs.len(), format!("there are {} number outputs", outputs.len())),
         n => (n, format!("output `{}` has {n} classes", outputs[0].name)),
     };
     match shape.as_slice() {
-        [width] if *width == needed || (*width == 1 && classes == 2) => Ok(*width),
+        [width] if *width == needed || (*width == 1 && one_may_do) => Ok(*width),
         [width] => {
-            let single = if classes == 2 { ", or units = 1 with activation \"sigmoid\"" } else { "" };
+            let single = if one_may_do { ", or units = 1 with activation \"sigmoid\"" } else { "" };
             let problem = Problem::new(format!("the network ends in [{width}], {what}"))
                 .hint(format!("units = {needed}{single}"));
             Err(at_last_layer(project, problem))
@@ -240,11 +236,15 @@ fn locate_model(project: &Project, error: ModelError) -> TrainError {
 /// What training makes small: as declared, or what the outputs ask for.
 fn loss(project: &Project, width: usize) -> LossSpec {
     let training = project.training();
-    let category = project.pipeline().outputs.iter().any(|output| output.kind == OutputKind::Category);
-    let mut loss = training.loss.clone().unwrap_or_else(|| match (category, width) {
-        (true, 1) => LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default()),
-        (true, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
-        (false, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
+    let kind = project.pipeline().outputs[0].kind;
+    let mut loss = training.loss.clone().unwrap_or_else(|| match (kind, width) {
+        (OutputKind::Labels, _) | (OutputKind::Category, 1) => {
+            LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default())
+        }
+        (OutputKind::Category, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
+        (OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly, _) => {
+            LossSpec::MeanSquaredError(MeanSquaredError::default())
+        }
     });
     let quantiles = project.pipeline().outputs[0].quantiles.clone();
     if let Some(quantiles) = quantiles
@@ -264,22 +264,44 @@ fn loss(project: &Project, width: usize) -> LossSpec {
 
 /// Why a loss cannot compare what the outputs hold.
 fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
-    let for_category = matches!(loss, LossSpec::CrossEntropy(_) | LossSpec::BinaryCrossEntropy(_));
+    let for_category =
+        matches!(loss, LossSpec::CrossEntropy(_) | LossSpec::BinaryCrossEntropy(_) | LossSpec::Focal(_));
     let output = &project.pipeline().outputs[0];
     let problem = match (for_category, output.kind) {
+        _ if output.quantiles.is_some() && !matches!(loss, LossSpec::Quantile(_)) => Problem::new(format!(
+            "the loss `{}` learns one number a step, and output `{}` asks for quantiles",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"quantile\", or leave it out"),
+
         (false, OutputKind::Category) => Problem::new(format!(
             "the loss `{}` compares numbers, and output `{}` is a category",
             loss.name(),
             output.name
         ))
         .hint("loss = \"cross_entropy\""),
+        (_, OutputKind::Labels) if !matches!(loss, LossSpec::BinaryCrossEntropy(_)) => Problem::new(format!(
+            "the loss `{}` is not for output `{}`, whose labels are each true or not",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"binary_cross_entropy\""),
         (true, OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly) => Problem::new(format!(
             "the loss `{}` is for a category, and output `{}` is a number",
             loss.name(),
             output.name
         ))
         .hint("use mse, mae or huber"),
-        _ => return None,
+        _ => match (loss, &output.quantiles) {
+            (LossSpec::Quantile(loss), None) if loss.quantiles.len() > 1 => Problem::new(format!(
+                "the loss `quantile` learns {} numbers for each that output `{}` asks for",
+                loss.quantiles.len(),
+                output.name
+            ))
+            .hint("name the quantiles of a forecast in [[outputs]], as in quantiles = [0.1, 0.5, 0.9], or give the loss a single one"),
+            _ => return None,
+        },
     };
     Some(project.complain("training.loss", Target::Value, problem))
 }
@@ -288,13 +310,14 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
 fn answers_among_inputs(project: &Project, dataset: &Dataset) -> Vec<Diagnostic> {
     let spec = project.pipeline();
     let mut problems = Vec::new();
-    // What was is no answer to what will be.
-    if spec.windows.is_some_and(|windows| windows.horizon > 0) {
-        return problems;
-    }
+    let is_forecast = spec.windows.as_ref().is_some_and(|windows| windows.horizon > 0);
     for output in &spec.outputs {
         let answer = output.column.as_ref().unwrap_or(&output.name);
         for (i, input) in spec.inputs.iter().enumerate() {
+            // What was is no answer to what will be, unless it is known ahead of time.
+            if is_forecast && !input.known_future {
+                continue;
+            }
             let column = dataset.columns().iter().find(|column| *column.name == *input.name);
             if column.is_some_and(|column| column.members.contains(answer)) {
                 let problem =

@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
             }
             TargetValues::Input => Targets::Values(&batch.inputs),
             TargetValues::Values(truth) => {
-                let width = self.prepared.pipeline.output_width();
+                let width = self.prepared.pipeline.task().answer_width();
                 batch.values.clear();
                 for &place in places {
                     batch.values.extend_from_slice(&truth[place * width..(place + 1) * width]);

@@ -88,8 +88,9 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order. Each thread takes a stretch of the rows; every row is
-    /// computed alone, so the number of threads changes nothing in the numbers.
+    /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order.
+    /// Each thread takes a stretch of the rows; every row is computed alone, so the number of threads changes
+    /// nothing in the numbers.
     pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
         let threads = NonZero::new(self.threads).map_or(1, NonZero::get);
         let stretch = rows.len().div_ceil(threads).max(FORWARD_ROWS);
@@ -133,6 +134,6 @@ impl Scorer<'_> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let outputs = self.outputs(dataset, rows)?;
         let sample = evaluate::sample(self.pipeline, dataset, rows, &truth, &outputs)?;
-        Ok(evaluate::score(&sample, evaluate::class_names(self.pipeline.task()), baseline, intervals))
+        Ok(evaluate::score(&sample, evaluate::label_names(self.pipeline.task()), baseline, intervals))
     }
 }

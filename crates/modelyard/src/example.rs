@@ -69,7 +69,9 @@ fn image_file(project: &Project, row: usize, truth: &Map<String, Value>) -> Opti
 fn row_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<String, Value> {
     let fields = spec.inputs.iter().filter_map(|input| {
         let column = dataset.column(&input.name)?;
-        let Some(windows) = dataset.windows() else { return Some((input.name.clone(), cell(column, row))) };
+        let (Some(windows), Some(_)) = (dataset.windows(), spec.steps_of(input)) else {
+            return Some((input.name.clone(), cell(column, row)));
+        };
         let ahead = if input.known_future { windows.ahead() } else { 0 };
         let steps = windows.window(row).chain(row + 1..row + 1 + ahead).map(|row| cell(column, row));
         Some((input.name.clone(), Value::Array(steps.collect())))

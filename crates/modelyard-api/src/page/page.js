@@ -53,9 +53,9 @@ function show(output, prediction) {
     return;
   }
   for (const [name, answer] of Object.entries(prediction)) {
-    if (answer !== null && typeof answer === "object" && "label" in answer) {
+    if (answer !== null && typeof answer === "object" && "probabilities" in answer) {
       const title = element("p", `${name}: `);
-      title.append(element("strong", answer.label));
+      title.append(element("strong", "labels" in answer ? answer.labels.join(", ") : answer.label));
       output.append(title);
       const likeliest = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12);
       for (const [label, probability] of likeliest) output.append(bar(label, probability));

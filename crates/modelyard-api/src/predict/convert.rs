@@ -156,16 +156,12 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
             Prediction::Category { label, probabilities } => {
                 out.extend_from_slice(b"{\"label\":");
                 write::json(out, label);
-                out.extend_from_slice(b",\"probabilities\":{");
-                for (at, (label, probability)) in probabilities.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    write::json(out, label);
-                    out.push(b':');
-                    write::json(out, probability);
-                }
-                out.extend_from_slice(b"}}");
+                write_probabilities(out, probabilities);
+            }
+            Prediction::Labels { labels, probabilities } => {
+                out.extend_from_slice(b"{\"labels\":");
+                write::json(out, labels);
+                write_probabilities(out, probabilities);
             }
         }
     }
@@ -202,6 +198,20 @@ fn write_shares(out: &mut Vec<u8>, shares: &[(String, f64)]) {
         write::json(out, share);
     }
     out.push(b'}');
+}
+
+/// The probabilities as the last key of an object.
+fn write_probabilities(out: &mut Vec<u8>, probabilities: &[(String, f32)]) {
+    out.extend_from_slice(b",\"probabilities\":{");
+    for (at, (label, probability)) in probabilities.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write::json(out, label);
+        out.push(b':');
+        write::json(out, probability);
+    }
+    out.extend_from_slice(b"}}");
 }
 
 /// One row of a network's outputs as JSON.

@@ -129,6 +129,11 @@ fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
             }
             FieldKind::Category { names: output.labels.clone() }
         }
+        OutputKind::Labels if output.transforms.is_some() => {
+            let problem = "an output of labels takes no transforms";
+            return Err(DataError::spec(&output.name, problem));
+        }
+        OutputKind::Labels => FieldKind::Text,
         OutputKind::Number => FieldKind::Number,
     };
     Ok(Some(Field {

@@ -1,7 +1,10 @@
 //! Raw columns to the network's numbers, a few hundred rows at a time: every row is computed alone, so one
 //! row in serving gives the very numbers it gave in training.
 
+use std::borrow::Cow;
+
 use super::input::Scratch;
+use super::parts::Cells;
 use super::{FittedInput, Pipeline, column_of};
 use crate::dataset::{ColumnData, Dataset};
 use crate::error::{DataError, Problem};
@@ -19,19 +22,7 @@ impl Pipeline {
     pub fn apply(&self, data: &Dataset, rows: &[usize], out: &mut Vec<f32>) -> Result<(), DataError> {
         let start = out.len();
         out.resize(start + rows.len() * self.input_shape.iter().product::<usize>(), 0.0);
-        let done = match (&self.spec.windows, data.windows()) {
-            (None, _) => self.apply_into(data, &[rows], &mut out[start..]),
-            (Some(declared), Some(windows)) => {
-                let steps = |shift| -> Vec<usize> {
-                    rows.iter().flat_map(|&end| windows.rows_of(end, shift)).collect()
-                };
-                let ahead = if self.knows_future() { declared.horizon } else { 0 };
-                let (now, later) = (steps(0), if ahead > 0 { steps(ahead) } else { Vec::new() });
-                let seen: &[&[usize]] = if ahead > 0 { &[&now, &later] } else { &[&now] };
-                self.apply_into(data, seen, &mut out[start..])
-            }
-            (Some(_), None) => Err(DataError::spec("data.windows", "the data set was read without windows")),
-        };
+        let done = self.seen(data, rows).and_then(|seen| self.apply_into(data, &seen, &mut out[start..]));
         if done.is_err() {
             out.truncate(start);
         }
@@ -43,21 +34,50 @@ impl Pipeline {
         self.spec.inputs.iter().any(|input| input.known_future)
     }
 
-    /// Fills `out` for the rows of `seen[0]`; inputs that are known ahead are given for those of `seen[1]` too.
-    fn apply_into(&self, data: &Dataset, seen: &[&[usize]], out: &mut [f32]) -> Result<(), DataError> {
-        let stride = out.len() / seen[0].len().max(1);
+    /// The rows that these samples look at.
+    fn seen<'a>(&self, data: &'a Dataset, rows: &'a [usize]) -> Result<Seen<'a>, DataError> {
+        let Some(declared) = &self.spec.windows else {
+            return Ok(Seen { samples: Cow::Borrowed(rows), now: Vec::new(), later: None });
+        };
+        let windows = data
+            .windows()
+            .ok_or_else(|| DataError::spec("data.windows", "the data set was read without windows"))?;
+        let steps = |shift| rows.iter().flat_map(|&end| windows.rows_of(end, shift)).collect();
+        Ok(Seen {
+            samples: rows.iter().map(|&end| windows.whole_row(end)).collect(),
+            now: steps(0),
+            later: self.knows_future().then(|| steps(declared.horizon)),
+        })
+    }
+
+    /// Fills `out` input by input.
+    fn apply_into(&self, data: &Dataset, seen: &Seen<'_>, out: &mut [f32]) -> Result<(), DataError> {
         let mut scratch = Scratch::default();
+        let width = out.len() / seen.samples.len().max(1);
         for (place, (input, declared)) in self.inputs.iter().zip(&self.spec.inputs).enumerate() {
             let column = column_of(data, place, &input.name)?;
-            let target = Target { data, input, column, stride };
-            let offset = self.layout.offsets[place];
-            for (again, rows) in seen[..if declared.known_future { seen.len() } else { 1 }].iter().enumerate()
-            {
-                target.fill(rows, offset + again * input.width(), &mut scratch, out)?;
+            let cells = self.layout.cells[place];
+            let is_of_steps = self.spec.steps_of(declared).is_some();
+            let target = Target { data, input, column, is_of_steps, width };
+            let rows = if is_of_steps { &seen.now } else { &*seen.samples };
+            target.fill(rows, cells, &mut scratch, out)?;
+            if let (true, Some(later)) = (declared.known_future, &seen.later) {
+                let cells = Cells { first: cells.first + input.width(), ..cells };
+                target.fill(later, cells, &mut scratch, out)?;
             }
         }
         Ok(())
     }
+}
+
+/// The rows that samples look at.
+struct Seen<'a> {
+    /// One for each sample: the row itself, or the one that holds what is given once a window.
+    samples: Cow<'a, [usize]>,
+    /// Those of every window, one behind the other.
+    now: Vec<usize>,
+    /// The same `horizon` rows later, where an input is known ahead of time.
+    later: Option<Vec<usize>>,
 }
 
 /// One input on its way into the network's rows.
@@ -65,31 +85,38 @@ struct Target<'a> {
     data: &'a Dataset,
     input: &'a FittedInput,
     column: &'a ColumnData,
-    /// Numbers a row, all inputs together.
-    stride: usize,
+    is_of_steps: bool,
+    /// Numbers of a sample, all inputs together.
+    width: usize,
 }
 
 impl Target<'_> {
-    /// Fills the input's place in the rows of `out`.
+    /// Fills the input's cells in `out`, where `rows` holds a row for each of them.
     fn fill(
         &self,
         rows: &[usize],
-        offset: usize,
+        cells: Cells,
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), DataError> {
-        let (width, stride) = (self.input.width(), self.stride);
+        let width = self.input.width();
         let coding = self.input.coding(self.column)?;
-        for (rows, out) in rows.chunks(BLOCK_ROWS).zip(out.chunks_mut(BLOCK_ROWS * stride.max(1))) {
+        // Where the next cell begins, and which step of its sample it is.
+        let (mut at, mut step) = (cells.first, 0);
+        for rows in rows.chunks(BLOCK_ROWS) {
             scratch.gather(self.input, self.column, &coding, rows);
             self.input.run(&mut scratch.block);
             let mut sound = true;
-            for (row_out, values) in
-                out.chunks_exact_mut(stride).zip(scratch.block.floats.chunks_exact(width))
-            {
-                for (slot, &value) in row_out[offset..offset + width].iter_mut().zip(values) {
+            for values in scratch.block.floats.chunks_exact(width) {
+                for (slot, &value) in out[at..at + width].iter_mut().zip(values) {
                     *slot = value as f32;
                     sound &= slot.is_finite();
+                }
+                step += 1;
+                at += cells.stride;
+                if step == cells.steps {
+                    at += self.width - cells.steps * cells.stride;
+                    step = 0;
                 }
             }
             if !sound {
@@ -105,7 +132,11 @@ fn unsound(target: &Target<'_>, rows: &[usize], floats: &[f64]) -> DataError {
     let Target { data, input, column, .. } = target;
     let at = floats.iter().position(|value| !(*value as f32).is_finite()).unwrap_or(0);
     let (row, component) = (rows[at / input.width()], at % input.width());
-    let row = data.windows().and_then(|windows| windows.origin(row)).unwrap_or(row);
+    let row = match data.windows() {
+        Some(windows) if target.is_of_steps => windows.origin(row).unwrap_or(row),
+        Some(windows) => windows.origin_of_whole(row),
+        None => row,
+    };
     let part = match column {
         ColumnData::Vectors(_) => format!(" at place {component} of the vector"),
         _ => String::new(),

@@ -19,6 +19,13 @@ pub enum Prediction {
         /// Every class with its probability, in the order of the classes.
         probabilities: Vec<(String, f32)>,
     },
+    /// Any number of labels.
+    Labels {
+        /// Those that are likelier than not.
+        labels: Vec<String>,
+        /// Every label with its probability, in the order of the labels.
+        probabilities: Vec<(String, f32)>,
+    },
     /// A number in the data's own unit.
     Number(f64),
     /// One number for each row ahead.
@@ -71,6 +78,7 @@ impl Pipeline {
         match &self.task {
             Task::Classification { .. } => rows.flat_map(|row| self.class_probabilities(row)).collect(),
             Task::Binary { .. } => rows.flat_map(|row| self.binary_probabilities(row[0])).collect(),
+            Task::Labels { .. } => rows.flat_map(|row| self.label_probabilities(row)).collect(),
             Task::Regression { .. } => rows.flat_map(|row| self.numbers(row).map(|v| v as f32)).collect(),
             Task::Forecast { .. } => {
                 rows.flat_map(|row| self.forecast(row)).map(|step| step.value as f32).collect()
@@ -83,11 +91,10 @@ impl Pipeline {
     pub fn decode_targets(&self, targets: &[f32]) -> Vec<f32> {
         match &self.task {
             Task::Anomaly { .. } => Vec::new(),
-            Task::Forecast { quantiles, .. } => targets
-                .iter()
-                .step_by(quantiles.len().max(1))
-                .map(|value| self.outputs[0].invert(f64::from(*value)) as f32)
-                .collect(),
+            Task::Labels { .. } => targets.to_vec(),
+            Task::Forecast { .. } => {
+                targets.iter().map(|value| self.outputs[0].invert(f64::from(*value)) as f32).collect()
+            }
             _ => self.decode_values(targets),
         }
     }
@@ -99,6 +106,13 @@ impl Pipeline {
             }
             Task::Binary { output, classes } => {
                 vec![(output.clone(), category(classes, &self.binary_probabilities(row[0])))]
+            }
+            Task::Labels { output, classes } => {
+                let probabilities: Vec<(String, f32)> =
+                    classes.iter().cloned().zip(self.label_probabilities(row)).collect();
+                let given = probabilities.iter().filter(|(_, probability)| *probability >= 0.5);
+                let labels = given.map(|(label, _)| label.clone()).collect();
+                vec![(output.clone(), Prediction::Labels { labels, probabilities })]
             }
             Task::Regression { outputs } => {
                 outputs.iter().cloned().zip(self.numbers(row).map(Prediction::Number)).collect()
@@ -139,20 +153,16 @@ impl Pipeline {
 
     /// How much of an anomaly score each input has in it.
     fn shares(&self, row: &[f32]) -> Vec<(String, f64)> {
-        let features = self.input_shape.last().copied().unwrap_or(1).max(1);
-        let mut of_feature = vec![0.0; features];
-        for (at, value) in row.iter().enumerate() {
-            of_feature[at % features] += f64::from(*value) * f64::from(*value);
-        }
-        let sum: f64 = of_feature.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-        let mut offset = 0;
-        let mut shares: Vec<(String, f64)> = self
-            .inputs
-            .iter()
-            .map(|input| {
-                let own = &of_feature[offset..(offset + input.width()).min(features)];
-                offset += own.len();
-                (input.name.to_string(), own.iter().sum::<f64>() / sum)
+        let square = |value: &f32| f64::from(*value) * f64::from(*value);
+        let sum = row.iter().map(square).sum::<f64>().max(f64::MIN_POSITIVE);
+        let inputs = self.inputs.iter().zip(&self.layout.cells);
+        let mut shares: Vec<(String, f64)> = inputs
+            .map(|(input, cells)| {
+                let step = |step| {
+                    let first = cells.first + step * cells.stride;
+                    row[first..first + input.width()].iter().map(square).sum::<f64>()
+                };
+                (input.name.to_string(), (0..cells.steps).map(step).sum::<f64>() / sum)
             })
             .collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -172,6 +182,10 @@ impl Pipeline {
             OutputActivation::Linear | OutputActivation::Softmax => 1.0 / (1.0 + (-value).exp()),
         };
         [1.0 - second, second]
+    }
+
+    fn label_probabilities(&self, row: &[f32]) -> impl Iterator<Item = f32> {
+        row.iter().map(|value| self.binary_probabilities(*value)[1])
     }
 
     fn numbers(&self, row: &[f32]) -> impl Iterator<Item = f64> {

@@ -121,7 +121,7 @@ fn input_document(input: &FittedInput) -> InputDocument {
 
 fn output_document(output: &FittedOutput) -> OutputDocument {
     match output {
-        FittedOutput::Category { classes, .. } => {
+        FittedOutput::Category { classes, .. } | FittedOutput::Labels { classes, .. } => {
             OutputDocument::Classes(classes.labels().map(String::from).collect())
         }
         FittedOutput::Number { steps, .. } => OutputDocument::Steps(steps.clone()),
@@ -199,12 +199,16 @@ fn build_output(
 ) -> Result<FittedOutput, DataError> {
     let name: Arc<str> = declared.name.as_str().into();
     match (declared.kind, output) {
-        (OutputKind::Category, OutputDocument::Classes(labels)) => {
+        (OutputKind::Category | OutputKind::Labels, OutputDocument::Classes(labels)) => {
             let classes = Dictionary::new(&labels);
             if classes.len() < 2 || classes.len() != labels.len() {
                 return Err(damaged(format!("the classes of {name:?} are not two or more different labels")));
             }
-            Ok(FittedOutput::Category { name, place, classes: Arc::new(classes) })
+            let classes = Arc::new(classes);
+            Ok(match declared.kind {
+                OutputKind::Labels => FittedOutput::Labels { name, place, classes },
+                _ => FittedOutput::Category { name, place, classes },
+            })
         }
         (OutputKind::Anomaly, OutputDocument::Input {}) => Ok(FittedOutput::Anomaly { name }),
         (OutputKind::Number | OutputKind::Remaining, OutputDocument::Steps(steps)) => {

@@ -6,7 +6,7 @@ use super::input::{Coding, FittedInput, Scratch};
 use super::output::{FittedOutput, wrong_column};
 use super::parts::Layout;
 use super::rows::Keys;
-use super::{OutputActivation, Pipeline, Task, column_of};
+use super::{OutputActivation, Pipeline, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSING, Vectors};
 use crate::datetime;
 use crate::error::{DataError, Problem};
@@ -17,6 +17,7 @@ use crate::transform::{
     TransformSpec,
 };
 use crate::value::Value;
+use crate::window::Windows;
 
 use serde_json::Value as Json;
 
@@ -39,11 +40,12 @@ impl Pipeline {
         }
         let fields = wanted(spec)?;
         let mut warnings = data.warnings().to_vec();
-        let seen = data.windows().map(|windows| windows.rows_seen(training_rows));
-        let input_rows = seen.as_deref().unwrap_or(training_rows);
+        let seen = data.windows().map(|windows| windows.rows_seen(training_rows)).unwrap_or_default();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
-            let fit = InputFit { input, data, rows: input_rows, first: training_rows[0] };
+            let windows = data.windows().filter(|_| spec.steps_of(input).is_some());
+            let rows = if windows.is_some() { &seen } else { training_rows };
+            let fit = InputFit { input, data, rows, windows, first: training_rows[0] };
             inputs.push(fit.run(place, Arc::new(field.clone()), &mut warnings)?);
         }
         let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
@@ -95,7 +97,13 @@ fn task_of(spec: &PipelineSpec, outputs: &[FittedOutput], input: &[usize]) -> Re
                     classes: classes.labels().map(String::from).collect(),
                 });
             }
-            FittedOutput::Category { name, .. } => {
+            FittedOutput::Labels { name, classes, .. } if outputs.len() == 1 => {
+                return Ok(Task::Labels {
+                    output: name.to_string(),
+                    classes: classes.labels().map(String::from).collect(),
+                });
+            }
+            FittedOutput::Category { name, .. } | FittedOutput::Labels { name, .. } => {
                 return Err(DataError::spec(&**name, "a category must be the only output")
                     .with_hint("declare one category, or one or more numbers"));
             }
@@ -123,6 +131,8 @@ struct InputFit<'a> {
     input: &'a InputSpec,
     data: &'a Dataset,
     rows: &'a [usize],
+    /// Where it gives the steps of windows.
+    windows: Option<&'a Windows>,
     /// The first sample to learn from.
     first: usize,
 }
@@ -166,7 +176,7 @@ impl InputFit<'_> {
 
     /// A value as a request gives it: of a row, or of each step of a window.
     fn example(&self, column: &ColumnData) -> Option<Value> {
-        let Some(windows) = self.data.windows() else {
+        let Some(windows) = self.windows else {
             return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row));
         };
         let ahead = if self.input.known_future { windows.ahead() } else { 0 };
@@ -361,6 +371,10 @@ fn fit_output(
             sort_labels(&mut labels);
             check_classes(output, &labels, rows.len(), warnings)?;
             Ok(FittedOutput::Category { name, place, classes: Arc::new(Dictionary::new(labels)) })
+        }
+        (OutputKind::Labels, ColumnData::Texts(texts)) => {
+            let classes = Arc::new(Dictionary::new(labels::fit(output, texts, rows)?));
+            Ok(FittedOutput::Labels { name, place, classes })
         }
         (OutputKind::Number | OutputKind::Remaining, ColumnData::Numbers(numbers)) => {
             let usual = [TransformSpec::Standard(Standard {})];

@@ -7,6 +7,7 @@ mod decode;
 mod document;
 mod fit;
 mod input;
+mod labels;
 mod output;
 mod parts;
 mod rows;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{ColumnData, Dataset};
 use crate::error::DataError;
-use crate::spec::{Kind, PipelineSpec};
+use crate::spec::{InputSpec, Kind, PipelineSpec};
 use crate::value::Value;
 
 pub use calibrate::Calibration;
@@ -57,6 +58,13 @@ pub enum Task {
         /// The classes; the network speaks of the second.
         classes: [String; 2],
     },
+    /// Any number of labels: the network gives one number a label, the logit or probability that the row has it.
+    Labels {
+        /// The output's name.
+        output: String,
+        /// The labels in the order of the network's outputs.
+        classes: Vec<String>,
+    },
     /// One or more numbers.
     Regression {
         /// The outputs' names.
@@ -84,7 +92,7 @@ impl Task {
     /// How many numbers the network gives a row.
     pub fn output_width(&self) -> usize {
         match self {
-            Self::Classification { classes, .. } => classes.len(),
+            Self::Classification { classes, .. } | Self::Labels { classes, .. } => classes.len(),
             Self::Binary { .. } => 1,
             Self::Regression { outputs } => outputs.len(),
             Self::Forecast { horizon, quantiles, .. } => horizon * quantiles.len().max(1),
@@ -106,7 +114,7 @@ impl Task {
 pub enum TargetValues {
     /// One class index a row.
     Classes(Vec<u32>),
-    /// rows × outputs numbers, as the output transforms leave them; those of a step once for each quantile.
+    /// rows × outputs numbers, as the output transforms leave them; for labels 1 for each that the row has.
     Values(Vec<f32>),
     /// What went into the network: it learns to give it back.
     Input,
@@ -136,7 +144,7 @@ pub struct FieldInfo {
     pub categories: Vec<String>,
     /// For a vector: how many numbers. For an image: bytes. Otherwise 1.
     pub width: usize,
-    /// For an input of windows: how many values a request gives, one for each step.
+    /// For an input of a window's steps: how many values a request gives, one for each step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// For an image: height, width and channels.
@@ -215,11 +223,12 @@ impl Pipeline {
     /// What each input takes.
     pub fn input_fields(&self) -> Vec<FieldInfo> {
         let horizon = self.spec.windows.as_ref().map_or(0, |windows| windows.horizon);
-        let steps = |known: bool| {
-            self.spec.windows.as_ref().map(|windows| windows.length + if known { horizon } else { 0 })
-        };
         let inputs = self.inputs.iter().zip(&self.spec.inputs);
-        inputs.map(|(input, declared)| input.field_info(steps(declared.known_future))).collect()
+        let field = |(input, declared): (&FittedInput, &InputSpec)| {
+            let ahead = if declared.known_future { horizon } else { 0 };
+            input.field_info(self.spec.steps_of(declared).map(|length| length + ahead))
+        };
+        inputs.map(field).collect()
     }
 
     /// Whether the network learns to give its input back, and what it leaves of it is the answer.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OutputActivation, TargetValues, Task, column_of};
+use super::{OutputActivation, TargetValues, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
 use crate::error::{DataError, Problem, nearest};
 use crate::transform::{Block, Fitted, Form};
@@ -12,6 +12,8 @@ use crate::transform::{Block, Fitted, Form};
 pub(super) enum FittedOutput {
     /// The classes in order.
     Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
+    /// The labels in order; a row may have any number of them.
+    Labels { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
     /// The transforms in order, and the largest answer where there is one (the smallest is then 0).
     Number { name: Arc<str>, place: usize, steps: Vec<Fitted>, cap: Option<f64> },
     /// The network's own input, which has no column.
@@ -21,7 +23,10 @@ pub(super) enum FittedOutput {
 impl FittedOutput {
     pub(super) fn name(&self) -> &Arc<str> {
         match self {
-            Self::Category { name, .. } | Self::Number { name, .. } | Self::Anomaly { name } => name,
+            Self::Category { name, .. }
+            | Self::Labels { name, .. }
+            | Self::Number { name, .. }
+            | Self::Anomaly { name } => name,
         }
     }
 
@@ -54,17 +59,20 @@ pub(super) fn targets(
             };
             class_targets(name, column, classes, rows).map(TargetValues::Classes)
         }
+        [FittedOutput::Labels { name, place, classes }] => {
+            let ColumnData::Texts(column) = column_of(data, *place, name)? else {
+                return Err(wrong_column(name));
+            };
+            labels::targets(name, column, classes, rows).map(TargetValues::Values)
+        }
         [FittedOutput::Anomaly { .. }] => Ok(TargetValues::Input),
         _ => {
-            let mut values = vec![0.0; rows.len() * task.output_width()];
-            let behind: Vec<usize> = match task {
-                Task::Forecast { horizon, quantiles, .. } => {
-                    let again = |step| std::iter::repeat_n(step, quantiles.len().max(1));
-                    (1..=*horizon).flat_map(again).collect()
-                }
-                _ => vec![0],
+            let mut values = vec![0.0; rows.len() * task.answer_width()];
+            let ahead = match task {
+                Task::Forecast { horizon, .. } => 1..*horizon + 1,
+                _ => 0..1,
             };
-            let columns = outputs.iter().flat_map(|output| behind.iter().map(move |step| (output, step)));
+            let columns = outputs.iter().flat_map(|output| ahead.clone().map(move |step| (output, step)));
             for (at, (output, step)) in columns.enumerate() {
                 let rows: Vec<usize> = rows.iter().map(|row| row + step).collect();
                 number_targets(output, data, &rows, &mut values, at)?;
@@ -83,7 +91,7 @@ fn number_targets(
     at: usize,
 ) -> Result<(), DataError> {
     let FittedOutput::Number { name, place, steps, .. } = output else {
-        unreachable!("fitting takes one category or numbers only")
+        unreachable!("fitting takes one category, labels alone, or numbers only")
     };
     let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
         return Err(wrong_column(name));
@@ -162,6 +170,12 @@ pub(super) fn check_activation(
         (Task::Forecast { .. } | Task::Anomaly { .. }, Linear | Sigmoid) if width == task_width => {
             return Ok(());
         }
+        (Task::Labels { classes, .. }, Linear | Sigmoid) if width == classes.len() => return Ok(()),
+        (Task::Labels { output, classes }, _) => (
+            output.clone(),
+            classes.len(),
+            format!("end the network with dense units = {} and sigmoid", classes.len()),
+        ),
         (Task::Binary { output, .. }, _) => {
             (output.clone(), 1, "end the network with dense units = 1 and sigmoid".to_owned())
         }

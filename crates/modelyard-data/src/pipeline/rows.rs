@@ -78,8 +78,9 @@ struct Given<'a> {
 }
 
 impl Pipeline {
-    /// Raw rows as a data set whose [`Dataset::samples`] [`Pipeline::apply`] takes, one for each. A row names inputs (or their columns, also those
-    /// of a vector one by one); what an `impute` fills in may be left out; outputs are passed over.
+    /// Raw rows as a data set whose [`Dataset::samples`] [`Pipeline::apply`] takes, one for each. A row names
+    /// inputs (or their columns, also those of a vector one by one); what an `impute` fills in may be left out;
+    /// outputs are passed over.
     ///
     /// # Errors
     /// [`DataError::Row`] naming the row's index and the name: unknown, absent, or of another kind.
@@ -90,8 +91,9 @@ impl Pipeline {
         for (index, row) in rows.iter().enumerate() {
             self.sort_out(index, row, &mut given)?;
             for (at, (input, builder)) in self.inputs.iter().zip(&mut builders).enumerate() {
-                if let Some(windows) = windows {
-                    let steps = Steps { input, windows, is_known_future: self.spec.inputs[at].known_future };
+                let declared = &self.spec.inputs[at];
+                if let (Some(windows), Some(_)) = (windows, self.spec.steps_of(declared)) {
+                    let steps = Steps { input, windows, is_known_future: declared.known_future };
                     let pushed = steps.push(given.whole[at], self.steps_ahead(), builder);
                     pushed.map_err(|problem| problem.in_row(index, &input.name))?;
                     continue;
@@ -107,13 +109,12 @@ impl Pipeline {
             }
         }
         let columns = builders.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
-        let data = Dataset::new(columns, None);
         Ok(match windows {
             Some(windows) => {
                 let laid = Windows::of_request(rows.len(), windows.length, self.steps_ahead());
-                data.with_windows(laid, Vec::new())
+                Dataset::of_request(columns, laid)
             }
-            None => data,
+            None => Dataset::new(columns, None),
         })
     }
 

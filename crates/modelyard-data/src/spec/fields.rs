@@ -7,14 +7,18 @@ use super::WindowSpec;
 use crate::augment::AugmentSpec;
 use crate::transform::TransformSpec;
 
+/// The part of all inputs that have no shape of their own; where there are windows, that of their steps.
+pub(crate) const FEATURES: &str = "features";
+
 /// Everything between raw rows and the network: the inputs and the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {
     /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order, as the
-    /// part `features`; each image, each text and each vector with a shape is a part of its own.
+    /// part `features`; each image, each text and each vector with a shape is a part of its own. Where there are
+    /// windows, `features` is [steps, features], and what is in another part is taken of a window's last row.
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, or one or more numbers.
+    /// What the network is asked for: one category, the labels of one output, or one or more numbers.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
     /// How rows become windows; none where each row is a sample of its own.
@@ -34,6 +38,14 @@ impl PipelineSpec {
     pub fn inputs_only(&self) -> Self {
         let windows = self.windows.clone().map(|windows| WindowSpec { stride: 1, ..windows });
         Self { inputs: self.inputs.clone(), outputs: Vec::new(), windows }
+    }
+
+    /// How many steps of a window an input gives; none where it is one value of each row, or of a window's last.
+    pub fn steps_of(&self, input: &InputSpec) -> Option<usize> {
+        let windows = self.windows.as_ref()?;
+        let plain = matches!(input.kind, Kind::Number | Kind::Category | Kind::Datetime | Kind::Vector);
+        let in_features = input.part.as_deref().is_none_or(|part| part == FEATURES);
+        (plain && input.shape.is_none() && in_features).then_some(windows.length)
     }
 
     /// How many rows behind its window a sample needs: those it is to forecast, or of which inputs are known.
@@ -60,7 +72,8 @@ pub struct InputSpec {
     pub columns: Option<Columns>,
     /// What is done with the value, in order. When absent: `impute` if training rows have missing values,
     /// then `standard` for numbers and vectors, `one_hot` for categories, `datetime_parts` for datetimes and
-    /// `image_to_float` for images. Texts and sounds have no usual one: name `tokenize`, `bag_of_words` or `log_mel`. An empty list leaves numbers as they are.
+    /// `image_to_float` for images. Texts and sounds have no usual one: name `tokenize`, `bag_of_words` or `log_mel`.
+    /// An empty list leaves numbers as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transforms: Option<Vec<TransformSpec>>,
     /// Height, width and channels by which a vector is shown to the network as an image.
@@ -72,6 +85,8 @@ pub struct InputSpec {
     pub augment: Option<Vec<AugmentSpec>>,
     /// The part of the network's input that it belongs to, where there are several: layers take parts by `from`.
     /// When absent: the input's own name for images, texts and vectors with a shape, `features` for all others.
+    /// Where there are windows, `features` holds their steps, and what has another part is given once a window: the
+    /// value of its last row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// How a datetime is written, as in `%d.%m.%Y %H:%M`, or `unix` or `unix_ms`. When absent: RFC 3339,
@@ -211,6 +226,8 @@ pub enum OutputKind {
     Number,
     /// One of a set of texts: classification.
     Category,
+    /// Any number of a set of texts, separated by `;`: multi-label classification.
+    Labels,
     /// How many rows of time the row's unit still has before its last one: remaining useful life. It needs
     /// `[data.windows]` with a `unit`; the units of `source` are taken to end with their last row, and those of
     /// `test_source` to have left what `test_labels` says, one number a line.
@@ -227,6 +244,7 @@ impl OutputKind {
         match self {
             Self::Number => "number",
             Self::Category => "category",
+            Self::Labels => "labels",
             Self::Remaining => "remaining",
             Self::Anomaly => "anomaly",
         }

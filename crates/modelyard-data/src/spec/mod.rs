@@ -5,6 +5,7 @@ mod source;
 mod split;
 mod windows;
 
+pub(crate) use fields::FEATURES;
 pub use fields::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec};
 pub use source::{Format, Paths, SourceSpec};
 pub use split::{SplitKind, SplitSpec};

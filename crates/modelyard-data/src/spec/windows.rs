@@ -19,7 +19,7 @@ pub struct WindowSpec {
     /// How many rows a window has.
     #[schemars(range(min = 1, max = 100_000))]
     pub length: usize,
-    /// How many rows lie between the ends of two windows of a unit.
+    /// How many rows lie between the ends of two windows of a unit; the last window ends at its last row.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub stride: usize,

@@ -1,7 +1,7 @@
 //! What a description of windows must say before a row is read, and may not contradict.
 
 use crate::error::DataError;
-use crate::spec::{Gaps, Kind, OutputKind, PipelineSpec};
+use crate::spec::{FEATURES, Gaps, OutputKind, PipelineSpec};
 
 /// A window with more numbers of rows than this is surely a slip of the pen.
 const SPAN_MAX: usize = 1 << 20;
@@ -45,12 +45,36 @@ pub(crate) fn check(spec: &PipelineSpec) -> Result<(), DataError> {
             return Err(DataError::spec(&input.name, "known_future is for windows with a horizon")
                 .with_hint("set horizon under [data.windows], or remove known_future"));
         }
-        let plain = matches!(input.kind, Kind::Number | Kind::Category | Kind::Datetime | Kind::Vector);
-        if !plain || input.shape.is_some() || input.part.is_some() {
-            return Err(DataError::spec(
-                &input.name,
-                "a step of a window holds plain numbers, categories, datetimes and vectors",
-            ));
+    }
+    check_wholes(spec)
+}
+
+/// Inputs that are given once a window.
+fn check_wholes(spec: &PipelineSpec) -> Result<(), DataError> {
+    if spec.inputs.iter().all(|input| spec.steps_of(input).is_none()) && !spec.inputs.is_empty() {
+        return Err(DataError::spec("data.windows", "no input gives the steps of a window").with_hint(
+            "declare a number, category, datetime or vector without a part, or remove [data.windows]",
+        ));
+    }
+    for input in spec.inputs.iter().filter(|input| spec.steps_of(input).is_none()) {
+        let wrong = |problem: &str, hint: &str| Err(DataError::spec(&input.name, problem).with_hint(hint));
+        if input.part.as_deref() == Some(FEATURES) {
+            return wrong(
+                "the part features holds the steps of windows, and this is given once a window",
+                "give it another part, or none",
+            );
+        }
+        if input.known_future {
+            return wrong(
+                "what is given once a window is not known ahead of it",
+                "remove known_future, or the part, so that it is given at each step",
+            );
+        }
+        if spec.outputs.iter().any(|output| output.kind == OutputKind::Anomaly) {
+            return wrong(
+                "a network that gives windows back takes nothing beside their steps",
+                "remove this input, or its part where it has one",
+            );
         }
     }
     Ok(())
@@ -73,7 +97,9 @@ fn check_outputs(spec: &PipelineSpec) -> Result<(), DataError> {
             OutputKind::Remaining | OutputKind::Anomaly if !alone => {
                 return wrong("this kind of output stands alone", "train one project per output");
             }
-            OutputKind::Remaining | OutputKind::Anomaly | OutputKind::Category if horizon > 0 => {
+            OutputKind::Remaining | OutputKind::Anomaly | OutputKind::Category | OutputKind::Labels
+                if horizon > 0 =>
+            {
                 return wrong(
                     "a horizon is for an output of kind number",
                     "remove horizon under [data.windows]",

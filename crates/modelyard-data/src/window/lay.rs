@@ -1,6 +1,7 @@
 //! From rows as they were read to windows: sorted by unit and time, duplicates refused, gaps refused, split or
 //! filled, and the rows found at which a window ends.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Windows;
@@ -85,7 +86,7 @@ impl Laying<'_> {
         self.rows.units.as_ref().map_or(0, |units| units.codes[row])
     }
 
-    /// The rows by source, unit and time.
+    /// The rows by series and time.
     fn sort(&mut self) -> Result<Vec<usize>, DataError> {
         if let Some(row) = self.rows.times.iter().position(|time| time.is_nan()) {
             return Err(series(format!("row {row} has no time in the column {:?}", self.spec.time))
@@ -97,12 +98,10 @@ impl Laying<'_> {
             return Err(series(format!("row {row} has no unit"))
                 .with_hint("remove the rows without a unit; rows are counted from 0"));
         }
-        let mut order: Vec<usize> = (0..self.rows.times.len()).collect();
+        let series = self.series();
         let times = &self.rows.times;
-        order.sort_by(|&a, &b| {
-            let of = |row| (self.is_test(row), self.unit(row));
-            of(a).cmp(&of(b)).then_with(|| times[a].total_cmp(&times[b]))
-        });
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        order.sort_by(|&a, &b| series[a].cmp(&series[b]).then_with(|| times[a].total_cmp(&times[b])));
         let order = self.without_duplicates(order)?;
         let moved =
             order.windows(2).filter(|pair| pair[1] < pair[0] && self.same_series(pair[0], pair[1])).count();
@@ -113,6 +112,16 @@ impl Laying<'_> {
             ));
         }
         Ok(order)
+    }
+
+    /// For each row the number of its series: one for each unit of each source, in the order in which they come up.
+    fn series(&self) -> Vec<usize> {
+        let mut known = HashMap::new();
+        let number = |row| {
+            let next = known.len();
+            *known.entry((self.is_test(row), self.unit(row))).or_insert(next)
+        };
+        (0..self.rows.times.len()).map(number).collect()
     }
 
     /// Of sorted rows those that are kept; rows of the same time stand in the order of the file.
@@ -255,9 +264,12 @@ impl Laying<'_> {
         for stretch in line.stretches() {
             stretches.extend(std::iter::repeat_n(stretch.clone(), stretch.len()));
             if stretch.len() >= needed {
-                let last = stretch.end - self.ahead;
-                let may_end = (stretch.start + self.spec.length - 1..last).step_by(self.spec.stride);
+                // Counted from the end, so that the stretch's last window is there whatever the stride.
+                let may_end = stretch.start + self.spec.length - 1..stretch.end - self.ahead;
+                let may_end = may_end.rev().step_by(self.spec.stride);
+                let begin = ends.len();
                 ends.extend(may_end.filter(|&end| is_known(&line, end, self.ahead)));
+                ends[begin..].reverse();
             } else if self.spec.short == Short::Pad && stretch.len() > self.ahead {
                 ends.push(stretch.end - 1 - self.ahead);
             } else if self.spec.short == Short::Refuse && is_whole_unit(&line, &stretch) {
@@ -287,6 +299,7 @@ impl Laying<'_> {
             units: line.units.clone(),
             origins: origins.collect(),
             ends,
+            request_span: None,
         };
         Ok((windows, line))
     }

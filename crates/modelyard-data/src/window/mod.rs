@@ -35,6 +35,9 @@ pub struct Windows {
     origins: Vec<Option<usize>>,
     /// The rows at which a window ends, ascending.
     ends: Vec<usize>,
+    /// Of a request: how many rows each of its windows has. What is given once a window has one value for each
+    /// window then, not one for each row.
+    request_span: Option<usize>,
 }
 
 impl Windows {
@@ -51,7 +54,13 @@ impl Windows {
             units: (0..count).map(|row| (row / span) as u32).collect(),
             origins: (0..count).map(|row| Some(row / span)).collect(),
             ends: (0..rows).map(|row| row * span + length - 1).collect(),
+            request_span: Some(span),
         }
+    }
+
+    /// How many rows there are, those put into gaps included.
+    pub(crate) fn rows(&self) -> usize {
+        self.times.len()
     }
 
     /// How many rows a window has.
@@ -89,6 +98,19 @@ impl Windows {
         self.origins[row]
     }
 
+    /// Where the value of a window that ends at a row lies in a column that has one a window.
+    pub(crate) fn whole_row(&self, end: usize) -> usize {
+        self.request_span.map_or(end, |span| end / span)
+    }
+
+    /// The place in the files, or in the request, of what lies there.
+    pub(crate) fn origin_of_whole(&self, row: usize) -> usize {
+        match self.request_span {
+            Some(_) => row,
+            None => self.origins[row].unwrap_or(row),
+        }
+    }
+
     /// The rows of the window that ends at a row, the earliest first.
     pub fn window(&self, end: usize) -> impl Iterator<Item = usize> + '_ {
         self.rows_of(end, 0)
@@ -103,10 +125,12 @@ impl Windows {
 
     /// Every row that these samples look at or ahead to, each once, ascending.
     pub(crate) fn rows_seen(&self, ends: &[usize]) -> Vec<usize> {
-        self.marked(ends, |end| {
-            let first = self.stretches[end].start;
-            (end + 1).saturating_sub(self.length).max(first)..end + self.ahead + 1
-        })
+        self.marked(ends, |end| self.rows_seen_by(end))
+    }
+
+    fn rows_seen_by(&self, end: usize) -> Range<usize> {
+        let first = self.stretches[end].start;
+        (end + 1).saturating_sub(self.length).max(first)..end + self.ahead + 1
     }
 
     /// Every row that these samples are to forecast, each once, ascending; their own rows where there is no
@@ -126,18 +150,30 @@ impl Windows {
         (0..seen.len()).filter(|&row| seen[row]).collect()
     }
 
-    /// The samples whose windows, and what they forecast, are of one stretch with those of another part.
+    /// Whether a row is looked at, or ahead to, by samples of both lists.
     pub(crate) fn overlap(&self, a: &[usize], b: &[usize]) -> bool {
         let mut of_a = vec![false; self.times.len()];
         self.rows_seen(a).into_iter().for_each(|row| of_a[row] = true);
         self.rows_seen(b).into_iter().any(|row| of_a[row])
     }
 
-    /// Keeps only the windows that end at the last row of their unit, from `row` on.
-    pub(crate) fn keep_last_of_each_unit(&mut self, row: usize) {
+    /// Removes the samples that touch a row which these others look at or ahead to; gives how many they were.
+    pub(crate) fn keep_apart(&self, samples: &mut Vec<usize>, others: &[usize]) -> usize {
+        let mut seen = vec![false; self.times.len()];
+        self.rows_seen(others).into_iter().for_each(|row| seen[row] = true);
+        let before = samples.len();
+        samples.retain(|&end| !self.rows_seen_by(end).any(|row| seen[row]));
+        before - samples.len()
+    }
+
+    /// Keeps only the windows that end at the last row of their unit, from `row` on. Gives how many units there
+    /// are from there on, and how many of them have such a window.
+    pub(crate) fn keep_last_of_each_unit(&mut self, row: usize) -> (usize, usize) {
         let units = &self.units;
         let is_last = |end: usize| end + 1 == units.len() || units[end + 1] != units[end];
         self.ends.retain(|&end| end < row || is_last(end));
+        let judged = self.ends.iter().filter(|&&end| end >= row).count();
+        ((row..units.len()).filter(|&row| is_last(row)).count(), judged)
     }
 }
 
@@ -171,7 +207,7 @@ pub(crate) fn derive(spec: &PipelineSpec, side: &Side, mut data: Dataset) -> Res
                     });
                 }
             }
-            OutputKind::Number | OutputKind::Category => {}
+            OutputKind::Number | OutputKind::Category | OutputKind::Labels => {}
         }
     }
     Ok(data)

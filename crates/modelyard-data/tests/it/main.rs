@@ -6,11 +6,13 @@ mod bad_input;
 mod contract;
 mod decoders;
 mod images;
+mod labels;
 mod pipeline;
 mod reading;
 mod sound;
 mod stored;
 mod text;
+mod window_parts;
 mod windows;
 
 use modelyard_data::{

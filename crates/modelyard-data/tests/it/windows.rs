@@ -242,6 +242,39 @@ fn lives_are_counted_back_and_capped() {
 }
 
 #[test]
+fn lives_belong_to_the_units_in_the_order_of_the_test_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.csv"), table((0..6).chain(100..109))).expect("written");
+    std::fs::write(folder.path().join("b.csv"), table((100..104).chain(0..2))).expect("written");
+    std::fs::write(folder.path().join("lives.txt"), "7\n2\n").expect("written");
+    let mut spec = windowed(3);
+    spec.outputs[0].kind = OutputKind::Remaining;
+    windows(&mut spec).unit = Some("u".into());
+    windows(&mut spec).short = Short::Skip;
+    let mut source = SourceSpec::new("a.csv");
+    source.test_source = Some(modelyard_data::Paths::One("b.csv".into()));
+    source.test_labels = Some(modelyard_data::Paths::One("lives.txt".into()));
+    let data = modelyard_data::read(&source, folder.path(), &spec).expect("reads");
+    let last = *data.samples().last().expect("a sample");
+    let pipeline = Pipeline::fit(&spec, &data, &[2, 3, 9]).expect("fits");
+    let TargetValues::Values(life) = pipeline.targets(&data, &[last]).expect("numbers") else {
+        panic!("numbers")
+    };
+    assert_near(&life, &[7.0]);
+    let told = data.warnings().iter().any(|text| text.contains("1 of the 2 units of the test source"));
+    assert!(told, "a unit that is too short is told of: {:?}", data.warnings());
+}
+
+#[test]
+fn the_last_window_is_there_whatever_the_stride() {
+    let mut spec = windowed(3);
+    windows(&mut spec).stride = 4;
+    assert_eq!(csv(&table(0..12), &spec).samples(), [3, 7, 11]);
+    windows(&mut spec).unit = Some("u".into());
+    assert_eq!(csv(&table((0..6).chain(100..105)), &spec).samples(), [5, 10]);
+}
+
+#[test]
 fn a_forecast_has_steps_and_intervals_that_hold() {
     let mut spec = windowed(4);
     windows(&mut spec).horizon = 2;
@@ -291,6 +324,9 @@ fn anomalies_have_a_score_and_a_threshold() {
     let parts = split(&SplitSpec { kind: SplitKind::Time, ..SplitSpec::default() }, &data, &spec.outputs)
         .expect("splits");
     assert!(parts.notes[0].contains("3 samples with anomalous rows"), "{:?}", parts.notes);
+    assert!(parts.notes[1].contains("4 windows were left out, because they share rows"), "{:?}", parts.notes);
+    let (learned, judged) = (parts.train.last().expect("some"), parts.validation[0]);
+    assert!(learned + 3 <= judged && parts.validation.last().expect("some") + 3 <= parts.test[0]);
     assert!(!parts.train.contains(&10) && !parts.train.contains(&12) && parts.train.contains(&13));
     let mut pipeline = Pipeline::fit(&spec, &data, &parts.train).expect("fits");
     assert_eq!(pipeline.output_width(), 3);

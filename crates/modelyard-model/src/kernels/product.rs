@@ -40,6 +40,13 @@ impl<'a> Matrix<'a> {
         Self { values, rows, columns, stride, transposed: false }
     }
 
+    /// The same rows, of each only the columns from `first` on.
+    pub(crate) fn columns(self, first: usize, columns: usize) -> Self {
+        assert!(!self.transposed && first + columns <= self.columns, "columns of a matrix");
+        let values = if self.values.is_empty() { self.values } else { &self.values[first..] };
+        Self { values, columns, ..self }
+    }
+
     /// The same values with rows and columns swapped.
     pub(crate) fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }

@@ -212,6 +212,9 @@ impl Op for BatchNormOp {
     }
 
     fn update_state(&self, state: &mut [f32]) {
+        if self.purpose == Purpose::Inference {
+            return;
+        }
         let keep = self.config.momentum;
         for (range, batch) in [(&self.weights[2], &self.mean), (&self.weights[3], &self.variance)] {
             for (running, &batch) in state[range.clone()].iter_mut().zip(batch) {

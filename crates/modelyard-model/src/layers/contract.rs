@@ -145,10 +145,18 @@ pub(crate) fn check_join(layer: &LayerSpec, inputs: &[Vec<usize>]) {
 
 /// Checks a layer over a sequence [steps, …] whose rows end in padding of different lengths.
 pub(crate) fn check_masked(layer: &LayerSpec, input: &[usize]) {
-    let steps = input[0];
+    check_slopes(layer, &[input.to_vec()], Some(mask(input[0])));
+}
+
+/// Checks a layer that reads the mask of its second input.
+pub(crate) fn check_masked_memory(layer: &LayerSpec, inputs: &[Vec<usize>]) {
+    check_slopes(layer, inputs, Some(mask(inputs[1][0])));
+}
+
+/// Rows that end in padding of different lengths.
+fn mask(steps: usize) -> Vec<f32> {
     let lengths = [steps, steps - steps / 3, 1];
-    let mask = lengths.iter().flat_map(|&length| (0..steps).map(move |step| f32::from(step < length)));
-    check_slopes(layer, &[input.to_vec()], Some(mask.collect()));
+    lengths.iter().flat_map(|&length| (0..steps).map(move |step| f32::from(step < length))).collect()
 }
 
 fn check_slopes(layer: &LayerSpec, inputs: &[Vec<usize>], mask: Option<Vec<f32>>) {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::masked_export::Counting;
 use super::series::series_shape;
 use super::{Layer, Misfit};
 use crate::export::{Export, ExportedLayer};
@@ -33,7 +34,10 @@ impl Layer for GlobalMaxPool1d {
         Some(Box::new(GlobalMaxOp { steps, features, winners: vec![NOBODY; kept * features] }))
     }
 
-    fn export(&self, _layer: &ExportedLayer<'_>, graph: &mut Export) {
+    fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
+        if let Some(mask) = &layer.mask {
+            return Counting::new(graph, mask, layer.input[0]).max(graph);
+        }
         let attributes = vec![AttributeProto::ints("axes", &[1]), AttributeProto::int("keepdims", 0)];
         graph.chain("ReduceMax", &[], attributes);
     }

@@ -7,6 +7,7 @@ mod attention_export;
 mod avg_pool1d;
 mod avg_pool2d;
 mod batch_norm;
+mod bidirectional;
 mod concatenate;
 #[cfg(test)]
 pub(crate) mod contract;
@@ -17,32 +18,41 @@ mod convolution;
 mod dense;
 mod depthwise_conv2d;
 mod dropout;
+mod embedding;
 mod feed_forward;
 mod flatten;
+mod gaussian_sample;
 mod global_avg_pool1d;
 mod global_avg_pool2d;
 mod global_max_pool1d;
 mod global_max_pool2d;
 mod group_norm;
+mod gru;
 mod layer_norm;
 mod linear;
+mod lstm;
+mod masked_export;
 mod max_pool1d;
 mod max_pool2d;
 mod multi_head_attention;
 mod multiply;
 mod positional_encoding;
+mod recurrent;
 mod repeat;
 mod reshape;
 mod residual;
 mod separable_conv2d;
 mod series;
+mod simple_rnn;
+mod time_distributed;
+mod transformer_decoder;
 mod transformer_encoder;
 mod upsample2d;
 pub(crate) mod window;
 mod zero_pad1d;
 mod zero_pad2d;
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +62,7 @@ pub use add::Add;
 pub use avg_pool1d::AvgPool1d;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
+pub use bidirectional::{Bidirectional, Merge, RecurrentSpec};
 pub use concatenate::Concatenate;
 pub use conv1d::Conv1d;
 pub use conv2d::Conv2d;
@@ -59,13 +70,17 @@ pub use conv2d_transpose::Conv2dTranspose;
 pub use dense::Dense;
 pub use depthwise_conv2d::DepthwiseConv2d;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use gaussian_sample::GaussianSample;
 pub use global_avg_pool1d::GlobalAvgPool1d;
 pub use global_avg_pool2d::GlobalAvgPool2d;
 pub use global_max_pool1d::GlobalMaxPool1d;
 pub use global_max_pool2d::GlobalMaxPool2d;
 pub use group_norm::GroupNorm;
+pub use gru::Gru;
 pub use layer_norm::LayerNorm;
+pub use lstm::Lstm;
 pub use max_pool1d::MaxPool1d;
 pub use max_pool2d::MaxPool2d;
 pub use multi_head_attention::MultiHeadAttention;
@@ -75,6 +90,9 @@ pub use repeat::Repeat;
 pub use reshape::Reshape;
 pub use separable_conv2d::SeparableConv2d;
 pub use series::StepPadding;
+pub use simple_rnn::{RnnActivation, SimpleRnn};
+pub use time_distributed::TimeDistributed;
+pub use transformer_decoder::TransformerDecoder;
 pub use transformer_encoder::TransformerEncoder;
 pub use upsample2d::{Interpolation, Upsample2d};
 pub use window::{Padding, Size2d};
@@ -141,8 +159,14 @@ pub enum LayerSpec {
     ZeroPad2d(ZeroPad2d),
     /// Groups of channels brought to mean 0 and deviation 1, row by row.
     GroupNorm(GroupNorm),
+    /// Causal self-attention, attention to a memory and two dense layers for each step, each with a way past it.
+    TransformerDecoder(TransformerDecoder),
+    /// Any layer over each step alone.
+    TimeDistributed(TimeDistributed),
     /// An activation function on its own.
     Activation(ActivationLayer),
+    /// Numbers drawn from a described distribution while training, for variational autoencoders.
+    GaussianSample(GaussianSample),
     /// The sum of several values.
     Add(Add),
     /// The product of several values.
@@ -153,6 +177,16 @@ pub enum LayerSpec {
     Reshape(Reshape),
     /// The same row at each step of a sequence.
     Repeat(Repeat),
+    /// Token numbers as vectors that are learned.
+    Embedding(Embedding),
+    /// Long short-term memory over a sequence.
+    Lstm(Lstm),
+    /// Gated recurrent units over a sequence.
+    Gru(Gru),
+    /// The plain recurrent layer over a sequence.
+    SimpleRnn(SimpleRnn),
+    /// A recurrent layer from both ends of a sequence.
+    Bidirectional(Bidirectional),
 }
 
 impl LayerSpec {
@@ -184,12 +218,20 @@ impl LayerSpec {
             Self::ZeroPad1d(layer) => layer,
             Self::ZeroPad2d(layer) => layer,
             Self::GroupNorm(layer) => layer,
+            Self::TransformerDecoder(layer) => layer,
+            Self::TimeDistributed(layer) => layer,
             Self::Activation(layer) => layer,
+            Self::GaussianSample(layer) => layer,
             Self::Add(layer) => layer,
             Self::Multiply(layer) => layer,
             Self::Concatenate(layer) => layer,
             Self::Reshape(layer) => layer,
             Self::Repeat(layer) => layer,
+            Self::Embedding(layer) => layer,
+            Self::Lstm(layer) => layer,
+            Self::Gru(layer) => layer,
+            Self::SimpleRnn(layer) => layer,
+            Self::Bidirectional(layer) => layer,
         }
     }
 
@@ -254,6 +296,11 @@ pub(crate) trait Layer {
         Vec::new()
     }
 
+    /// The weights for input shapes that `joined_shape` has accepted.
+    fn joined_parameters(&self, inputs: &[Vec<usize>]) -> Vec<Parameter> {
+        self.parameters(&inputs[0])
+    }
+
     /// The layer with its buffers, ready to run; `None` where nothing is to be computed.
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>>;
 
@@ -268,8 +315,9 @@ pub(crate) enum MaskRule {
     Keeps,
     /// Steps are gone, or no longer the same.
     Ends,
+    /// The layer reads the mask of its second input; that of its first goes on.
+    Crosses,
     /// The layer's own input, [steps] of numbers, is the mask: 0 is padding.
-    #[allow(dead_code, reason = "for embeddings")]
     Begins,
 }
 
@@ -297,6 +345,8 @@ pub(crate) struct Parameter {
     pub(crate) initializer: Initializer,
     pub(crate) fans: Fans,
     pub(crate) role: Role,
+    /// The values that start at 1 whatever the initializer says.
+    pub(crate) ones: Range<usize>,
 }
 
 /// Who changes an array of weights.
@@ -315,7 +365,7 @@ impl Parameter {
         initializer: Initializer,
         fans: Fans,
     ) -> Self {
-        Self { name, shape, initializer, fans, role: Role::Trained }
+        Self { name, shape, initializer, fans, role: Role::Trained, ones: 0..0 }
     }
 }
 
@@ -359,11 +409,18 @@ pub(crate) fn sequence_shape(input: &[usize]) -> Result<[usize; 2], Misfit> {
     <[usize; 2]>::try_from(input).map_err(|_| Misfit::Shape {
         wanted: "a sequence [steps, features]".to_owned(),
         hint: match input.len() {
-            1 => "declare the input as [steps, features]; token numbers need an embedding layer before"
-                .to_owned(),
+            1 => {
+                "declare the input as [steps, features]; token numbers need an embedding layer before, and a \
+                  recurrent layer before needs return_sequences = true"
+                    .to_owned()
+            }
             _ => "bring [height, width, channels] to [steps, features] with a reshape layer".to_owned(),
         },
     })
+}
+
+fn default_orthogonal() -> Initializer {
+    Initializer::Orthogonal
 }
 
 /// Takes height, width and channels from an image's shape, or says what to do instead.

@@ -70,7 +70,8 @@ impl Layer for MultiHeadAttention {
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
         let reach = Reach { input: [layer.input[0], layer.input[1]], memory: None };
         let input = graph.last();
-        let output = Writer::new(graph, layer).attention(self, reach, [&input, &input], None);
+        let output =
+            Writer::new(graph, layer).attention(self, reach, [&input, &input], layer.mask.as_deref());
         graph.set_last(output);
     }
 }

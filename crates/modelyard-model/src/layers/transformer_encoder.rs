@@ -147,7 +147,7 @@ impl Layer for TransformerEncoder {
         let input = graph.last();
         let mut writer = Writer::new(graph, layer);
         let middle = writer.residual(residual, &input, 4, |writer, input| {
-            writer.attention(&config, reach, [input, input], None)
+            writer.attention(&config, reach, [input, input], layer.mask.as_deref())
         });
         let output = writer
             .residual(residual, &middle, 4, |writer, input| writer.feed_forward(input, self.activation));

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, PROBABILITY_MIN, check_smoothing};
+use super::{Loss, PROBABILITY_MIN, Problem, check_smoothing};
 use crate::Activation;
 use crate::cpu::Arithmetic;
 use crate::kernels::math;
@@ -35,11 +35,11 @@ impl Loss for BinaryCrossEntropy {
         "binary_cross_entropy"
     }
 
-    fn check(&self, _width: usize) -> Result<(), (String, Option<String>)> {
+    fn check(&self, _width: usize) -> Result<(), Problem> {
         check_smoothing(self.label_smoothing)
     }
 
-    fn fused(&self) -> Option<Activation> {
+    fn fused(&self, _width: usize) -> Option<Activation> {
         Some(Activation::Sigmoid)
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, PROBABILITY_MIN, check_smoothing};
+use super::{Loss, PROBABILITY_MIN, Problem, check_smoothing};
 use crate::Activation;
 use crate::cpu::Arithmetic;
 use crate::kernels::math;
@@ -31,7 +31,7 @@ impl Loss for CrossEntropy {
         "cross_entropy"
     }
 
-    fn check(&self, width: usize) -> Result<(), (String, Option<String>)> {
+    fn check(&self, width: usize) -> Result<(), Problem> {
         if width < 2 {
             let hint = "use binary_cross_entropy for one yes-or-no output".to_owned();
             return Err(("needs one output for each class, the network has one".to_owned(), Some(hint)));
@@ -39,7 +39,7 @@ impl Loss for CrossEntropy {
         check_smoothing(self.label_smoothing)
     }
 
-    fn fused(&self) -> Option<Activation> {
+    fn fused(&self, _width: usize) -> Option<Activation> {
         Some(Activation::Softmax)
     }
 

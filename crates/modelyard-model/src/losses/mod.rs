@@ -2,6 +2,8 @@
 
 mod binary_cross_entropy;
 mod cross_entropy;
+mod error_losses;
+mod focal;
 mod huber;
 mod mae;
 mod mse;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use cross_entropy::CrossEntropy;
+pub use focal::Focal;
 pub use huber::Huber;
 pub use mae::MeanAbsoluteError;
 pub use mse::MeanSquaredError;
@@ -34,12 +37,14 @@ pub enum LossSpec {
     MeanAbsoluteError(MeanAbsoluteError),
     /// Squared near zero, absolute further out.
     Huber(Huber),
-    /// For quantiles of forecasts.
-    Quantile(Quantile),
     /// For one of several classes.
     CrossEntropy(CrossEntropy),
     /// For yes or no, each output on its own.
     BinaryCrossEntropy(BinaryCrossEntropy),
+    /// For classes of which some are rare.
+    Focal(Focal),
+    /// For intervals: outputs that the truth stays below with given probabilities.
+    Quantile(Quantile),
 }
 
 /// Hands the loss of each kind to a generic expression.
@@ -49,26 +54,41 @@ macro_rules! with_loss {
             LossSpec::MeanSquaredError($loss) => $result,
             LossSpec::MeanAbsoluteError($loss) => $result,
             LossSpec::Huber($loss) => $result,
-            LossSpec::Quantile($loss) => $result,
             LossSpec::CrossEntropy($loss) => $result,
             LossSpec::BinaryCrossEntropy($loss) => $result,
+            LossSpec::Focal($loss) => $result,
+            LossSpec::Quantile($loss) => $result,
         }
     };
 }
 
-/// What a kind of loss must know about itself.
+/// What is wrong with a loss's settings, and a hint.
+type Problem = (String, Option<String>);
+
+/// What a kind of loss must know about itself. A row here is what one loss is computed of: where the loss is
+/// over steps, one step.
 trait Loss {
     /// The loss's name in the project file.
     fn name(&self) -> &'static str;
 
-    /// Checks its own settings and the number of outputs; `Err` holds the message and a hint.
-    fn check(&self, width: usize) -> Result<(), (String, Option<String>)>;
+    /// Checks its own settings and the number of outputs.
+    fn check(&self, width: usize) -> Result<(), Problem>;
 
     /// The trailing activation that this loss computes itself, more exactly than in two steps.
-    fn fused(&self) -> Option<Activation>;
+    fn fused(&self, width: usize) -> Option<Activation>;
 
     /// How many classes a class target may name; 0 where only values will do.
     fn classes(&self, width: usize) -> usize;
+
+    /// Whether targets may be values.
+    fn takes_values(&self) -> bool {
+        true
+    }
+
+    /// How many values the target of this many outputs has.
+    fn targets(&self, width: usize) -> usize {
+        width
+    }
 
     /// The loss of one row, without the row's weight; `slope` receives its derivative by the outputs, which
     /// are logits for losses that fuse an activation.
@@ -76,6 +96,17 @@ trait Loss {
 
     /// The loss of one row from the outputs of the fused activation: probabilities.
     fn row_from_probabilities(&self, output: &[f32], target: Target<'_>) -> f32;
+}
+
+/// How many losses a row of outputs has, and of how many outputs each is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LossShape {
+    /// Losses of one row: more than one where each step of a sequence (or pixel) has a class of its own.
+    pub(crate) steps: usize,
+    /// Outputs of one loss.
+    pub(crate) width: usize,
+    /// Values of one loss's target, where targets are values.
+    pub(crate) targets: usize,
 }
 
 /// Rows of outputs beside what they should be.
@@ -86,7 +117,17 @@ pub(crate) struct Rows<'a> {
     pub(crate) weights: Option<&'a [f32]>,
     /// The place of the first row of `outputs` among the targets and weights.
     pub(crate) first_row: usize,
-    pub(crate) width: usize,
+    pub(crate) shape: LossShape,
+}
+
+impl<'a> Rows<'a> {
+    /// The weight and target of a loss, counted from the first row's first; `None` where there is none.
+    #[inline(always)]
+    fn wanted(&self, at: usize) -> Option<(f32, Target<'a>)> {
+        let LossShape { steps, targets, .. } = self.shape;
+        let target = self.targets.get(self.first_row * steps + at, targets)?;
+        Some((self.weights.map_or(1.0, |weights| weights[self.first_row + at / steps]), target))
+    }
 }
 
 impl LossSpec {
@@ -95,16 +136,27 @@ impl LossSpec {
         with_loss!(self, loss => loss.name())
     }
 
-    /// The trailing activation that this loss computes itself.
-    pub(crate) fn fused(&self) -> Option<Activation> {
-        with_loss!(self, loss => loss.fused())
+    /// The trailing activation that this loss computes itself, behind an output of this shape.
+    pub(crate) fn fused(&self, output: &[usize]) -> Option<Activation> {
+        let width = output.last().copied().unwrap_or(1);
+        with_loss!(self, loss => loss.fused(width))
     }
 
-    /// Checks the loss against the network's number of outputs and last activation.
-    pub(crate) fn check(&self, width: usize, last: Option<Activation>) -> Result<(), ModelError> {
+    /// The losses of one row of outputs of this shape: one for each step or pixel where outputs are classes,
+    /// else one.
+    pub(crate) fn shape(&self, output: &[usize]) -> LossShape {
+        let of_classes =
+            self.fused(output) == Some(Activation::Softmax) || !with_loss!(self, loss => loss.takes_values());
+        let width = if of_classes { output.last().copied().unwrap_or(1) } else { output.iter().product() };
+        let targets = with_loss!(self, loss => loss.targets(width));
+        LossShape { steps: output.iter().product::<usize>() / width, width, targets }
+    }
+
+    /// Checks the loss against the network's output and last activation.
+    pub(crate) fn check(&self, output: &[usize], last: Option<Activation>) -> Result<(), ModelError> {
         let error = |(message, hint)| ModelError::Loss { loss: self.name(), message, hint };
-        with_loss!(self, loss => loss.check(width)).map_err(error)?;
-        match (self.fused(), last) {
+        with_loss!(self, loss => loss.check(self.shape(output).width)).map_err(error)?;
+        match (self.fused(output), last) {
             (Some(fused), Some(last @ (Activation::Softmax | Activation::Sigmoid))) if fused != last => {
                 Err(error((
                     format!("does not go with a network that ends in {last:?}").to_lowercase(),
@@ -115,20 +167,26 @@ impl LossSpec {
         }
     }
 
-    /// Checks targets against this loss.
+    /// Checks the targets of this many rows against this loss.
     pub(crate) fn check_targets(
         &self,
         targets: Targets<'_>,
         rows: usize,
-        width: usize,
+        shape: LossShape,
     ) -> Result<(), ModelError> {
-        let classes = with_loss!(self, loss => loss.classes(width));
-        if classes == 0 && matches!(targets, Targets::Classes(_)) {
-            let hint = Some("use cross_entropy for classes".to_owned());
-            let message = "compares values, and the targets are classes".to_owned();
-            return Err(ModelError::Loss { loss: self.name(), message, hint });
-        }
-        targets.check(rows, width, classes)
+        let classes = with_loss!(self, loss => loss.classes(shape.width));
+        let takes_values = with_loss!(self, loss => loss.takes_values());
+        let (message, hint) = match targets {
+            Targets::Classes(_) if classes == 0 => {
+                ("compares values, and the targets are classes", "use cross_entropy for classes")
+            }
+            Targets::Values(_) if !takes_values => {
+                ("compares classes, and the targets are values", "use cross_entropy for shares of classes")
+            }
+            targets => return targets.check(rows, shape, classes),
+        };
+        let hint = Some(hint.to_owned());
+        Err(ModelError::Loss { loss: self.name(), message: message.to_owned(), hint })
     }
 
     /// The weighted sum of the rows' losses; `slopes` receives `scale` times its derivatives.
@@ -154,12 +212,15 @@ impl<L: Loss> Kernel for LossRows<'_, L> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) -> f64 {
-        let Rows { outputs, targets, weights, first_row, width } = self.rows;
+        let width = self.rows.shape.width;
         let mut sum = 0.0;
-        let rows = outputs.chunks_exact(width).zip(self.slopes.chunks_exact_mut(width));
-        for (row, (output, slope)) in rows.enumerate() {
-            let weight = weights.map_or(1.0, |weights| weights[first_row + row]);
-            let loss = self.loss.row::<A>(output, targets.row(first_row + row, width), slope);
+        let rows = self.rows.outputs.chunks_exact(width).zip(self.slopes.chunks_exact_mut(width));
+        for (at, (output, slope)) in rows.enumerate() {
+            let Some((weight, target)) = self.rows.wanted(at) else {
+                slope.fill(0.0);
+                continue;
+            };
+            let loss = self.loss.row::<A>(output, target, slope);
             sum += f64::from(weight) * f64::from(loss);
             let scale = weight * self.scale;
             for slope in slope {
@@ -171,16 +232,15 @@ impl<L: Loss> Kernel for LossRows<'_, L> {
 }
 
 fn loss_sum<L: Loss>(loss: &L, rows: Rows<'_>, probabilities: bool, slope: &mut [f32]) -> f64 {
-    let Rows { outputs, targets, weights, first_row, width } = rows;
     let mut sum = 0.0;
-    for (row, output) in outputs.chunks_exact(width).enumerate() {
-        let target = targets.row(first_row + row, width);
+    for (at, output) in rows.outputs.chunks_exact(rows.shape.width).enumerate() {
+        let Some((weight, target)) = rows.wanted(at) else { continue };
         let value = if probabilities {
             loss.row_from_probabilities(output, target)
         } else {
             loss.row::<cpu::Plain>(output, target, slope)
         };
-        sum += f64::from(weights.map_or(1.0, |weights| weights[first_row + row])) * f64::from(value);
+        sum += f64::from(weight) * f64::from(value);
     }
     sum
 }
@@ -198,7 +258,7 @@ fn values(target: Target<'_>) -> &[f32] {
 const PROBABILITY_MIN: f32 = 1e-7;
 
 /// Checks a share that is mixed into targets.
-fn check_smoothing(smoothing: f32) -> Result<(), (String, Option<String>)> {
+fn check_smoothing(smoothing: f32) -> Result<(), Problem> {
     if (0.0..1.0).contains(&smoothing) {
         return Ok(());
     }

@@ -1,40 +1,40 @@
-//! The pinball loss: its minimum is at a quantile of what may come, so that a network can say how sure it is.
+//! Quantile (pinball) loss (Koenker & Bassett 1978): outputs that the truth stays below with given
+//! probabilities.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, values};
+use super::{Loss, Problem, values};
 use crate::Activation;
 use crate::cpu::Arithmetic;
 use crate::targets::Target;
 
-/// The mean of q · e where the target is e above the output, (1 − q) · e where it is e below (Koenker and Bassett
-/// 1978). Outputs stand as steps × quantiles, and the targets hold each step's value once for each quantile.
+/// For each target one output for each quantile q: the mean of q · e where e = target − output is above 0,
+/// (q − 1) · e elsewhere. The outputs of a target stand side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Quantile {
-    /// The quantiles of each step, between 0 and 1. Where the output declares its `quantiles`, those are taken.
+    /// The quantiles, rising, each between 0 and 1 (default [0.1, 0.5, 0.9]).
+    #[serde(default = "default_quantiles")]
     pub quantiles: Vec<f32>,
+}
+
+fn default_quantiles() -> Vec<f32> {
+    vec![0.1, 0.5, 0.9]
 }
 
 impl Default for Quantile {
     fn default() -> Self {
-        Self { quantiles: vec![0.5] }
+        Self { quantiles: default_quantiles() }
     }
 }
 
 impl Quantile {
-    /// The losses of each output and their derivatives by it, both without the share of one output.
-    fn losses(&self, output: &[f32], target: Target<'_>) -> impl Iterator<Item = (f32, f32)> {
-        let quantiles = self.quantiles.iter().cycle();
-        output.iter().zip(values(target)).zip(quantiles).map(|((&output, &target), &quantile)| {
-            let above = target - output;
-            match above {
-                0.0 => (0.0, 0.0),
-                above if above > 0.0 => (quantile * above, -quantile),
-                above => ((quantile - 1.0) * above, 1.0 - quantile),
-            }
-        })
+    /// The loss of one output and its derivative by the output.
+    #[inline(always)]
+    fn of(quantile: f32, error: f32) -> (f32, f32) {
+        let slope = if error > 0.0 { quantile } else { quantile - 1.0 };
+        (slope * error, if error == 0.0 { 0.0 } else { -slope })
     }
 }
 
@@ -43,19 +43,26 @@ impl Loss for Quantile {
         "quantile"
     }
 
-    fn check(&self, width: usize) -> Result<(), (String, Option<String>)> {
-        if self.quantiles.is_empty() || !self.quantiles.iter().all(|q| *q > 0.0 && *q < 1.0) {
-            let message = format!("needs quantiles between 0 and 1, it has {:?}", self.quantiles);
-            return Err((message, Some("as in quantiles = [0.1, 0.5, 0.9]".to_owned())));
+    fn check(&self, width: usize) -> Result<(), Problem> {
+        let quantiles = &self.quantiles;
+        let inside = quantiles.iter().all(|q| *q > 0.0 && *q < 1.0);
+        if quantiles.is_empty() || !inside || quantiles.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err((
+                format!("needs rising quantiles between 0 and 1, they are {quantiles:?}"),
+                Some("quantiles = [0.1, 0.5, 0.9]".to_owned()),
+            ));
         }
-        let count = self.quantiles.len();
-        if width.is_multiple_of(count) {
-            return Ok(());
+        if !width.is_multiple_of(quantiles.len()) {
+            let count = quantiles.len();
+            return Err((
+                format!("needs {count} outputs for each target, the network has {width} in all"),
+                Some(format!("end the network in {count} units for each number that is asked for")),
+            ));
         }
-        Err((format!("has {count} quantiles, and {width} outputs are no multiple of that"), None))
+        Ok(())
     }
 
-    fn fused(&self) -> Option<Activation> {
+    fn fused(&self, _width: usize) -> Option<Activation> {
         None
     }
 
@@ -63,18 +70,34 @@ impl Loss for Quantile {
         0
     }
 
+    fn targets(&self, width: usize) -> usize {
+        // An empty list is refused by `check`.
+        width / self.quantiles.len().max(1)
+    }
+
     #[inline(always)]
     fn row<A: Arithmetic>(&self, output: &[f32], target: Target<'_>, slope: &mut [f32]) -> f32 {
+        let count = self.quantiles.len();
         let share = 1.0 / output.len() as f32;
         let mut sum = 0.0;
-        for (slope, (loss, derivative)) in slope.iter_mut().zip(self.losses(output, target)) {
-            sum += loss;
-            *slope = derivative * share;
+        let targets =
+            values(target).iter().zip(output.chunks_exact(count)).zip(slope.chunks_exact_mut(count));
+        for ((&target, outputs), slopes) in targets {
+            for ((&quantile, &output), slope) in self.quantiles.iter().zip(outputs).zip(slopes) {
+                let (loss, derivative) = Self::of(quantile, target - output);
+                sum += loss;
+                *slope = share * derivative;
+            }
         }
         sum * share
     }
 
     fn row_from_probabilities(&self, output: &[f32], target: Target<'_>) -> f32 {
-        self.losses(output, target).map(|(loss, _)| loss).sum::<f32>() / output.len() as f32
+        let targets = values(target).iter().zip(output.chunks_exact(self.quantiles.len()));
+        let losses = targets.flat_map(|(target, outputs)| {
+            let each = self.quantiles.iter().zip(outputs);
+            each.map(move |(&quantile, output)| Self::of(quantile, target - output).0)
+        });
+        losses.sum::<f32>() / output.len() as f32
     }
 }

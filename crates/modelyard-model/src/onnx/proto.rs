@@ -243,6 +243,12 @@ impl AttributeProto {
         Self { s: Some(Bytes::copy_from_slice(value.as_bytes())), ..Self::named(name, AttributeType::String) }
     }
 
+    /// Texts.
+    pub fn texts(name: &str, values: &[&str]) -> Self {
+        let strings = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
+        Self { strings, ..Self::named(name, AttributeType::Strings) }
+    }
+
     /// A graph.
     pub fn graph(name: &str, value: GraphProto) -> Self {
         Self { g: Some(value), ..Self::named(name, AttributeType::Graph) }

@@ -4,6 +4,7 @@
 use modelyard_model::{
     Activation, CrossEntropy, Engine, LossSpec, MeanSquaredError, ModelError, Network, NetworkSpec, Targets,
 };
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use crate::slopes::check;
@@ -207,4 +208,75 @@ fn input_parts_that_do_not_fit_are_said() {
     let two = json!([part("a", 2), part("b", 2)]);
     let dense = json!([{ "type": "dense", "units": 2 }]);
     check_error(&with(4, two, dense), "layer 0 (dense): from is missing", "name one of a, b");
+}
+
+/// All weights as they are stored, by name.
+fn stored(network: &Network) -> Vec<(String, Vec<u8>)> {
+    let bytes = network.weights_safetensors();
+    let tensors = SafeTensors::deserialize(&bytes).expect("our own bytes");
+    let mut all: Vec<_> =
+        tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn frozen_layers_stay_as_they_are() {
+    for thawed in [vec!["a"], vec!["7.dense", "c"], vec![]] {
+        let mut spec = residual();
+        let names: Vec<String> = spec.summary().expect("it fits").into_iter().map(|line| line.name).collect();
+        for (node, name) in spec.layers.iter_mut().zip(&names) {
+            node.trainable = thawed.contains(&name.as_str());
+        }
+        let before = stored(&Network::init(spec.clone(), 3).expect("it fits"));
+        let after = stored(&trained(&spec, 2).0);
+        for ((name, before), (_, after)) in before.iter().zip(&after) {
+            let layer = name.rsplit_once('.').expect("layer and array").0;
+            assert_eq!(before != after, thawed.contains(&layer), "{name} with {thawed:?}");
+        }
+        let read: NetworkSpec =
+            serde_json::from_str(&serde_json::to_string(&spec).expect("")).expect("written");
+        assert_eq!(read, spec);
+    }
+}
+
+#[test]
+fn weights_are_taken_by_name_and_shape() {
+    let dense = |name: &str, units: usize| json!({ "type": "dense", "units": units, "name": name });
+    let network = |layers: Value, seed| Network::init(spec(&[3], layers), seed).expect("it fits");
+    let old = network(json!([dense("trunk", 4), dense("head", 2)]), 1);
+    let mut new = network(json!([dense("trunk", 4), dense("more", 4), dense("head", 5)]), 2);
+    let result = new.take_weights(&old);
+    assert_eq!(result.taken, ["trunk.kernel", "trunk.bias"]);
+    assert_eq!(result.left, ["more.kernel", "more.bias", "head.kernel", "head.bias"]);
+    let kernel = |network: &Network| stored(network).into_iter().find(|(name, _)| name == "trunk.kernel");
+    assert_eq!(kernel(&new), kernel(&old));
+}
+
+#[test]
+fn a_variational_autoencoder_learns_and_answers_with_the_mean() {
+    let layers = json!([
+        { "type": "dense", "units": 8, "activation": "tanh" },
+        { "type": "dense", "units": 4 },
+        { "type": "gaussian_sample", "beta": 0.01 },
+        { "type": "dense", "units": 6 },
+    ]);
+    let spec = spec(&[6], layers);
+    let inputs = random(64 * 6, 5);
+    let run = |threads| {
+        let loss = LossSpec::MeanSquaredError(MeanSquaredError {});
+        let network = Network::init(spec.clone(), 3).expect("it fits");
+        let mut engine = Engine::new(network, config(loss, threads, 64)).expect("the settings are right");
+        let losses: Vec<f32> = (0..200)
+            .map(|_| engine.step(&inputs, Targets::Values(&inputs), None).expect("right").loss)
+            .collect();
+        let (mut once, mut again) = (Vec::new(), Vec::new());
+        engine.forward(&inputs, 64, &mut once).expect("the lengths are right");
+        engine.forward(&inputs, 64, &mut again).expect("the lengths are right");
+        assert_eq!(once, again, "inference draws nothing");
+        losses
+    };
+    let losses = run(1);
+    assert!(losses[199] < 0.9 * losses[0], "{} {}", losses[0], losses[199]);
+    assert!((run(2)[0] - losses[0]).abs() < 1e-5, "noise must not depend on how rows are sharded");
 }

@@ -1,6 +1,7 @@
 //! The crate through its public doors.
 
 mod files;
+mod generate;
 mod going_on;
 mod graph;
 mod slopes;

@@ -2,9 +2,9 @@
 //! compared with how the loss changes when that weight is moved.
 
 use modelyard_model::{
-    Activation, BinaryCrossEntropy, Conv2d, CrossEntropy, Engine, EngineConfig, Flatten, Huber, LayerSpec,
-    LossSpec, MaxPool2d, MeanAbsoluteError, MeanSquaredError, Network, NetworkSpec, OptimizerSpec, Padding,
-    Quantile, Sgd, Targets,
+    Activation, ActivationLayer, BinaryCrossEntropy, Conv2d, CrossEntropy, Engine, EngineConfig, Flatten,
+    Focal, Huber, LayerSpec, LossSpec, MaxPool2d, MeanAbsoluteError, MeanSquaredError, NO_CLASS, Network,
+    NetworkSpec, OptimizerSpec, Padding, Quantile, Reshape, Sgd, Targets,
 };
 use safetensors::SafeTensors;
 
@@ -85,13 +85,91 @@ fn regression_losses() {
         LossSpec::MeanSquaredError(MeanSquaredError {}),
         LossSpec::MeanAbsoluteError(MeanAbsoluteError {}),
         LossSpec::Huber(Huber { delta: 0.7 }),
-        LossSpec::Quantile(Quantile { quantiles: vec![0.1, 0.5, 0.9] }),
     ] {
         check(spec(), loss, Targets::Values(&values), 10);
     }
     // Without a fused loss a trailing activation is an operation like any other.
     let spec = network(&[5], vec![dense(3, Some(Activation::Softmax))]);
     check(spec, LossSpec::MeanSquaredError(MeanSquaredError {}), Targets::Values(&values), 10);
+}
+
+#[test]
+fn quantiles_stand_beside_each_other() {
+    let loss = |quantiles: &[f32]| LossSpec::Quantile(Quantile { quantiles: quantiles.to_vec() });
+    let spec = network(&[5], vec![dense(7, Some(Activation::Tanh)), dense(6, None)]);
+    check(spec.clone(), loss(&[0.1, 0.5, 0.9]), Targets::Values(&values(20)), 10);
+    for (quantiles, wanted) in [
+        (&[][..], "needs rising quantiles between 0 and 1"),
+        (&[0.5, 0.1], "needs rising quantiles"),
+        (&[0.5, 1.0], "needs rising quantiles"),
+        (&[0.1, 0.2, 0.3, 0.4], "needs 4 outputs for each target, the network has 6 in all"),
+    ] {
+        check_refused(&spec, loss(quantiles), wanted);
+    }
+}
+
+#[test]
+fn focal_loss_of_one_output_and_of_several() {
+    let classes = [0, 2, 1, 1, 0, 2, 2, 1];
+    let yes_or_no = classes.map(|class| class % 2);
+    for gamma in [0.0, 1.0, 2.0] {
+        for last in [None, Some(Activation::Softmax)] {
+            let spec = network(&[6], vec![dense(5, Some(Activation::Silu)), dense(3, last)]);
+            check(spec, LossSpec::Focal(Focal { gamma, alpha: None }), Targets::Classes(&classes), 8);
+        }
+        for (last, alpha) in [(None, None), (Some(Activation::Sigmoid), Some(0.25))] {
+            let spec = network(&[6], vec![dense(5, Some(Activation::Silu)), dense(1, last)]);
+            check(spec, LossSpec::Focal(Focal { gamma, alpha }), Targets::Classes(&yes_or_no), 8);
+        }
+    }
+    let spec = network(&[6], vec![dense(3, None)]);
+    let focal = |gamma, alpha| LossSpec::Focal(Focal { gamma, alpha });
+    check_refused(&spec, focal(-1.0, None), "needs a gamma of at least 0");
+    check_refused(&spec, focal(2.0, Some(0.5)), "takes an alpha with a single output only");
+    let mut engine = Engine::new(Network::init(spec, 1).expect("it fits"), config(focal(2.0, None), 1, 1))
+        .expect("the settings are right");
+    let error = engine.step(&[0.0; 6], Targets::Values(&[0.0; 3]), None).expect_err("classes are wanted");
+    assert!(error.to_string().contains("compares classes, and the targets are values"), "{error}");
+}
+
+/// Checks that a loss does not go with a network.
+fn check_refused(spec: &NetworkSpec, loss: LossSpec, wanted: &str) {
+    let network = Network::init(spec.clone(), 1).expect("it fits");
+    let error = Engine::new(network, config(loss, 1, 4)).err().expect(wanted).to_string();
+    assert!(error.contains(wanted), "{error}");
+}
+
+/// A class for each of four steps of each row, some of them padding.
+#[test]
+fn losses_over_steps_leave_padding_out() {
+    let reshape = LayerSpec::Reshape(Reshape { target_shape: vec![4, 3] });
+    let spec = |last: &[LayerSpec]| {
+        let mut layers = vec![dense(7, Some(Activation::Tanh)), dense(12, None), reshape.clone()];
+        layers.extend_from_slice(last);
+        network(&[5], layers)
+    };
+    let softmax = LayerSpec::Activation(ActivationLayer { activation: Activation::Softmax });
+    let classes = [0, 1, 2, NO_CLASS, 1, 1, NO_CLASS, NO_CLASS, 0, 2, 2, 1];
+    for loss in [LossSpec::CrossEntropy(CrossEntropy::default()), LossSpec::Focal(Focal::default())] {
+        check(spec(&[]), loss.clone(), Targets::Classes(&classes), 3);
+        check(spec(std::slice::from_ref(&softmax)), loss, Targets::Classes(&classes), 3);
+    }
+    let cross_entropy = || LossSpec::CrossEntropy(CrossEntropy::default());
+    let loss_of = |outputs: &[f32], classes: &[u32], weights: Option<&[f32]>| {
+        let network = Network::init(spec(&[]), 1).expect("it fits");
+        let engine = Engine::new(network, config(cross_entropy(), 1, 2)).expect("the settings are right");
+        engine.loss_of(outputs, Targets::Classes(classes), weights)
+    };
+    // The right class ahead by ln 2 of each of the two others: a loss of ln 2 at each step that counts.
+    let step = [2f32.ln(), 0.0, 0.0];
+    let outputs: Vec<f32> = step.iter().copied().cycle().take(12).collect();
+    let loss = loss_of(&outputs, &[0, 0, NO_CLASS, NO_CLASS], None).expect("the lengths are right");
+    assert!((loss - 2f32.ln()).abs() < 1e-6, "{loss}");
+    assert_eq!(loss_of(&outputs, &[NO_CLASS; 4], None).expect("nothing counts"), 0.0);
+    let error = loss_of(&outputs, &[0, 0, 0], None).expect_err("a class for each step").to_string();
+    assert!(error.contains("class targets: 3 values where 4 are needed"), "{error}");
+    let error = loss_of(&outputs, &[0, 0, 3, 0], None).expect_err("there is no class 3").to_string();
+    assert!(error.contains("the class of row 0 is 3, it must be below 3"), "{error}");
 }
 
 #[test]

@@ -300,6 +300,7 @@ fn is_arithmetic(operator: &str) -> bool {
 fn check_node(node: &NodeProto) -> Result<(), RuntimeError> {
     let needs = match node.op_type.as_str() {
         "Cast" => return check_cast(node),
+        "LSTM" | "GRU" => return check_recurrent(node),
         "MaxPool" | "AveragePool" => "strides",
         "Conv" | "ConvTranspose" => "kernel_shape",
         _ => return Ok(()),
@@ -308,6 +309,31 @@ fn check_node(node: &NodeProto) -> Result<(), RuntimeError> {
         return Ok(());
     }
     Err(refused(format!("it does not run {} where the attribute {needs} is left out", node.op_type)))
+}
+
+/// rten reads lengths of sequences and peepholes and then does without them, and knows one order of axes only.
+fn check_recurrent(node: &NodeProto) -> Result<(), RuntimeError> {
+    const LENGTHS: usize = 4;
+    const PEEPHOLES: usize = 7;
+    let reads = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
+    let is_set = |name: &str| {
+        let attribute = node.attribute.iter().find(|attribute| attribute.name == name);
+        attribute.is_some_and(|attribute| attribute.i != Some(0))
+    };
+    let operator = &node.op_type;
+    if reads(LENGTHS) {
+        return Err(refused(format!("it ignores the lengths of sequences (padding) in {operator}")));
+    }
+    if reads(PEEPHOLES) {
+        return Err(refused(format!("it ignores the peepholes of {operator}")));
+    }
+    if let Some(name) = ["clip", "layout"].into_iter().find(|name| is_set(name)) {
+        return Err(refused(format!("it ignores the attribute {name} of {operator}")));
+    }
+    if operator == "GRU" && !is_set("linear_before_reset") {
+        return Err(refused("it has GRU with linear_before_reset only".to_owned()));
+    }
+    Ok(())
 }
 
 fn cast_target(node: &NodeProto) -> Option<ElementType> {

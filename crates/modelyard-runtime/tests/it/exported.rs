@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::support::{named, noise, runtimes};
 
 /// The largest |a − b| / (1 + |a|) allowed: sums of a few hundred 32-bit products in another order.
-const TOLERANCE: f64 = 2e-5;
+pub(crate) const TOLERANCE: f64 = 2e-5;
 
 /// A network of these layers, every weight and every running statistic random.
-fn network(input: &[usize], layers: &serde_json::Value) -> Network {
+pub(crate) fn network(input: &[usize], layers: &serde_json::Value) -> Network {
     random_network(serde_json::from_value(json!({ "input": input, "layers": layers })).expect("a valid list"))
 }
 
@@ -120,6 +120,8 @@ fn graphs_agree() {
         { "type": "concatenate", "from": ["y", "v"] },
     ]);
     check("shapes", &[7], &shapes);
+    let sample = json!([{ "type": "gaussian_sample" }, { "type": "dense", "units": 3 }]);
+    check("means of distributions", &[8], &sample);
 }
 
 #[test]

@@ -58,3 +58,33 @@ fn encoder_blocks_agree() {
         check(activation, &[6, 3], &layers);
     }
 }
+
+#[test]
+fn decoder_blocks_agree() {
+    for norm_first in [false, true] {
+        let layers = json!([
+            { "type": "reshape", "target_shape": [6, 4], "name": "target" },
+            { "type": "reshape", "target_shape": [3, 8], "from": "input", "name": "source" },
+            {
+                "type": "transformer_decoder", "num_heads": 2, "intermediate_dim": 12, "norm_first": norm_first,
+                "from": ["target", "source"],
+            },
+            { "type": "dense", "units": 3 },
+        ]);
+        check("decoder", &[24], &layers);
+    }
+}
+
+#[test]
+fn layers_over_each_step_agree() {
+    let layers = json!([
+        { "type": "time_distributed", "layer": { "type": "dense", "units": 6, "activation": "tanh" } },
+        { "type": "time_distributed", "layer": { "type": "reshape", "target_shape": [3, 2] } },
+        { "type": "time_distributed", "layer": { "type": "flatten" } },
+        { "type": "time_distributed", "layer": { "type": "batch_norm" } },
+        { "type": "reshape", "target_shape": [2, 4, 3, 1] },
+        { "type": "time_distributed", "layer": { "type": "conv2d", "filters": 2, "kernel_size": 2 } },
+        { "type": "flatten" },
+    ]);
+    check("each step", &[4, 5], &layers);
+}

@@ -4,11 +4,15 @@
 mod contract;
 #[cfg(test)]
 mod convolutions;
+#[cfg(test)]
 mod exported;
+#[cfg(test)]
 mod exported_attention;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod native_onnx;
+#[cfg(test)]
+mod recurrent;
 #[cfg(test)]
 mod support;

@@ -9,7 +9,7 @@ use super::series::{Detail, Series};
 pub enum Baseline {
     /// The share of each class.
     Shares(Vec<f32>),
-    /// The mean of each output.
+    /// The mean of each output; of labels, the share of rows that have each.
     Means(Vec<f32>),
     /// For a forecast: what was one season before.
     SeasonalNaive,
@@ -45,7 +45,10 @@ impl Baseline {
         }
         match (&mut answered, self) {
             (Sample::Classes { probabilities: answers, .. }, Self::Shares(row))
-            | (Sample::Values { predicted: answers, .. }, Self::Means(row)) => {
+            | (
+                Sample::Values { predicted: answers, .. } | Sample::Labels { probabilities: answers, .. },
+                Self::Means(row),
+            ) => {
                 for (i, answer) in answers.iter_mut().enumerate() {
                     *answer = row[i % row.len()];
                 }

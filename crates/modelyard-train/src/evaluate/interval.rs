@@ -43,6 +43,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
     let rows = sample.rows();
     let width = match sample {
         Sample::Classes { classes, .. } => *classes,
+        Sample::Labels { labels, .. } => *labels,
         Sample::Values { outputs, .. } => *outputs,
         Sample::Series(_) => return None,
     };

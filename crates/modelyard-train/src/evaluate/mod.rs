@@ -4,6 +4,7 @@
 mod baseline;
 mod confusion;
 mod interval;
+mod labels;
 pub mod metric;
 mod sample;
 mod score;
@@ -13,6 +14,7 @@ pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
 pub(crate) use interval::SplitMix;
 pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
+pub use labels::LabelCounts;
 pub use sample::{Sample, TaskKind};
-pub use score::{Intervals, class_names, leading_metric, sample, score, task_kind};
+pub use score::{Intervals, class_names, label_names, leading_metric, sample, score, task_kind};
 pub use series::{Series, task_of};

@@ -10,6 +10,8 @@ pub enum TaskKind {
     Binary,
     /// Three classes or more.
     Multiclass,
+    /// Any number of labels a row.
+    Multilabel,
     /// Numbers.
     Regression,
     /// A number for each of several rows ahead.
@@ -21,11 +23,17 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
+    /// Whether each answer is one of several classes.
+    pub fn is_of_classes(self) -> bool {
+        matches!(self, Self::Binary | Self::Multiclass)
+    }
+
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Binary => "binary classification",
             Self::Multiclass => "classification",
+            Self::Multilabel => "multi-label classification",
             Self::Regression => "regression",
             Self::Forecast => "a forecast",
             Self::Remaining => "remaining life",
@@ -38,6 +46,7 @@ impl TaskKind {
         match self {
             Self::Binary => "binary",
             Self::Multiclass => "classification",
+            Self::Multilabel => "labels",
             Self::Regression => "regression",
             Self::Forecast => "forecast",
             Self::Remaining => "remaining",
@@ -46,8 +55,15 @@ impl TaskKind {
     }
 
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Binary, Self::Multiclass, Self::Regression, Self::Forecast, Self::Remaining, Self::Anomaly];
+    pub const ALL: [Self; 7] = [
+        Self::Binary,
+        Self::Multiclass,
+        Self::Multilabel,
+        Self::Regression,
+        Self::Forecast,
+        Self::Remaining,
+        Self::Anomaly,
+    ];
 
     /// The kind whose metrics fit too, because its answers are compared in the same way.
     pub fn plain(self) -> Self {
@@ -71,6 +87,15 @@ pub enum Sample {
         /// How many classes there are.
         classes: usize,
     },
+    /// Labels, any number of them a row.
+    Labels {
+        /// 1 where a row has the label, rows × labels, row-major.
+        truth: Vec<f32>,
+        /// The predicted probabilities, likewise.
+        probabilities: Vec<f32>,
+        /// How many labels there are.
+        labels: usize,
+    },
     /// Numbers.
     Values {
         /// The true values, rows × outputs, row-major, in the unit of the data.
@@ -89,6 +114,7 @@ impl Sample {
     pub fn rows(&self) -> usize {
         match self {
             Self::Classes { truth, .. } => truth.len(),
+            Self::Labels { truth, labels, .. } => truth.len() / labels.max(&1),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
             Self::Series(series) => match (&series.plain, &series.detail) {
                 (_, Detail::Anomaly(alarms)) => alarms.flagged.len(),
@@ -102,6 +128,7 @@ impl Sample {
         match self {
             Self::Classes { classes: 0..=2, .. } => TaskKind::Binary,
             Self::Classes { .. } => TaskKind::Multiclass,
+            Self::Labels { .. } => TaskKind::Multilabel,
             Self::Values { .. } => TaskKind::Regression,
             Self::Series(series) => series.task(),
         }
@@ -113,7 +140,7 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Values { .. } | Self::Series(_) => Vec::new(),
+            Self::Labels { .. } | Self::Values { .. } | Self::Series(_) => Vec::new(),
         }
     }
 
@@ -141,6 +168,11 @@ impl Sample {
                 truth: rows.iter().map(|&row| truth[row]).collect(),
                 probabilities: pick_rows(probabilities, *classes, rows),
                 classes: *classes,
+            },
+            Self::Labels { truth, probabilities, labels } => Self::Labels {
+                truth: pick_rows(truth, *labels, rows),
+                probabilities: pick_rows(probabilities, *labels, rows),
+                labels: *labels,
             },
             Self::Values { truth, predicted, outputs } => Self::Values {
                 truth: pick_rows(truth, *outputs, rows),

@@ -6,7 +6,7 @@ use modelyard_data::{Dataset, Pipeline, TargetValues, Task};
 use modelyard_registry::document::{ClassScore, ConfusionMatrix, MetricValue, SplitScores};
 
 use super::metric::{METRICS, Metric, fitting};
-use super::{Baseline, Confusion, Sample, TaskKind};
+use super::{Baseline, Confusion, LabelCounts, Sample, TaskKind};
 use crate::error::TrainError;
 
 /// The names of the classes; empty for numbers.
@@ -14,12 +14,23 @@ pub fn class_names(task: &Task) -> &[String] {
     match task {
         Task::Classification { classes, .. } => classes,
         Task::Binary { classes, .. } => classes,
-        Task::Regression { .. } | Task::Forecast { .. } | Task::Anomaly { .. } => &[],
+        Task::Labels { .. } | Task::Regression { .. } | Task::Forecast { .. } | Task::Anomaly { .. } => &[],
+    }
+}
+
+/// The names of the classes or labels that an answer chooses among; empty for numbers.
+pub fn label_names(task: &Task) -> &[String] {
+    match task {
+        Task::Labels { classes, .. } => classes,
+        other => class_names(other),
     }
 }
 
 /// What kind of answer a task asks for; it decides which metrics apply.
 pub fn task_kind(task: &Task) -> TaskKind {
+    if matches!(task, Task::Labels { .. }) {
+        return TaskKind::Multilabel;
+    }
     match class_names(task).len() {
         0 => match task {
             Task::Forecast { .. } => TaskKind::Forecast,
@@ -52,6 +63,9 @@ pub fn sample(
         },
         // What is known of anomalies is no target.
         TargetValues::Input => Sample::Values { truth: Vec::new(), predicted: Vec::new(), outputs: 1 },
+        TargetValues::Values(truth) if matches!(pipeline.task(), Task::Labels { .. }) => {
+            Sample::Labels { truth: truth.clone(), probabilities: answers, labels: pipeline.output_width() }
+        }
         TargetValues::Values(truth) => Sample::Values {
             truth: pipeline.decode_targets(truth),
             predicted: answers,
@@ -83,6 +97,10 @@ pub fn score(
             Some((metric.name().to_owned(), value(metric, sample, dull.as_ref(), intervals)?))
         })
         .collect();
+    if let Sample::Labels { .. } = sample {
+        let classes = LabelCounts::of(sample).iter().zip(classes).map(label_score).collect();
+        return SplitScores { rows: sample.rows() as u64, metrics, classes, confusion: None };
+    }
     let confusion = Confusion::of(sample);
     SplitScores {
         rows: sample.rows() as u64,
@@ -116,6 +134,16 @@ fn value(
         interval_95: interval.map(|(low, high)| [low, high]),
         baseline: dull.and_then(|dull| metric.score(dull)).filter(finite),
     })
+}
+
+fn label_score((counts, label): (&LabelCounts, &String)) -> ClassScore {
+    ClassScore {
+        label: label.clone(),
+        rows: counts.truly,
+        precision: counts.precision(),
+        recall: counts.recall(),
+        f1: counts.f1(),
+    }
 }
 
 fn class_score(confusion: &Confusion, class: usize, label: &str) -> ClassScore {

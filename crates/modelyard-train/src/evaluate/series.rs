@@ -212,6 +212,6 @@ mod tests {
             apart: 3,
         };
         assert_eq!(alarms.groups(), [0..4, 7..8, 8..9]);
-        assert_eq!(alarms.events(), [1..3]);
+        assert_eq!(alarms.events(), vec![1..3; 1]);
     }
 }

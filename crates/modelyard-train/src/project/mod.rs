@@ -13,8 +13,8 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 
-use modelyard_data::{PipelineSpec, SourceSpec};
-use modelyard_model::{NetworkSpec, Node};
+use modelyard_data::{Pipeline, PipelineSpec, SourceSpec};
+use modelyard_model::{InputPart, NetworkSpec, Node};
 use modelyard_types::ModelName;
 
 pub use diagnostic::Diagnostic;
@@ -166,9 +166,17 @@ impl Project {
         &self.file.network.layers
     }
 
-    /// The network for an input of this shape.
-    pub fn network(&self, input: &[usize]) -> NetworkSpec {
-        NetworkSpec::new(input.to_vec(), self.file.network.layers.clone())
+    /// The network over the parts that a pipeline gives.
+    pub fn network(&self, pipeline: &Pipeline) -> NetworkSpec {
+        let layers = self.file.network.layers.clone();
+        match pipeline.input_parts() {
+            [_] => NetworkSpec::new(pipeline.input_shape().to_vec(), layers),
+            parts => {
+                let parts =
+                    parts.iter().map(|part| InputPart { name: part.name.clone(), shape: part.shape.clone() });
+                NetworkSpec::with_parts(parts.collect(), layers)
+            }
+        }
     }
 
     /// How the network is trained.

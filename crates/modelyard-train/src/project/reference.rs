@@ -180,6 +180,7 @@ impl<'a> Page<'a> {
             let tasks = match tasks.collect::<Vec<_>>().as_slice() {
                 [TaskKind::Binary, TaskKind::Multiclass] => "a category",
                 [TaskKind::Binary] => "a category of two classes",
+                [TaskKind::Multilabel] => "labels",
                 [only @ (TaskKind::Forecast | TaskKind::Remaining | TaskKind::Anomaly)] => only.as_str(),
                 _ => "numbers",
             };

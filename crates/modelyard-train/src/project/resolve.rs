@@ -110,13 +110,12 @@ pub(super) fn resolve(file: &ProjectFile) -> Result<Resolved, Vec<Finding>> {
         .ok();
     columns(file, &mut findings);
     outputs(file, &mut findings);
-    let categories = file.outputs.iter().any(|output| output.kind == OutputKind::Category);
     let tasks = tasks(file);
     let mut gates = Vec::new();
     for (i, spec) in file.gates.iter().enumerate() {
         gate(spec, &format!("gates[{i}]"), tasks, &mut gates, &mut findings);
     }
-    let training = training(&file.training, categories, tasks, &mut findings);
+    let training = training(&file.training, tasks, &mut findings);
     match (name, training) {
         (Some(name), Some(training)) if findings.is_empty() => Ok(Resolved { name, training, gates }),
         _ => Err(findings),
@@ -136,10 +135,7 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
             findings.push(Finding::at(path, Problem::new(format!("the name {name:?} is taken already"))));
         }
     }
-    // What was is no answer to what will be.
-    if file.data.windows.as_ref().is_some_and(|windows| windows.horizon > 0) {
-        return;
-    }
+    let is_forecast = file.data.windows.as_ref().is_some_and(|windows| windows.horizon > 0);
     for output in &file.outputs {
         if output.kind == OutputKind::Remaining
             || (output.kind == OutputKind::Anomaly && output.column.is_none())
@@ -148,10 +144,13 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
         }
         let answer = output.column.as_ref().unwrap_or(&output.name);
         for (i, input) in file.inputs.iter().enumerate() {
-            if input.columns.is_none() && input.column.as_ref().unwrap_or(&input.name) == answer {
+            // What was is no answer to what will be, unless it is known ahead of time.
+            let may_see = is_forecast && !input.known_future;
+            if !may_see && input.columns.is_none() && input.column.as_ref().unwrap_or(&input.name) == answer {
+                let remove = if is_forecast { "known_future" } else { "this input" };
                 let problem =
                     Problem::new(format!("the column {answer:?} is an output and cannot be an input too"))
-                        .hint("the network would only learn to copy the answer: remove this input");
+                        .hint(format!("the network would only learn to copy the answer: remove {remove}"));
                 findings.push(Finding { path: format!("inputs[{i}]"), target: Target::Key, problem });
             }
         }
@@ -160,12 +159,12 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
 
 /// One category, or any number of numbers.
 fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
-    let category = |kind| kind == OutputKind::Category;
+    let category = |kind| kind != OutputKind::Number;
     if file.outputs.len() > 1
         && let Some(i) = file.outputs.iter().position(|output| category(output.kind))
     {
         let problem = Problem::new("a category must be the only output")
-            .expected("one output of kind \"category\", or one or more of kind \"number\"")
+            .expected("one output of kind \"category\" or \"labels\", or one or more of kind \"number\"")
             .hint("train one project per category");
         findings.push(Finding::at(format!("outputs[{i}].kind"), problem));
     }
@@ -176,6 +175,7 @@ fn tasks(file: &ProjectFile) -> &'static [TaskKind] {
     let horizon = file.data.windows.as_ref().map_or(0, |windows| windows.horizon);
     match file.outputs.first().map(|output| output.kind) {
         Some(OutputKind::Category) => &[TaskKind::Binary, TaskKind::Multiclass],
+        Some(OutputKind::Labels) => &[TaskKind::Multilabel],
         Some(OutputKind::Remaining) => &[TaskKind::Remaining],
         Some(OutputKind::Anomaly) => &[TaskKind::Anomaly],
         _ if horizon > 0 => &[TaskKind::Forecast],
@@ -216,6 +216,7 @@ fn misfit(metric: &dyn Metric, tasks: &[TaskKind]) -> Option<Problem> {
     }
     let what = match tasks {
         [TaskKind::Regression] => "numbers",
+        [TaskKind::Multilabel] => "labels",
         [only] => only.as_str(),
         _ => "a category",
     };
@@ -238,12 +239,7 @@ fn watched(name: &str, path: &str, tasks: &[TaskKind], findings: &mut Vec<Findin
     }
 }
 
-fn training(
-    section: &TrainingSection,
-    categories: bool,
-    tasks: &[TaskKind],
-    findings: &mut Vec<Finding>,
-) -> Option<Training> {
+fn training(section: &TrainingSection, tasks: &[TaskKind], findings: &mut Vec<Finding>) -> Option<Training> {
     let wrong = |path: &str, error: serde_json::Error| Finding::at(path, Problem::new(error.to_string()));
     let loss = section.loss.as_ref().map(|loss| loss.resolve()).transpose();
     let loss = loss.map_err(|error| findings.push(wrong("training.loss", error))).ok()?;
@@ -264,7 +260,7 @@ fn training(
             .expected("warmup = { steps = 500 } or warmup = { epochs = 2 }");
         findings.push(Finding::at("training.warmup", problem));
     }
-    if !categories {
+    if !tasks.contains(&TaskKind::Multiclass) {
         for (key, given) in [
             ("class_weights", section.class_weights.is_some()),
             ("label_smoothing", section.label_smoothing.is_some()),

@@ -41,6 +41,10 @@ pub(super) fn errors(
             wrong_classes(rows, truth, probabilities.chunks_exact((*classes).max(1)), labels)
         }
         Sample::Series(_) => Vec::new(),
+        Sample::Labels { truth, probabilities, labels: width } => {
+            let width = (*width).max(1);
+            wrong_labels(rows, truth.chunks_exact(width).zip(probabilities.chunks_exact(width)), labels)
+        }
         Sample::Values { truth, predicted, outputs } => {
             let outputs = (*outputs).max(1);
             wrong_numbers(rows, truth.chunks_exact(outputs).zip(predicted.chunks_exact(outputs)))
@@ -62,6 +66,25 @@ pub(super) fn errors(
         );
     }
     section("Where it is most wrong", &(html + "</ul>"))
+}
+
+/// Rows with a label too many or too few.
+fn wrong_labels<'a>(
+    rows: &[usize],
+    answers: impl Iterator<Item = (&'a [f32], &'a [f32])>,
+    labels: &[String],
+) -> Vec<Wrong> {
+    let given = |values: &[f32]| {
+        let given = labels.iter().zip(values).filter(|(_, value)| **value >= 0.5);
+        given.map(|(label, _)| label.as_str()).collect::<Vec<_>>().join("; ")
+    };
+    let wrong = rows.iter().zip(answers).map(|(&row, (truth, probabilities))| Wrong {
+        row,
+        error: truth.iter().zip(probabilities).map(|(t, p)| f64::from((t - p).abs())).sum(),
+        truth: given(truth),
+        answer: given(probabilities),
+    });
+    wrong.filter(|wrong| wrong.truth != wrong.answer).collect()
 }
 
 /// Wrong answers, the surest first.

@@ -13,12 +13,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use modelyard_data::Task;
-use modelyard_registry::document::SplitScores;
+use modelyard_registry::document::{ClassScore, SplitScores};
 
 use self::html::{escape, number, section, table};
 use crate::error::TrainError;
 use crate::evaluate::metric::METRICS;
-use crate::evaluate::{self, Sample, class_names};
+use crate::evaluate::{self, Sample, label_names};
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
@@ -45,7 +45,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
     if let Some((split, scores)) = shown {
         page += &reached(split, scores, trained);
     }
-    let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
+    let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
     page += &curves::curves(trained, metric.name());
     if let Some((split, scores)) = shown {
         page += &answers(project, prepared, trained, (split, scores))?;
@@ -99,11 +99,12 @@ fn answers(
     let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
         return Ok(String::new());
     };
-    let labels = class_names(pipeline.task());
+    let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
             classes::classes(scores, truth, probabilities, *classes)
         }
+        Sample::Labels { .. } => by_label(scores),
         Sample::Values { truth, predicted, outputs } => {
             let names = match pipeline.task() {
                 Task::Regression { outputs } => outputs.as_slice(),
@@ -114,6 +115,16 @@ fn answers(
         Sample::Series(_) => String::new(),
     };
     Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
+}
+
+/// The scores of each label.
+fn by_label(scores: &SplitScores) -> String {
+    let row = |label: &ClassScore| {
+        let shares = [label.precision, label.recall, label.f1].map(|share| format!("{share:.3}"));
+        [vec![label.label.clone(), label.rows.to_string()], shares.to_vec()].concat()
+    };
+    let rows = scores.classes.iter().map(row);
+    section("Its labels", &table("", &["label", "rows", "precision", "recall", "F1"], rows))
 }
 
 /// What went in.

@@ -3,6 +3,7 @@
 mod bad_data;
 mod examples;
 mod generated;
+mod inputs;
 mod resuming;
 mod series;
 mod support;

@@ -249,6 +249,26 @@ fn what_does_not_fit_is_told_at_its_line() {
     assert!(text.contains("3 steps are forecast") && text.contains("units = 3"), "{text}");
     let text = refused(&WAVE.replace("horizon = 3\n", "").replace("units = 3", "units = 1"), &wave());
     assert!(text.contains("is an output and cannot be an input too"), "{text}");
+    let known = WAVE.replace("column = \"wave\"\nkind", "column = \"wave\"\nknown_future = true\nkind");
+    let text = refused(&known, &wave());
+    assert!(
+        text.contains("is an output and cannot be an input too") && text.contains("known_future"),
+        "{text}"
+    );
+    let known =
+        known.replace("column = \"wave\"\n", "columns = [\"wave\"]\n").replacen("number", "vector", 1);
+    let text = refused(&known, &wave());
+    assert!(text.contains("is an output and cannot be an input too"), "{text}");
+    let text = refused(
+        &WAVE
+            .replace("coverage = 0.8", "quantiles = [0.1, 0.9]")
+            .replace("units = 3", "units = 6")
+            .replace("[training]", "[training]\nloss = \"mse\""),
+        &wave(),
+    );
+    assert!(text.contains("asks for quantiles") && text.contains("loss = \"quantile\""), "{text}");
+    let text = refused(&WAVE.replace("[training]", "[training]\nloss = \"quantile\""), &wave());
+    assert!(text.contains("learns 3 numbers for each") && text.contains("quantiles = [0.1"), "{text}");
     let text = refused(&WAVE.replace("kind = \"time\"", "kind = \"random\""), &wave());
     assert!(text.contains("share rows") && text.contains("[data.split]"), "{text}");
 }

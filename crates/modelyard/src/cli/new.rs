@@ -18,6 +18,8 @@ Examples:
   modelyard new pumps --template remaining-life   how long machines still run
   modelyard new motor --template anomaly          what is unusual in a series
   modelyard new clothes --template images         tell pictures apart, from a folder of PNG files
+  modelyard new reviews --template text           tell texts apart, English and Chinese
+  modelyard new items --template multimodal       a picture, a number and a text in one network
 
 The folder runs as it is (`modelyard up penguins`). Then put your own data in
 and edit `modelyard.toml`; `modelyard check` says what does not fit yet.
@@ -51,6 +53,10 @@ enum Template {
     Anomaly,
     /// Pictures into classes: 120 photographs of boots, bags and trousers.
     Images,
+    /// Texts into classes: 480 short reviews, English and Chinese.
+    Text,
+    /// A picture, a number and a text into a class: 120 items of a shop.
+    Multimodal,
 }
 
 #[derive(Serialize)]
@@ -91,6 +97,20 @@ fn files_of(template: Template) -> Vec<(String, &'static [u8])> {
             file("README.md", include_bytes!("../../templates/anomaly/README.md")),
             file("motor.csv", include_bytes!("../../templates/anomaly/motor.csv")),
         ],
+        Template::Text => vec![
+            file("modelyard.toml", include_bytes!("../../templates/text/modelyard.toml")),
+            file("README.md", include_bytes!("../../templates/text/README.md")),
+            file("reviews.csv", include_bytes!("../../templates/text/reviews.csv")),
+        ],
+        Template::Multimodal => {
+            let mut files = vec![
+                file("modelyard.toml", include_bytes!("../../templates/multimodal/modelyard.toml")),
+                file("README.md", include_bytes!("../../templates/multimodal/README.md")),
+                file("items.csv", include_bytes!("../../templates/multimodal/items.csv")),
+            ];
+            files.extend(pictures());
+            files
+        }
         Template::Images => {
             let mut files = vec![
                 file("modelyard.toml", include_bytes!("../../templates/images/modelyard.toml")),

@@ -217,14 +217,19 @@ fn as_json(answer: &Answer) -> Value {
                 json!({ "score": score, "threshold": threshold, "anomalous": anomalous, "shares": shares })
             }
             Prediction::Category { label, probabilities } => {
-                let classes: Map<String, Value> =
-                    probabilities.iter().map(|(class, p)| (class.clone(), json!(p))).collect();
-                json!({ "label": label, "probabilities": classes })
+                json!({ "label": label, "probabilities": by_class(probabilities) })
+            }
+            Prediction::Labels { labels, probabilities } => {
+                json!({ "labels": labels, "probabilities": by_class(probabilities) })
             }
         };
         (name.clone(), value)
     };
     Value::Object(answer.outputs.iter().map(output).collect())
+}
+
+fn by_class(probabilities: &[(String, f32)]) -> Map<String, Value> {
+    probabilities.iter().map(|(class, p)| (class.clone(), json!(p))).collect()
 }
 
 /// The cells of the input with those of the answer behind them.
@@ -330,9 +335,13 @@ impl AnswerWriter for Cells {
 fn header_cells(name: &str, prediction: &Prediction, every_class: bool) -> Vec<String> {
     match prediction {
         Prediction::Number(_) => vec![format!("predicted_{name}")],
-        Prediction::Category { probabilities, .. } => {
+        Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } => {
             let classes = probabilities.iter().map(|(class, _)| format!("probability_{class}"));
-            let rest = if every_class { classes.collect() } else { vec!["probability".to_owned()] };
+            let rest = match prediction {
+                _ if every_class => classes.collect(),
+                Prediction::Labels { .. } => Vec::new(),
+                _ => vec!["probability".to_owned()],
+            };
             [vec![format!("predicted_{name}")], rest].concat()
         }
         Prediction::Forecast(steps) => {
@@ -366,6 +375,14 @@ fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv:
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
     match prediction {
         Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Labels { labels, probabilities } => {
+            cells.push_field(&labels.join(";"));
+            if every_class {
+                probabilities
+                    .iter()
+                    .for_each(|(_, probability)| cells.push_field(&format!("{probability:.6}")));
+            }
+        }
         Prediction::Forecast(steps) => {
             for step in steps {
                 cells.push_field(&step.value.to_string());

@@ -38,6 +38,7 @@ fn the_numpy_file_is_split_four_to_one_and_its_last_column_is_the_answer() {
 
 /// Attacks of kinds that training never saw are told from normal connections.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a test is its own binary: it may read its environment")]
 fn the_intrusion_example_reaches_its_gate() {
     let data = std::env::var_os("MODELYARD_TEST_DATA")
         .map(|folder| Path::new(&folder).join("network-intrusion"))

@@ -51,6 +51,16 @@ fn the_image_template_runs() {
 }
 
 #[test]
+fn the_text_template_runs() {
+    check("text", 3);
+}
+
+#[test]
+fn the_multimodal_template_runs() {
+    check("multimodal", 123);
+}
+
+#[test]
 fn a_folder_that_is_taken_is_left_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();

@@ -16,7 +16,7 @@ impl Metric for LogLoss {
     }
 
     fn fits(&self, task: TaskKind) -> bool {
-        matches!(task, TaskKind::Binary | TaskKind::Multiclass)
+        task.is_of_classes()
     }
 
     fn higher_is_better(&self) -> bool {

@@ -9,6 +9,7 @@ mod log_loss;
 mod mae;
 mod mape;
 mod mean_error;
+mod multilabel;
 mod nasa;
 mod per_class;
 mod precision;
@@ -47,7 +48,7 @@ pub trait Metric: Sync {
 }
 
 /// Every metric, in the order in which reports show them.
-pub const METRICS: [&dyn Metric; 23] = [
+pub const METRICS: [&dyn Metric; 26] = [
     &accuracy::Accuracy,
     &f1::MACRO,
     &f1::WEIGHTED,
@@ -60,6 +61,9 @@ pub const METRICS: [&dyn Metric; 23] = [
     &recall::POSITIVE,
     &roc_auc::RocAuc,
     &log_loss::LogLoss,
+    &multilabel::F1Micro,
+    &multilabel::F1OfLabels,
+    &multilabel::SubsetAccuracy,
     &rmse::Rmse,
     &mae::MAE,
     &r2::R2,

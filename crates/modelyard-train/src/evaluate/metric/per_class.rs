@@ -24,7 +24,7 @@ impl Metric for PerClass {
     fn fits(&self, task: TaskKind) -> bool {
         match self.average {
             Average::Positive => task == TaskKind::Binary,
-            Average::Macro | Average::Weighted => matches!(task, TaskKind::Binary | TaskKind::Multiclass),
+            Average::Macro | Average::Weighted => task.is_of_classes(),
         }
     }
 

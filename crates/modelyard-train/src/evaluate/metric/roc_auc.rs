@@ -16,7 +16,7 @@ impl Metric for RocAuc {
     }
 
     fn fits(&self, task: TaskKind) -> bool {
-        matches!(task, TaskKind::Binary | TaskKind::Multiclass)
+        task.is_of_classes()
     }
 
     fn score(&self, sample: &Sample) -> Option<f64> {

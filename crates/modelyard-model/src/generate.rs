@@ -1,0 +1,131 @@
+//! Continues sequences of tokens, with a network that tells at each step what it expects at the next.
+
+use std::sync::Arc;
+
+use crate::sampling::Sampler;
+use crate::{Activation, Forward, ModelError, Network};
+
+/// A language model at work on one thread: a network from [steps] token numbers to [steps, tokens].
+///
+/// A window of the last tokens is what the network sees; what is still empty of it is padded with 0 on the right,
+/// where a causal network does not look.
+pub struct Generator {
+    forward: Forward,
+    steps: usize,
+    tokens: usize,
+    gives_probabilities: bool,
+    /// What the network has seen and said so far, at most `steps` of it.
+    window: Vec<f32>,
+    input: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl Generator {
+    /// Prepares a network.
+    ///
+    /// # Errors
+    /// Where its input is not [steps], its output not [steps, tokens], or where what it expects after a step
+    /// depends on later ones.
+    pub fn new(network: &Arc<Network>) -> Result<Self, ModelError> {
+        let (input, output) = (&network.layout().input, &network.layout().output);
+        let (&[steps], &[given, tokens]) = (input.as_slice(), output.as_slice()) else {
+            let message =
+                format!("the network goes from {input:?} to {output:?}, not from [steps] to [steps, tokens]");
+            return Err(ModelError::sequence(message, None));
+        };
+        if given != steps {
+            let message = format!("the network takes {steps} steps and gives {given}");
+            return Err(ModelError::sequence(message, None));
+        }
+        let mut generator = Self {
+            forward: Forward::new(network),
+            steps,
+            tokens,
+            gives_probabilities: network.spec().output_activation() == Some(Activation::Softmax),
+            window: Vec::with_capacity(steps),
+            input: vec![0.0; steps],
+            output: Vec::new(),
+        };
+        generator.check_causal()?;
+        Ok(generator)
+    }
+
+    /// How many tokens the network sees at once.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// How many different tokens the network knows.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Forgets what was before and takes a prompt in; of a longer one than the network sees, the end.
+    ///
+    /// # Errors
+    /// Where the prompt is empty or holds a token that the network does not know.
+    pub fn start(&mut self, prompt: &[u32]) -> Result<(), ModelError> {
+        if prompt.is_empty() {
+            return Err(ModelError::sequence("the prompt is empty", Some("give at least one token")));
+        }
+        if let Some(at) = prompt.iter().position(|&token| token as usize >= self.tokens) {
+            let known = self.tokens;
+            let message =
+                format!("token {at} of the prompt is {}, the network knows those below {known}", prompt[at]);
+            return Err(ModelError::sequence(message, None));
+        }
+        self.window.clear();
+        let seen = &prompt[prompt.len().saturating_sub(self.steps)..];
+        self.window.extend(seen.iter().map(|&token| token as f32));
+        Ok(())
+    }
+
+    /// Draws the next token and takes it in.
+    ///
+    /// # Errors
+    /// Where nothing was started, or the network gives no finite number.
+    pub fn next_token(&mut self, sampler: &mut Sampler) -> Result<u32, ModelError> {
+        let token = sampler.sample(self.logits()?)?;
+        if self.window.len() == self.steps {
+            self.window.remove(0);
+        }
+        self.window.push(token as f32);
+        Ok(token)
+    }
+
+    /// What the network expects after all that was taken in: one logit for each token.
+    ///
+    /// # Errors
+    /// Where nothing was started.
+    pub fn logits(&mut self) -> Result<&[f32], ModelError> {
+        let Some(last) = self.window.len().checked_sub(1) else {
+            return Err(ModelError::sequence("nothing was started", Some("start with a prompt")));
+        };
+        let (seen, empty) = self.input.split_at_mut(self.window.len());
+        seen.copy_from_slice(&self.window);
+        empty.fill(0.0);
+        self.forward.run(&self.input, 1, &mut self.output)?;
+        let logits = &mut self.output[last * self.tokens..][..self.tokens];
+        if self.gives_probabilities {
+            logits.iter_mut().for_each(|value| *value = value.ln());
+        }
+        Ok(logits)
+    }
+
+    /// Compares what is expected after the first step for two different second ones.
+    fn check_causal(&mut self) -> Result<(), ModelError> {
+        let mut expected = Vec::new();
+        for second in [0.0, (self.tokens - 1) as f32] {
+            self.input.fill(second);
+            self.input[0] = 0.0;
+            self.forward.run(&self.input, 1, &mut self.output)?;
+            expected.push(self.output[..self.tokens].to_vec());
+        }
+        let differs = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-4 * (1.0 + a.abs());
+        if expected[0].iter().zip(&expected[1]).any(differs) {
+            let message = "the network sees the tokens that it is to guess";
+            return Err(ModelError::sequence(message, Some("set causal = true in all attention")));
+        }
+        Ok(())
+    }
+}

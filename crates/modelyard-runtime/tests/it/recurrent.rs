@@ -1,0 +1,137 @@
+//! Networks over sequences: recurrent layers and embeddings, with padding and without, must answer alike on every
+//! engine that takes them; rten refuses by name what it would compute wrongly.
+
+use modelyard_runtime::{ModelFiles, ParityReport, parity};
+use modelyard_types::NamedTensor;
+use serde_json::{Value, json};
+
+use crate::exported::{TOLERANCE, network};
+use crate::support::{named, noise, onnx_engines, runtimes};
+
+const STEPS: usize = 7;
+const FEATURES: usize = 3;
+
+fn report(what: &str, input: &[usize], layers: &Value, rows: NamedTensor) -> ParityReport {
+    let network = network(input, layers);
+    let (json, weights) = (network.network_json(), network.weights_safetensors());
+    let onnx = network.to_onnx().expect("every layer exports");
+    let files = ModelFiles { onnx: Some(&onnx), network: Some(json.as_bytes()), weights: Some(&weights) };
+    let report = parity(runtimes(), &files, &[rows]).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(report.reference, "native");
+    if report.differences.is_empty() && onnx_engines().len() == 1 {
+        eprintln!("SKIPPED: {what}: rten refuses it, and ONNX Runtime is not here");
+        return report;
+    }
+    assert!(report.agrees(TOLERANCE), "{what}: {report:?}");
+    if onnx_engines().iter().any(|engine| engine.name() == "onnxruntime") {
+        let answers = report.differences.iter().any(|other| other.runtime == "onnxruntime");
+        assert!(answers, "{what}: {report:?}");
+    }
+    report
+}
+
+/// A series of numbers; rten either answers, or refuses with these words.
+fn check(what: &str, layers: &Value, rten_refuses: Option<&str>) {
+    let rows = named("input", &[5, STEPS, FEATURES], noise(5 * STEPS * FEATURES, 21));
+    check_rten(what, &report(what, &[STEPS, FEATURES], layers, rows), rten_refuses);
+}
+
+/// Tokens of rows that end in more or less padding.
+fn check_tokens(what: &str, layers: &Value, rten_refuses: Option<&str>) {
+    let tokens = [[3, 1, 4, 1, 5, 2, 6], [2, 5, 1, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0], [0; STEPS]];
+    let tokens: Vec<f32> = tokens.as_flattened().iter().map(|&token| token as f32).collect();
+    let rows = named("input", &[4, STEPS], tokens);
+    check_rten(what, &report(what, &[STEPS], layers, rows), rten_refuses);
+}
+
+fn check_rten(what: &str, report: &ParityReport, refuses: Option<&str>) {
+    let answers = report.differences.iter().any(|other| other.runtime == "rten");
+    let reason = report.skipped.iter().find(|(runtime, _)| *runtime == "rten").map(|(_, reason)| reason);
+    match refuses {
+        None => assert!(answers, "{what}: {report:?}"),
+        Some(words) => assert!(reason.is_some_and(|reason| reason.contains(words)), "{what}: {reason:?}"),
+    }
+}
+
+#[test]
+fn recurrent_layers_agree() {
+    for (kind, refuses) in [("lstm", None), ("gru", None), ("simple_rnn", Some("no operator RNN"))] {
+        for units in [5, 16] {
+            for (return_sequences, go_backwards) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
+                let layer = json!({
+                    "type": kind, "units": units,
+                    "return_sequences": return_sequences, "go_backwards": go_backwards,
+                });
+                check(&layer.to_string(), &json!([layer]), refuses);
+            }
+        }
+        check(kind, &json!([{ "type": kind, "units": 4, "use_bias": false }]), refuses);
+    }
+    let relu = json!([{ "type": "simple_rnn", "units": 4, "activation": "relu" }]);
+    check("relu", &relu, Some("no operator RNN"));
+}
+
+#[test]
+fn both_directions_agree() {
+    for merge in ["concat", "sum", "ave", "mul"] {
+        for return_sequences in [false, true] {
+            for kind in ["lstm", "gru"] {
+                let inside = json!({ "type": kind, "units": 5, "return_sequences": return_sequences });
+                let layer = json!({ "type": "bidirectional", "layer": inside, "merge": merge });
+                check(&layer.to_string(), &json!([layer]), None);
+            }
+        }
+    }
+    let plain = json!({ "type": "simple_rnn", "units": 5, "activation": "relu" });
+    check("plain", &json!([{ "type": "bidirectional", "layer": plain }]), Some("no operator RNN"));
+}
+
+#[test]
+fn stacks_agree() {
+    let layers = json!([
+        { "type": "bidirectional", "layer": { "type": "gru", "units": 6, "return_sequences": true } },
+        { "type": "dropout", "rate": 0.3 },
+        { "type": "lstm", "units": 8, "return_sequences": true },
+        { "type": "lstm", "units": 4 },
+        { "type": "dense", "units": 2, "activation": "softmax" },
+    ]);
+    check("stack", &layers, None);
+    let layers =
+        json!([{ "type": "embedding", "input_dim": 7, "output_dim": 4 }, { "type": "gru", "units": 3 }]);
+    check_tokens("embedding", &layers, None);
+}
+
+#[test]
+fn padding_is_left_out_alike() {
+    let embedding = json!({ "type": "embedding", "input_dim": 7, "output_dim": 4, "mask_zero": true });
+    for kind in ["lstm", "gru", "simple_rnn"] {
+        let refuses = if kind == "simple_rnn" { "no operator RNN" } else { "lengths of sequences" };
+        for return_sequences in [false, true] {
+            let inside = json!({ "type": kind, "units": 5, "return_sequences": return_sequences });
+            let mut backwards = inside.clone();
+            backwards["go_backwards"] = true.into();
+            let both = json!({ "type": "bidirectional", "layer": inside });
+            for layer in [inside, backwards, both] {
+                check_tokens(&layer.to_string(), &json!([embedding, layer]), Some(refuses));
+            }
+        }
+    }
+    let stack = json!([
+        embedding,
+        { "type": "bidirectional", "layer": { "type": "lstm", "units": 4, "return_sequences": true } },
+        { "type": "dropout", "rate": 0.3 },
+        { "type": "gru", "units": 4 },
+    ]);
+    check_tokens("stack", &stack, Some("lengths of sequences"));
+}
+
+#[test]
+fn pooling_over_all_steps_leaves_padding_out() {
+    let embedding = json!({ "type": "embedding", "input_dim": 7, "output_dim": 4, "mask_zero": true });
+    for kind in ["global_avg_pool1d", "global_max_pool1d"] {
+        let layers = json!([embedding, { "type": kind }, { "type": "dense", "units": 3 }]);
+        check_tokens(kind, &layers, None);
+    }
+}
