@@ -123,7 +123,7 @@ impl Scorer<'_> {
         Ok(outputs)
     }
 
-    /// The scores on these rows.
+    /// The scores on these rows, without intervals where their windows share rows.
     pub(crate) fn score(
         &self,
         dataset: &Dataset,
@@ -134,6 +134,9 @@ impl Scorer<'_> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let outputs = self.outputs(dataset, rows)?;
         let sample = evaluate::sample(self.pipeline, dataset, rows, &truth, &outputs)?;
+        // Windows that share rows are not drawn one by one, so that no interval would be true.
+        let overlap = dataset.windows().is_some_and(|windows| windows.share_rows(rows));
+        let intervals = if overlap { Intervals::Omitted } else { intervals };
         Ok(evaluate::score(&sample, evaluate::label_names(self.pipeline.task()), baseline, intervals))
     }
 }
