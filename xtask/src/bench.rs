@@ -22,7 +22,10 @@ const BENCHES: [Bench; 4] = [
     Bench { name: "train", peer: Some(Peer { flag: "--peer-python", find: || python("torch") }) },
     Bench { name: "infer", peer: Some(Peer { flag: "--onnxruntime", find: packages::onnxruntime_library }) },
     Bench { name: "layers", peer: None },
-    Bench { name: "serve", peer: Some(Peer { flag: "--peer-python", find: || python("fastapi, uvicorn, onnxruntime") }) },
+    Bench {
+        name: "serve",
+        peer: Some(Peer { flag: "--peer-python", find: || python("fastapi, uvicorn, onnxruntime") }),
+    },
 ];
 
 /// Runs one of [`BENCHES`].
@@ -51,7 +54,7 @@ fn peer_option(bench: &Bench, options: &[String]) -> Vec<String> {
         return Vec::new();
     }
     if let Some(path) = find() {
-        return vec![flag.to_owned(), path.to_string_lossy().into_owned()];
+        return vec![(*flag).to_owned(), path.to_string_lossy().into_owned()];
     }
     println!("no peer to measure beside was found, so this measures Modelyard alone");
     println!("hint: `cargo xtask packages` installs ONNX Runtime; a Python environment with torch, fastapi,");

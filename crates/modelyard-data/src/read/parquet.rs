@@ -21,9 +21,10 @@ use super::open::{NO_FILE, io_error};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem};
-use crate::fields::{Builders, split_field, wanted};
+use crate::fields::Builders;
 use crate::spec::{Format, PipelineSpec, SourceSpec};
 use crate::value::Value;
+use crate::window::Side;
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
@@ -57,10 +58,10 @@ impl Reader for Parquet {
 /// # Errors
 /// [`DataError`], as [`crate::read()`].
 pub fn from_bytes(bytes: &[u8], source: &SourceSpec, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let bytes = bytes::Bytes::copy_from_slice(bytes);
     read_table(bytes, Path::new(NO_FILE), source, &mut builders)?;
-    builders.finish(None)
+    builders.finish(None, &Side::default())
 }
 
 fn read_table(
