@@ -87,6 +87,24 @@ fn the_machine_temperature_example_finds_the_failures() {
     }
 }
 
+/// The lives of engines that were never seen are estimated better than the gate asks; two epochs do for a test.
+#[test]
+fn the_turbofan_example_learns_lives() {
+    let files = ["train_FD001.txt", "test_FD001.txt", "RUL_FD001.txt"];
+    let Some(data) = real_data("turbofan", &files) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fetched(folder.path(), "turbofan", &data);
+    let project = folder.path().join("turbofan/modelyard.toml");
+    let text = fs::read_to_string(&project).expect("a project file");
+    let shorter = text.replace("epochs = 20", "epochs = 2").replace("at_most = 15.5", "at_most = 20.0");
+    fs::write(&project, shorter).expect("written");
+    run(folder.path(), &["train", "turbofan", "--threads", "2"])
+        .expect(0)
+        .prints("100 to test")
+        .prints("gate passed: test rmse <= 20")
+        .prints("the ONNX file answers as the trained network does");
+}
+
 /// Intervals of the forecast hold what they promise, and all that was labelled is found.
 #[test]
 fn the_traffic_examples_reach_their_gates() {
