@@ -14,6 +14,7 @@ use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
+use crate::scores::baseline_answers;
 
 /// How many classes a card shows one by one.
 const CLASSES_SHOWN_MAX: usize = 50;
@@ -90,7 +91,9 @@ fn scores(trained: &Trained) -> String {
         .into_iter()
         .find_map(|split| trained.scores.splits.get(split.as_str()).map(|scores| (split, scores)));
     match shown {
-        Some((split, scores)) => score_table(&mut text, split, scores),
+        Some((split, scores)) => {
+            score_table(&mut text, split, scores, baseline_answers(trained.pipeline.task()));
+        }
         None => text.push_str("\nNobody knows: no rows were kept away from training.\n"),
     }
     if let (Some((Split::Test, test)), Some(train)) = (shown, trained.scores.splits.get("train")) {
@@ -111,14 +114,14 @@ fn scores(trained: &Trained) -> String {
     text
 }
 
-fn score_table(text: &mut String, split: Split, scores: &SplitScores) {
+fn score_table(text: &mut String, split: Split, scores: &SplitScores, baseline: &str) {
     let kept = match split {
         Split::Test => "that were kept away from training",
         _ => "that decided when to stop, so these scores are flattering",
     };
     let _ = write!(
         text,
-        "\nOn {} {} rows {kept}. The baseline always answers with the most frequent class or the mean.\n\n\
+        "\nOn {} {} rows {kept}. The baseline {baseline}.\n\n\
          | metric | score | 95 % interval | baseline |\n| --- | --- | --- | --- |\n",
         scores.rows,
         split.as_str()
