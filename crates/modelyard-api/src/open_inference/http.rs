@@ -150,7 +150,7 @@ async fn model_config(
     Path(model): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, None).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn version_config(
@@ -158,7 +158,7 @@ async fn version_config(
     Path((model, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn all_statistics(State(service): State<Service>) -> Json<Value> {

@@ -34,7 +34,7 @@ pub(super) async fn run(
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);
-            *output = classify(output, spec, wanted.classes, version.labels())?;
+            *output = classify(output, spec, wanted.classes, version.labels(&wanted.name))?;
         }
     }
     Ok(outputs)

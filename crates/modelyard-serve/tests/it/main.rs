@@ -1,5 +1,7 @@
 //! The server over a real registry, without a front end: which version answers, what is kept, what is refused.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

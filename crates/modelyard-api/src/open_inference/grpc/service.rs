@@ -177,7 +177,7 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ModelConfigResponse>, Status> {
         let ModelConfigRequest { name, version } = request.into_inner();
         let version = self.open(&name, &version).await?;
-        let config = response::config(&self.service.server, &version);
+        let config = response::config(&version);
         Ok(Response::new(ModelConfigResponse { config: Some(config) }))
     }
 
