@@ -19,6 +19,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::rollout::{Labels, Routed};
 use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
 use crate::version::{Loader, ServedVersion, Wanted};
@@ -133,6 +134,36 @@ impl Server {
     ) -> Result<Arc<ServedVersion>, ServeError> {
         let opened = self.find(model, selector).await;
         opened.inspect_err(|error| self.count_failure(error.kind()))
+    }
+
+    /// The version that a model's route chooses for a caller who names none, by what the caller says of
+    /// itself; none where the caller names one, or there is no route.
+    pub fn choose(
+        &self,
+        model: &str,
+        selector: Option<&VersionSelector>,
+        labels: &Labels<'_>,
+    ) -> Option<Routed> {
+        let offers = self.offers();
+        let offer = offers.get(model).filter(|_| selector.is_none())?;
+        let (rollout, live) = offer.rollout.as_ref().zip(offer.live.as_ref())?;
+        Some(rollout.choose(Arc::clone(live), labels))
+    }
+
+    /// The version that was chosen, or else that of [`Server::open`].
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub async fn open_chosen(
+        &self,
+        chosen: Option<Routed>,
+        model: &str,
+        selector: Option<&VersionSelector>,
+    ) -> Result<Routed, ServeError> {
+        match chosen {
+            Some(chosen) => Ok(chosen),
+            None => Ok(self.open(model, selector).await?.into()),
+        }
     }
 
     /// Answers a request with tensors.
@@ -255,7 +286,7 @@ impl Server {
         let Some(number) = number else {
             return Err(unknown(selector.expect("none returned above")));
         };
-        if let Some(version) = offer.live.as_ref().filter(|live| live.version() == number) {
+        if let Some(version) = offer.in_memory(number) {
             return Ok(Arc::clone(version));
         }
         let known = offer.versions.iter().find(|version| version.version == number).copied();

@@ -140,6 +140,11 @@ impl ServedVersion {
         &self.limits
     }
 
+    /// The instant now, by its clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// What its source told of it when it was loaded.
     pub(crate) fn source(&self) -> SourceVersion {
         self.source

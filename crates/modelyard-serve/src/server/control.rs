@@ -56,9 +56,11 @@ impl Server {
 
     /// Every version in memory, by model and number.
     pub fn loaded(&self) -> Vec<Arc<ServedVersion>> {
-        let live = self.offers().values().filter_map(|offer| offer.live.clone()).collect::<Vec<_>>();
-        let kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut all: Vec<Arc<ServedVersion>> = live.into_iter().chain(kept).collect();
+        let mut all = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for offer in self.offers().values() {
+            all.extend(offer.live.clone());
+            all.extend(offer.rollout.iter().flat_map(|rollout| rollout.versions().cloned()));
+        }
         all.sort_by(|a, b| (a.model(), a.version()).cmp(&(b.model(), b.version())));
         all.dedup_by(|a, b| Arc::ptr_eq(a, b));
         all
@@ -95,7 +97,7 @@ impl Server {
         offers: &'o Offers,
         model: &str,
     ) -> Result<(&'o ModelName, &'o Offer), ServeError> {
-        let found = offers.iter().find(|(name, _)| name.as_str() == model);
+        let found = offers.get_key_value(model);
         found.ok_or_else(|| self.unknown_model(model))
     }
 }

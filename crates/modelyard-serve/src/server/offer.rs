@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use modelyard_registry::RouteChange;
 use modelyard_types::{Alias, ModelName, Version};
 
 use super::{RETRY_AFTER, Server};
 use crate::error::ServeError;
+use crate::rollout::{self, Arms, Rollout};
 use crate::settings::ModelSettings;
 use crate::source::{SourceModel, SourceVersion};
 use crate::version::{ServedVersion, Wanted};
@@ -25,6 +27,8 @@ pub(super) struct Offer {
     /// The version that does.
     pub(super) live: Option<Arc<ServedVersion>>,
     pub(super) problem: Option<String>,
+    /// Its route, where it has one.
+    pub(super) rollout: Option<Arc<Rollout>>,
     /// Whether a client took it out of memory.
     pub(super) unloaded: bool,
 }
@@ -42,6 +46,12 @@ impl Offer {
     /// Whether the source still has this version as it was loaded.
     pub(super) fn has(&self, loaded: &ServedVersion) -> bool {
         self.versions.iter().any(|version| same_files(version, &loaded.source()))
+    }
+
+    /// A version of this number that is in memory for requests that name none.
+    pub(super) fn in_memory(&self, number: Version) -> Option<&Arc<ServedVersion>> {
+        let routed = self.rollout.iter().flat_map(|rollout| rollout.versions());
+        self.live.iter().chain(routed).find(|version| version.version() == number)
     }
 
     /// The version that answers by default.
@@ -72,6 +82,7 @@ impl Server {
     /// # Errors
     /// Where the source cannot be read; what is served stays as it is.
     pub async fn refresh(&self) -> Result<(), ServeError> {
+        self.withdraw_canaries().await;
         let mut seen = self.seen.lock().await;
         let revision = self.source.revision().await?;
         let retry = seen.retry_at.is_some_and(|at| at <= self.now());
@@ -105,7 +116,7 @@ impl Server {
     }
 
     async fn offer(&self, model: SourceModel, old: Option<&Offer>) -> Offer {
-        let SourceModel { name, aliases, versions, settings, problem, .. } = model;
+        let SourceModel { name, aliases, versions, settings, route, problem } = model;
         let own = self.config().models.get(&name).cloned().unwrap_or_default();
         let mut offer = Offer {
             aliases,
@@ -114,6 +125,7 @@ impl Server {
             wanted: None,
             live: old.and_then(|offer| offer.live.clone()),
             problem: None,
+            rollout: None,
             unloaded: self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&name),
         };
         if offer.unloaded {
@@ -126,6 +138,7 @@ impl Server {
         } else if let Some(wanted) = default_version(&offer.aliases, &offer.versions) {
             offer.wanted = Some(wanted.version);
             self.go_live(&name, &mut offer, wanted).await;
+            offer.rollout = self.rollout(&name, &offer, route, old).await;
         } else {
             let error = ServeError::NothingToServe { model: name };
             offer.problem = Some(format!("{error}: {}", error.hint().unwrap_or_default()));
@@ -152,6 +165,84 @@ impl Server {
                 tracing::error!(model = %name, version, kept = was, error = source,
                     "a version that should serve cannot be loaded");
                 offer.problem = Some(error.to_string());
+            }
+        }
+    }
+
+    /// The model's route with its versions loaded; as it was where neither it nor the default version changed.
+    async fn rollout(
+        &self,
+        name: &ModelName,
+        offer: &Offer,
+        route: Option<RouteChange>,
+        old: Option<&Offer>,
+    ) -> Option<Arc<Rollout>> {
+        let (change, live) = (route?, offer.live.as_ref()?);
+        let before = old.and_then(|old| old.rollout.as_ref()).filter(|before| before.change() == change.id);
+        let is_same = |old: &Offer| old.live.as_ref().is_some_and(|was| Arc::ptr_eq(was, live));
+        if let Some(before) = before.filter(|_| old.is_some_and(is_same)) {
+            return Some(Arc::clone(before));
+        }
+        let mut arms = Arms::default();
+        // Who is the default version already gets every request.
+        let others = |version: &Version| *version != live.version();
+        if let Some(version) = change.route.canary.as_ref().map(|canary| canary.version).filter(others) {
+            let withdrawn = before.and_then(|before| before.withdrawn());
+            arms.canary = Some(match withdrawn {
+                Some(why) => Err(why),
+                None => self.canary(name, offer, live, version).await,
+            });
+        }
+        if let Some(version) = change.route.shadow.as_ref().map(|shadow| shadow.version).filter(others) {
+            arms.shadow = self.arm(name, offer, version).await.ok();
+        }
+        let telemetry = self.loader.telemetry.rollout(name);
+        tracing::info!(model = %name, change = change.id, "a route is in force");
+        Some(Arc::new(Rollout::new(name, change.id, change.route, arms, telemetry)))
+    }
+
+    /// A canary, or why it cannot answer in the place of the default version.
+    async fn canary(
+        &self,
+        name: &ModelName,
+        offer: &Offer,
+        live: &ServedVersion,
+        version: Version,
+    ) -> Result<Arc<ServedVersion>, String> {
+        let canary = self.arm(name, offer, version).await?;
+        match rollout::misfit(live, &canary) {
+            Some(why) => Err(format!("version {version} was withdrawn: {why}")),
+            None => Ok(canary),
+        }
+    }
+
+    async fn arm(
+        &self,
+        name: &ModelName,
+        offer: &Offer,
+        version: Version,
+    ) -> Result<Arc<ServedVersion>, String> {
+        let missing = || format!("version {version} was withdrawn: it is not there");
+        let source = offer.versions.iter().find(|known| known.version == version).ok_or_else(missing)?;
+        let settings = Arc::clone(&offer.settings);
+        let wanted = Wanted { model: name.clone(), source: *source, settings };
+        self.fetch(wanted).await.map_err(|error| {
+            let source = &error as &dyn std::error::Error;
+            tracing::error!(model = %name, version = version.get(), error = source,
+                "a version of a route cannot be loaded");
+            format!("version {version} was withdrawn: it cannot be loaded")
+        })
+    }
+
+    /// Writes canaries that passed a limit out of their routes, for every server and for the history.
+    async fn withdraw_canaries(&self) {
+        for (name, offer) in self.offers().iter() {
+            let Some(rollout) = &offer.rollout else { continue };
+            let Some(why) = rollout.withdrawn() else { continue };
+            // Where it cannot be written it is tried again, and gets no requests meanwhile.
+            if let Err(error) = self.source.withdraw(name, rollout.change(), &why).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(model = %name, error, "cannot write down that a canary was withdrawn");
             }
         }
     }

@@ -14,6 +14,7 @@ mod import_export;
 mod models;
 mod page;
 mod predict;
+mod routes;
 mod runs;
 mod serving;
 mod templates;
