@@ -100,7 +100,8 @@ impl Registry {
         }
         let before = current.map(|current| current.id);
         let kind = RouteChangeKind::Set;
-        let change = RouteChange { id: 0, kind, route, at_unix_ms: self.now_unix_ms(), by: by.0, why, before };
+        let change =
+            RouteChange { id: 0, kind, route, at_unix_ms: self.now_unix_ms(), by: by.0, why, before };
         Ok(Some(write(rows, &name, change).await?))
     }
 

@@ -23,7 +23,7 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use modelyard_data::{Answer, FieldInfo, Kind, Prediction, Row, Value};
+pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use rollout::{CANARY_LABEL, Labels, Routed};
 pub use server::{InFlight, IndexEntry, ModelStatus, Server};
 pub use settings::{Declared, ModelSettings};

@@ -43,9 +43,8 @@ struct Section {
 /// A file that is not there, or a line of it that is not understood.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<ModelName, ModelSettings>, Failure> {
     let bytes = files::read_up_to(path, BYTES_MAX)?;
-    let refused = |why: &dyn std::fmt::Display| {
-        Failure::new(Exit::BadInput, format!("{}: {why}", path.display()))
-    };
+    let refused =
+        |why: &dyn std::fmt::Display| Failure::new(Exit::BadInput, format!("{}: {why}", path.display()));
     let text = String::from_utf8(bytes).map_err(|error| refused(&error))?;
     let file: File = toml::from_str(&text).map_err(|error| {
         refused(&error.to_string().trim_end()).hint("each model has a section [models.NAME]")

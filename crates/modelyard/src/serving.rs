@@ -172,7 +172,9 @@ impl Serving {
         let server = Server::start(source, runtimes, limits.serve, clock, only).await?;
         for name in configured {
             // A name that is misspelt there would be left to the defaults without a word.
-            server.model(name.as_str()).map_err(|error| Failure::from(error).context("in the --config file"))?;
+            server
+                .model(name.as_str())
+                .map_err(|error| Failure::from(error).context("in the --config file"))?;
         }
         Ok(Self { server, api: limits.api })
     }

@@ -191,8 +191,7 @@ mod tests {
 
     fn canary(percent: f64) -> Route {
         let guard = Guard { disagreement_max: Some(0.1), ..Guard::default() };
-        let canary =
-            Canary { version: Version::FIRST, percent, sticky: Some("x-user".to_owned()), guard };
+        let canary = Canary { version: Version::FIRST, percent, sticky: Some("x-user".to_owned()), guard };
         let shadow = Shadow { version: Version::FIRST.next(), percent: 50.0, tolerance: Some(0.001) };
         Route { canary: Some(canary), shadow: Some(shadow) }
     }
@@ -219,7 +218,9 @@ mod tests {
         assert!(with(|c| c.guard.error_rate_max = Some(2.0)).contains("from 0 to 1"));
         assert!(with(|c| c.guard.latency_ratio_max = Some(0.0)).contains("above 0"));
         assert!(with(|c| c.guard.tolerance = Some(-1.0)).contains("0 or more"));
-        for bad in [r#"{"format_version":1,"canary":{"version":0,"percent":1}}"#, r#"{"format_version":1,"x":1}"#] {
+        for bad in
+            [r#"{"format_version":1,"canary":{"version":0,"percent":1}}"#, r#"{"format_version":1,"x":1}"#]
+        {
             assert!(Route::from_json(bad.as_bytes()).is_err(), "{bad}");
         }
     }

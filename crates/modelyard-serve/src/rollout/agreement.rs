@@ -1,6 +1,6 @@
 //! Whether two versions gave the same answer to one request, as far as that matters to who asked.
 
-use modelyard_data::{Answer, Prediction};
+use modelyard_data::{Answer, ForecastStep, Prediction};
 use modelyard_types::{NamedTensor, Tensor, TensorData};
 
 /// How far two numbers may be apart where no tolerance is given, relative to their size.
@@ -46,6 +46,16 @@ fn predictions(a: &Prediction, b: &Prediction, tolerance: Option<f64>) -> bool {
             Prediction::Labels { labels: b, probabilities: all_b },
         ) => a == b && alike(all_a, all_b),
         (Prediction::Number(a), Prediction::Number(b)) => close(*a, *b, tolerance.unwrap_or(TOLERANCE)),
+        (Prediction::Forecast(a), Prediction::Forecast(b)) => {
+            let near = |(a, b): (&ForecastStep, &ForecastStep)| {
+                close(a.value, b.value, tolerance.unwrap_or(TOLERANCE))
+            };
+            a.len() == b.len() && a.iter().zip(b).all(near)
+        }
+        (Prediction::Anomaly { score: own, .. }, Prediction::Anomaly { score: other, .. }) => {
+            a.is_anomalous() == b.is_anomalous()
+                && tolerance.is_none_or(|tolerance| close(*own, *other, tolerance))
+        }
         _ => false,
     }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 use modelyard_model::{Activation, Dense, LayerSpec, Network, NetworkSpec};
 use modelyard_runtime::{RuntimeConfig, Runtimes};
 use modelyard_serve::{ModelFolder, ModelSettings, ServeConfig, ServeError, Server};
-use modelyard_types::{
-    Caller, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
-};
+use modelyard_types::{Caller, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector};
 use tempfile::TempDir;
 
 use crate::{RealClock, name};
@@ -18,7 +16,10 @@ use crate::{RealClock, name};
 /// A network of three inputs and two classes; the seed makes it another one.
 pub(crate) fn onnx(seed: u64) -> Vec<u8> {
     let layers = vec![LayerSpec::Dense(Dense::new(2, Some(Activation::Softmax)))];
-    Network::init(NetworkSpec::new(vec![3], layers), seed).expect("it fits together").to_onnx().expect("exports")
+    Network::init(NetworkSpec::new(vec![3], layers), seed)
+        .expect("it fits together")
+        .to_onnx()
+        .expect("exports")
 }
 
 /// A folder of these files.
@@ -127,7 +128,11 @@ async fn one_model_alone_in_the_folder_takes_the_name_that_it_is_given() {
     assert_eq!(told.expect("one model"), [name("told")]);
     let server = serve(folder.path(), ServeConfig::default()).await.expect("starts");
     assert_eq!(ask(&server, "told", None).await.expect("an answer"), 1);
-    assert_eq!(server.open("told", None).await.expect("it serves").batch_rows_max(), None, "no rows declared");
+    assert_eq!(
+        server.open("told", None).await.expect("it serves").batch_rows_max(),
+        None,
+        "no rows declared"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +164,11 @@ async fn what_one_model_asks_in_vain_leaves_the_others_alone() {
     assert!(problem("python").starts_with("python/config.pbtxt:1: backend \"python\" is not supported"));
     assert!(problem("plan").contains("cannot be read"), "{}", problem("plan"));
     assert!(problem("named").contains("name is \"another\", but its folder is named named"));
-    assert!(problem("shaped").contains("version 1 of model shaped cannot be loaded"), "{}", problem("shaped"));
+    assert!(
+        problem("shaped").contains("version 1 of model shaped cannot be loaded"),
+        "{}",
+        problem("shaped")
+    );
     assert!(problem("cold").contains("cannot be loaded") && problem("noise").contains("cannot be loaded"));
     let refused = ask(&server, "gpu", None).await.expect_err("not served");
     assert_eq!(refused.kind(), ErrorKind::FailedPrecondition);

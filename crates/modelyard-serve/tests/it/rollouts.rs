@@ -59,9 +59,8 @@ fn row(values: [f32; 2]) -> Vec<NamedTensor> {
 }
 
 async fn turn(server: &Server, labels: &[(&str, &str)]) -> Routed {
-    let find = |wanted: &str| {
-        labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
-    };
+    let find =
+        |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
     let chosen = server.choose("m", None, &find);
     server.open_chosen(chosen, "m", None).await.expect("it serves")
 }

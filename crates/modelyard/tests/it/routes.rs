@@ -78,8 +78,11 @@ fn a_canary_with_other_answers_is_withdrawn_without_being_asked() {
     contrary(at);
     let (server, address) = serve(&folder);
     let limits = ["--max-disagreement", "0.2", "--min-requests", "10"];
-    run(at, &[&["routes", "set", "shapes", "--canary", "3", "--percent", "100"][..], &limits].concat()).expect(0);
-    let row = |i: u32| format!(r#"{{"instances": [{{"width": {}, "height": {}, "colour": "red"}}]}}"#, i % 12, i % 7);
+    run(at, &[&["routes", "set", "shapes", "--canary", "3", "--percent", "100"][..], &limits].concat())
+        .expect(0);
+    let row = |i: u32| {
+        format!(r#"{{"instances": [{{"width": {}, "height": {}, "colour": "red"}}]}}"#, i % 12, i % 7)
+    };
     let mut asked = 0;
     until("the canary is withdrawn", || {
         asked += 1;
@@ -91,7 +94,9 @@ fn a_canary_with_other_answers_is_withdrawn_without_being_asked() {
         let history = run(at, &["routes", "history", "shapes", "--json"]).expect(0).json();
         let newest = &history["changes"][0];
         let why = newest["why"].as_str().unwrap_or_default();
-        newest["kind"] == "withdrawal" && why.starts_with("version 3 was withdrawn: ") && why.contains("answers differ")
+        newest["kind"] == "withdrawal"
+            && why.starts_with("version 3 was withdrawn: ")
+            && why.contains("answers differ")
     });
     assert!((0..20).all(|_| infer(address, "") == 1));
     server.interrupt().expect(0);
@@ -105,7 +110,9 @@ fn a_shadow_counts_disagreements_and_answers_nobody() {
     run(at, &["routes", "set", "shapes", "--shadow", "2", "--tolerance", "0.0000001"]).expect(0);
     let counted = |result: &str| {
         let metrics = http(address, "GET /metrics", "").1;
-        let series = format!("modelyard_compared_answers_total{{model=\"shapes\",version=\"2\",result=\"{result}\"}} ");
+        let series = format!(
+            "modelyard_compared_answers_total{{model=\"shapes\",version=\"2\",result=\"{result}\"}} "
+        );
         metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok()).unwrap_or(0)
     };
     until("copies are compared", || {
@@ -156,7 +163,9 @@ fn what_makes_no_sense_is_refused() {
     set(&["--canary", "2"]).expect(2).says("--percent");
     set(&["--canary", "9", "--percent", "5"]).expect(5).says("has no version 9");
     set(&["--canary", "2", "--percent", "500"]).expect(3).says("must be from 0 to 100");
-    set(&["--canary", "2", "--percent", "5", "--sticky", "x user"]).expect(3).says("not the name of a header");
+    set(&["--canary", "2", "--percent", "5", "--sticky", "x user"])
+        .expect(3)
+        .says("not the name of a header");
     run(at, &["routes", "set", "shades", "--shadow", "1"]).expect(5).says("did you mean \"shapes\"?");
     run(at, &["routes", "history", "shapes"]).expect(0).prints("never changed");
     run(at, &["routes", "clear", "shapes"]).expect(0).prints("every request goes to the live version");

@@ -50,11 +50,8 @@ pub(super) fn in_words(route: &Route) -> String {
 fn limits(guard: &Guard) -> String {
     let percent = |what: &str, max: Option<f64>| max.map(|max| format!("{what} over {} %", max * 100.0));
     let slow = guard.latency_ratio_max.map(|max| format!("latency over {max} times the live version's"));
-    let all = [
-        percent("errors", guard.error_rate_max),
-        slow,
-        percent("disagreement", guard.disagreement_max),
-    ];
+    let all =
+        [percent("errors", guard.error_rate_max), slow, percent("disagreement", guard.disagreement_max)];
     let all: Vec<String> = all.into_iter().flatten().collect();
     if all.is_empty() { String::new() } else { format!(", withdrawn at {}", all.join(", or ")) }
 }
