@@ -141,9 +141,8 @@ mod tests {
     fn a_configuration_that_tells_of_another_network_is_found_out() {
         let own = spec("x", DataType::F32, &[Dim::Any, Dim::Fixed(3)]);
         let signature = Signature { inputs: vec![own.clone()], outputs: Vec::new() };
-        let check = |spec: TensorSpec| {
-            Declared { inputs: vec![spec], outputs: Vec::new() }.misfit(&signature)
-        };
+        let check =
+            |spec: TensorSpec| Declared { inputs: vec![spec], outputs: Vec::new() }.misfit(&signature);
         assert_eq!(check(own), None);
         assert_eq!(check(spec("x", DataType::F32, &[Dim::Fixed(1), Dim::Any])), None);
         let wide = check(spec("x", DataType::F32, &[Dim::Any, Dim::Fixed(4)]));

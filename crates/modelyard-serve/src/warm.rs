@@ -12,10 +12,7 @@ struct Warm {
 }
 
 /// The network, with sessions that ran these requests.
-pub(crate) fn warm(
-    network: Arc<dyn LoadedModel>,
-    requests: &[Vec<NamedTensor>],
-) -> Arc<dyn LoadedModel> {
+pub(crate) fn warm(network: Arc<dyn LoadedModel>, requests: &[Vec<NamedTensor>]) -> Arc<dyn LoadedModel> {
     match requests {
         [] => network,
         requests => Arc::new(Warm { network, requests: requests.to_vec() }),

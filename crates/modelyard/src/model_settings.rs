@@ -108,9 +108,9 @@ mod tests {
         let text = "[models.a]\nruntime = \"rten\"\nworkers = 2\nthreads = 3\n\
                     [models.\"b.c\"]\npreferred_batch_sizes = [8, 4]\nbatch_delay_ms = 5\n";
         let all = check(text).expect("it is in order");
-        let a = &all[&"a".parse().expect("a name")];
+        let a = &all["a"];
         assert_eq!((a.runtime.as_deref(), a.sessions_max, a.threads), (Some("rten"), Some(2), Some(3)));
-        let b = &all[&"b.c".parse().expect("a name")];
+        let b = &all["b.c"];
         assert_eq!((&b.preferred_rows, b.batch_delay), (&Some(vec![4, 8]), Some(Duration::from_millis(5))));
         assert_eq!(check("").map(|all| all.len()), Ok(0));
     }

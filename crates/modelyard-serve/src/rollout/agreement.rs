@@ -20,9 +20,10 @@ pub(crate) fn of_tensors(a: &[NamedTensor], b: &[NamedTensor], tolerance: Option
 pub(crate) fn of_answers(a: &[Answer], b: &[Answer], tolerance: Option<f64>) -> bool {
     let pair = |(a, b): (&Answer, &Answer)| {
         a.outputs.len() == b.outputs.len()
-            && a.outputs.iter().zip(&b.outputs).all(|((name, a), (other, b))| {
-                name == other && predictions(a, b, tolerance)
-            })
+            && a.outputs
+                .iter()
+                .zip(&b.outputs)
+                .all(|((name, a), (other, b))| name == other && predictions(a, b, tolerance))
     };
     a.len() == b.len() && a.iter().zip(b).all(pair)
 }

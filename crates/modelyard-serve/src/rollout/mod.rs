@@ -125,7 +125,7 @@ impl Rollout {
             return Routed::watched(live, Part::Default, Arc::clone(self), copy);
         };
         let compares = self.guard().is_some_and(|guard| guard.disagreement_max.is_some());
-        let copy = compares.then(|| (live, arm.tolerance));
+        let copy = compares.then_some((live, arm.tolerance));
         Routed::watched(Arc::clone(&arm.version), Part::Canary, Arc::clone(self), copy)
     }
 
@@ -164,11 +164,14 @@ impl Rollout {
     /// An answer was held against another version's, or the copy failed.
     fn compared(&self, now: Instant, version: &ServedVersion, outcome: Result<bool, ServeError>) {
         let is_canary = self.canary.as_ref().is_some_and(|arm| arm.version.version() == version.version());
-        self.telemetry.compared(version.version(), match &outcome {
-            Ok(true) => "same",
-            Ok(false) => "different",
-            Err(_) => "failed",
-        });
+        self.telemetry.compared(
+            version.version(),
+            match &outcome {
+                Ok(true) => "same",
+                Ok(false) => "different",
+                Err(_) => "failed",
+            },
+        );
         if let Err(error) = &outcome {
             tracing::debug!(model = %self.model, version = version.version().get(), %error, "a copy failed");
         }

@@ -49,10 +49,18 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Errors { rate, max, requests } => {
-                write!(f, "{:.1} % of {requests} requests failed, at most {:.1} % may", rate * 100.0, max * 100.0)
+                write!(
+                    f,
+                    "{:.1} % of {requests} requests failed, at most {:.1} % may",
+                    rate * 100.0,
+                    max * 100.0
+                )
             }
             Self::Latency { ratio, max } => {
-                write!(f, "its 95th percentile of latency is {ratio:.2} times the default version's, at most {max} may be")
+                write!(
+                    f,
+                    "its 95th percentile of latency is {ratio:.2} times the default version's, at most {max} may be"
+                )
             }
             Self::Disagreement { rate, max, compared } => {
                 let (rate, max) = (rate * 100.0, max * 100.0);

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 
 use modelyard_types::{ModelName, Version};
 
-use super::offer::{Offer, Offers};
 use super::Server;
+use super::offer::{Offer, Offers};
 use crate::error::ServeError;
 use crate::version::ServedVersion;
 

@@ -283,10 +283,7 @@ impl Server {
 }
 
 /// The version that the alias `live` names, else the newest that may answer.
-fn default_version(
-    aliases: &BTreeMap<Alias, Version>,
-    versions: &[SourceVersion],
-) -> Option<SourceVersion> {
+fn default_version(aliases: &BTreeMap<Alias, Version>, versions: &[SourceVersion]) -> Option<SourceVersion> {
     match aliases.get(&Alias::live()) {
         Some(number) => versions.iter().find(|version| version.version == *number).copied(),
         None => versions.iter().rev().find(|version| version.may_answer).copied(),

@@ -81,7 +81,8 @@ fn model_at(root: &Path, path: &Path) -> Result<Option<Found>, ServeError> {
 
 /// Whether the folder itself is one model: then no other network stands in it.
 fn is_one_model(folder: &Path, entries: &[PathBuf]) -> bool {
-    let networks = entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "onnx"));
+    let networks =
+        entries.iter().filter(|path| path.extension().is_some_and(|extension| extension == "onnx"));
     is_model(folder, entries) && networks.count() <= 1
 }
 
@@ -113,7 +114,8 @@ fn one_model(root: &Path, folder: &Path, own_name: Option<&ModelName>) -> Result
         (None, Some(given)) if folder == root => model_name(root, folder, given)?,
         (None, _) => model_name(root, folder, &folder_name)?,
     };
-    if folder != root && let Some((said, line)) = config.name.as_ref().filter(|(said, _)| !said.is_empty())
+    if folder != root
+        && let Some((said, line)) = config.name.as_ref().filter(|(said, _)| !said.is_empty())
         && *said != name.as_str()
     {
         let file = shown(root, &folder.join(CONFIG));
@@ -141,7 +143,8 @@ fn read_config(root: &Path, folder: &Path) -> Result<TritonConfig, ServeError> {
         return Ok(TritonConfig::default());
     }
     let file = shown(root, &path);
-    let refused = |Refusal { line, what, hint }| ServeError::ModelConfig { file: file.clone(), line, what, hint };
+    let refused =
+        |Refusal { line, what, hint }| ServeError::ModelConfig { file: file.clone(), line, what, hint };
     let mut config = config::parse(&read_text(root, &path, config::BYTES_MAX)?).map_err(refused)?;
     for warmup in &config.warmups {
         config.settings.warmup.extend(warmup.requests());
