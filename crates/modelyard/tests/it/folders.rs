@@ -87,7 +87,7 @@ fn what_cannot_be_served_is_told_before_anybody_listens() {
     let mistyped = serve(&["--models", "models", "--config", "own.toml"]).expect(3);
     mistyped.says("own.toml").says("unknown field `worker`");
     fs::write(at.join("own.toml"), "[models.m]\nruntime = \"tensorrt\"\n").expect("can write");
-    serve(&["--models", "models", "--config", "own.toml"]).expect(3).says("tensorrt");
+    serve(&["--models", "models", "--config", "own.toml"]).expect(5).says("tensorrt");
     fs::write(at.join("own.toml"), "[models.k]\nworkers = 1\n").expect("can write");
     serve(&["--models", "models", "--config", "own.toml"]).expect(5).says("in the --config file");
 }
