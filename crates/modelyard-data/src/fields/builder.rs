@@ -161,7 +161,11 @@ impl Builder {
             (Growing::Categories { codes, labels }, Value::Number(number)) => {
                 codes.push(labels.code(&finite(*number)?.to_string()));
             }
-            (Growing::Datetimes(seconds), Value::Number(number)) => seconds.push(finite(*number)?),
+            (Growing::Datetimes(seconds), Value::Moment(moment)) => seconds.push(finite(*moment)?),
+            (_, Value::Moment(moment)) => self.push_value(&Value::Number(*moment))?,
+            (Growing::Datetimes(seconds), Value::Number(number)) => {
+                seconds.push(self.field.kind.moment_of(finite(*number)?)?);
+            }
             (Growing::Datetimes(seconds), Value::Text(text)) => {
                 seconds.push(self.field.kind.moment(text.trim())?);
             }
@@ -311,6 +315,16 @@ impl FieldKind {
             },
         }
     }
+
+    /// The moment that a bare number means: seconds, where no format says otherwise.
+    fn moment_of(&self, number: f64) -> Result<f64, Problem> {
+        match self {
+            Self::Datetime { format: Some(format) } | Self::SeriesTime { format: Some(format) } => {
+                datetime::parse(&number.to_string(), Some(format))
+            }
+            _ => Ok(number),
+        }
+    }
 }
 
 impl Growing {
@@ -331,7 +345,7 @@ impl Labels {
     fn code(&mut self, label: &str) -> u32 {
         match self {
             Self::Open(dictionary) => dictionary.insert(label),
-            Self::Closed(dictionary) => dictionary.code(label).unwrap_or(UNKNOWN),
+            Self::Closed(dictionary) => dictionary.meant(label).unwrap_or(UNKNOWN),
         }
     }
 }
@@ -447,6 +461,11 @@ impl Builders {
         let fields = wanted.into_iter().chain(split).chain(time).chain(unit);
         let columns = fields.map(|field| Builder::new(Arc::new(field))).collect();
         Ok(Self { columns, has_split, spec: spec.clone(), rows: 0 })
+    }
+
+    /// How many of the columns are inputs; they come first.
+    pub(crate) fn inputs(&self) -> usize {
+        self.spec.inputs.len()
     }
 
     /// Cells may name files from now on: those of this table's folder.
