@@ -1,5 +1,7 @@
 //! All SQL of the registry: its tables, and one transaction over them at a time.
 
+mod routes;
+
 use modelyard_storage::{Migrations, Tables};
 use modelyard_types::{Alias, ModelName, Version};
 use sqlx::sqlite::SqliteRow;
@@ -10,7 +12,7 @@ use crate::{AliasMove, ModelSummary, ModelVersion, MoveKind, RegistryError};
 
 /// The scripts that make the tables. Never edit one that was released: add another.
 pub(crate) const MIGRATIONS: Migrations =
-    Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2, VERSION_3] };
+    Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2, routes::SCRIPT, VERSION_4] };
 
 /// `alias_moves.before` is the move that a rollback of this one goes back to.
 const VERSION_1: &str = "
@@ -73,7 +75,7 @@ CREATE INDEX runs_by_project ON runs (project);
 ";
 
 /// Folders of artifacts that are no version's yet, or no more: all that may ever be collected.
-const VERSION_3: &str = "
+const VERSION_4: &str = "
 CREATE TABLE attempts (folder TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 

@@ -302,31 +302,6 @@ impl Builder {
     }
 }
 
-impl FieldKind {
-    /// The moment that a text means.
-    fn moment(&self, text: &str) -> Result<f64, Problem> {
-        match self {
-            Self::Datetime { format } | Self::SeriesTime { format: format @ Some(_) } => {
-                datetime::parse(text, format.as_deref())
-            }
-            _ => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(number),
-                _ => datetime::parse(text, None),
-            },
-        }
-    }
-
-    /// The moment that a bare number means: seconds, where no format says otherwise.
-    fn moment_of(&self, number: f64) -> Result<f64, Problem> {
-        match self {
-            Self::Datetime { format: Some(format) } | Self::SeriesTime { format: Some(format) } => {
-                datetime::parse(&number.to_string(), Some(format))
-            }
-            _ => Ok(number),
-        }
-    }
-}
-
 impl Growing {
     fn takes(&self) -> &'static str {
         match self {
