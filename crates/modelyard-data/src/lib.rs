@@ -53,7 +53,7 @@ pub use pipeline::{
     Answer, FieldInfo, InputPart, OutputActivation, Pipeline, Prediction, TargetValues, Task,
 };
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
-pub use read::{read, source_files};
+pub use read::{named_files, read, source_files};
 pub use spec::{
     Columns, Format, InputSpec, Kind, OutputKind, OutputSpec, Paths, PipelineSpec, SourceSpec, SplitKind,
     SplitSpec,

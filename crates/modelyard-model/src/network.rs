@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::error::shape_text;
 use crate::layers::{Parameter, Role};
 use crate::layout::{Layout, LayoutLayer};
 use crate::rng::Rng;
@@ -24,10 +25,10 @@ pub struct Network {
     state: Vec<f32>,
 }
 
-/// What became of a network's arrays of weights when it took those of another.
+/// What became of a network's layers when it took over another's weights; layers without weights are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenWeights {
-    /// The names of those that were taken over.
+    /// The names of those whose weights were taken over.
     pub taken: Vec<String>,
     /// The names of those that the other network does not have, or has in another shape.
     pub left: Vec<String>,
@@ -131,7 +132,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Takes over each array of weights that the other network has under the same name and in the same shape:
+    /// Takes over the weights of each layer that the other network has under the same name and in the same shapes:
     /// the start of fine-tuning.
     pub fn take_weights(&mut self, from: &Self) -> TakenWeights {
         let given: HashMap<String, (&[usize], &[f32])> = from
@@ -142,21 +143,39 @@ impl Network {
             .collect();
         let Self { layout, parameters, state, .. } = self;
         let mut result = TakenWeights::default();
-        for (layer, parameter, place) in places(layout) {
-            let name = layer.parameter_name(parameter);
-            match given.get(&name) {
-                Some((shape, weights)) if *shape == parameter.shape => {
-                    let own = match parameter.role {
-                        Role::Trained => &mut parameters[place],
-                        Role::State => &mut state[place],
-                    };
-                    own.copy_from_slice(weights);
-                    result.taken.push(name);
-                }
-                _ => result.left.push(name),
+        for layer in layout.layers.iter().filter(|layer| !layer.parameters.is_empty()) {
+            let fitting = layer.parameters.iter().map(|parameter| {
+                let (shape, weights) = given.get(&layer.parameter_name(parameter))?;
+                (*shape == parameter.shape).then_some(*weights)
+            });
+            let Some(arrays) = fitting.collect::<Option<Vec<&[f32]>>>() else {
+                result.left.push(layer.name.clone());
+                continue;
+            };
+            for ((parameter, place), weights) in layer.parameters.iter().zip(&layer.places).zip(arrays) {
+                let own = match parameter.role {
+                    Role::Trained => &mut parameters[place.clone()],
+                    Role::State => &mut state[place.clone()],
+                };
+                own.copy_from_slice(weights);
             }
+            result.taken.push(layer.name.clone());
         }
         result
+    }
+
+    /// The names of the layers that have weights and are not trained.
+    pub fn frozen_layers(&self) -> Vec<String> {
+        let weighty = self.layout.layers.iter().filter(|layer| !layer.parameters.is_empty());
+        weighty.filter(|layer| !layer.trainable).map(|layer| layer.name.clone()).collect()
+    }
+
+    /// Each array of weights with its shape, for messages: `0.dense.kernel [784, 32]`.
+    pub fn weight_shapes(&self) -> Vec<String> {
+        let text = |(layer, parameter, _): (&LayoutLayer, &Parameter, &[f32])| {
+            format!("{} {}", layer.parameter_name(parameter), shape_text(&parameter.shape))
+        };
+        self.arrays().map(text).collect()
     }
 
     /// The network as an ONNX file: input `input` and output `output`, both with a first dimension `batch`;

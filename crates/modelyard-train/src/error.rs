@@ -105,6 +105,14 @@ pub enum TrainError {
         /// The file.
         file: &'static str,
     },
+    /// A model to start from that lacks what only networks trained here have.
+    #[error("training cannot start from {from}: it has no {file}")]
+    NoStart {
+        /// The version or folder.
+        from: String,
+        /// The file.
+        file: &'static str,
+    },
     /// Rows without answers cannot be scored.
     #[error("there are no rows to score")]
     NoRows,
@@ -158,7 +166,7 @@ impl TrainError {
             }
             Self::Unreadable { .. } => ErrorKind::Unavailable,
             Self::Registry(error) => error.kind(),
-            Self::NoCheckpoint { .. } => ErrorKind::NotFound,
+            Self::NoCheckpoint { .. } | Self::NoStart { .. } => ErrorKind::NotFound,
             Self::Diverged { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => ErrorKind::InvalidArgument,
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
@@ -182,6 +190,11 @@ impl TrainError {
             Self::NoCheckpoint { .. } => Some(
                 "`checkpoint = { every_minutes = 1 }` in [training] writes more of them; without --resume, training \
                  begins anew"
+                    .to_owned(),
+            ),
+            Self::NoStart { .. } => Some(
+                "start_from needs network.json and weights.safetensors, as `modelyard export NAME --out FOLDER` writes \
+                 them of a version trained here; an imported ONNX file cannot be trained on"
                     .to_owned(),
             ),
             Self::OtherCheckpoint { .. } => {

@@ -24,6 +24,7 @@ mod report;
 mod run;
 pub mod schedule;
 mod scores;
+mod start;
 
 pub use check::{CheckReport, ClassReport, ColumnReport, LayerReport, check};
 pub use checkpoint::Checkpoint;
@@ -33,7 +34,8 @@ pub use fit::{Host, Job, Trained, fit};
 pub use gates::{Gate, gate_sentence};
 pub use model::TrainedModel;
 pub use package::{PARITY_TOLERANCE, Package, package};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_from};
 pub use progress::{EpochRecord, Progress, RunPlan, Silent, StepRecord};
 pub use project::{Project, ProjectError, project_reference_markdown, project_schema_json};
 pub use report::report;
+pub use start::{Parent, Start};

@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::evaluate::{class_names, label_names, task_kind};
 use crate::fingerprint::data_digest;
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
+use crate::start::{Parent, Start};
 
 /// A project's data, read, divided and fitted, and the network that fits it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Prepared {
     pub pipeline: Pipeline,
     /// The network that will be trained.
     pub network: NetworkSpec,
+    /// The network with the weights of another model, where training starts from one.
+    pub start: Option<Start>,
     /// What training makes small.
     pub loss: LossSpec,
     /// What a person should know before training.
@@ -48,6 +51,14 @@ impl Prepared {
 /// # Errors
 /// [`TrainError::Project`] with the place in the project file, or [`TrainError::Data`] with the place in the data.
 pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
+    prepare_from(project, None)
+}
+
+/// As [`prepare`], with the model that training starts from.
+///
+/// # Errors
+/// As [`prepare`], and where no layer of that model fits.
+pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepared, TrainError> {
     let spec = project.pipeline();
     let data_sha256 = data_digest(project).map_err(|error| match error {
         TrainError::Data(error) => locate_data(project, error),
@@ -57,8 +68,9 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| locate_data(project, error))?;
     let parts = modelyard_data::split(&project.data().split, &dataset, &spec.outputs)
         .map_err(|error| locate_data(project, error))?;
-    let mut pipeline =
-        Pipeline::fit(&spec, &dataset, &parts.train).map_err(|error| locate_data(project, error))?;
+    let earlier = parent.and_then(Parent::pipeline);
+    let mut pipeline = Pipeline::fit_from(&spec, &dataset, &parts.train, earlier)
+        .map_err(|error| locate_data(project, error))?;
     let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
@@ -77,7 +89,8 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
     if !problems.is_empty() {
         return Err(TrainError::misfit(problems));
     }
-    let prepared = Prepared { data_sha256, dataset, parts, pipeline, network, loss, warnings };
+    let start = parent.map(|parent| Start::new(project, parent, &network)).transpose()?;
+    let prepared = Prepared { data_sha256, dataset, parts, pipeline, network, start, loss, warnings };
     try_engine(project, &prepared)?;
     let truth = prepared.pipeline.targets(&prepared.dataset, &prepared.parts.train)?;
     class_weights(project, &prepared.pipeline, &truth)?;

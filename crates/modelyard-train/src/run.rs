@@ -87,7 +87,10 @@ impl<'a> Run<'a> {
         let training = project.training();
         let threads = training.threads.unwrap_or(host.threads).max(1);
         let threads = job.resume.map_or(threads, |checkpoint| checkpoint.threads);
-        let network = Network::init(prepared.network.clone(), training.seed)?;
+        let network = match &prepared.start {
+            Some(start) => start.network.clone(),
+            None => Network::init(prepared.network.clone(), training.seed)?,
+        };
         let parameters = network.parameter_count();
         let train = Part::new(prepared, &prepared.parts.train)?;
         let validation = match prepared.parts.validation.as_slice() {

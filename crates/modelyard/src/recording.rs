@@ -224,6 +224,7 @@ fn new_record(project: &Project, prepared: &Prepared) -> RunRecord {
         project_sha256: modelyard_train::project_digest(project),
         rows: prepared.parts.train.len() as u64,
         parameters: 0,
+        start: prepared.start.as_ref().map(|start| start.record.clone()),
         epochs_max: project.training().epochs as u64,
         metric: String::new(),
         resumed_after: Vec::new(),

@@ -57,7 +57,7 @@ impl Builder {
             }
             FieldKind::Datetime { .. } | FieldKind::Moment => Growing::Datetimes(Vec::new()),
             FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
-            FieldKind::Text => Growing::Texts(Texts::default()),
+            FieldKind::Text | FieldKind::FileName => Growing::Texts(Texts::default()),
             FieldKind::Audio { mel } => Growing::Sounds { plan: MelPlan::new(mel), values: Vec::new() },
             FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
         };
@@ -123,6 +123,12 @@ impl Builder {
     /// Appends a raw value of a request or a JSON line.
     pub(crate) fn push_value(&mut self, value: &Value) -> Result<(), Problem> {
         match (&mut self.data, value) {
+            // Bytes and pixels stand in the row itself and name nothing.
+            (Growing::Texts(texts), other)
+                if self.field.kind == FieldKind::FileName && !matches!(other, Value::Text(_)) =>
+            {
+                texts.push("");
+            }
             (Growing::Vectors { width, values }, Value::Missing) => match width {
                 Some(width) => values.extend(std::iter::repeat_n(f32::NAN, *width)),
                 None => return Err(Problem::new("the first vector tells the width and cannot be missing")),
@@ -204,8 +210,7 @@ impl Builder {
     /// The file that a text holds in base64 or, in a table, names.
     fn file_of(&self, text: &str) -> Result<Vec<u8>, Problem> {
         match &self.folder {
-            // No base64 has a point in it, and every file name here does.
-            Some(folder) if text.contains('.') => read_file(&folder.join(text.trim())),
+            Some(folder) if names_a_file(text) => read_file(&folder.join(text.trim())),
             _ => decode_base64(text),
         }
     }
@@ -382,6 +387,11 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, Problem> {
         Problem::new(format!("this text is no base64: {error}"))
             .hint("give the PNG, JPEG or WAV file as base64, as `base64 -w0 image.png` prints it")
     })
+}
+
+/// Whether a cell names a file rather than holding it: no base64 has a point in it, and every file name here does.
+pub(crate) fn names_a_file(text: &str) -> bool {
+    text.contains('.')
 }
 
 /// No image or sound is larger than this.

@@ -6,7 +6,7 @@ mod builder;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at};
+pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at, names_a_file};
 
 use crate::error::{DataError, Problem};
 use crate::spec::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SplitKind, SplitSpec};
@@ -46,6 +46,8 @@ pub(crate) enum FieldKind {
     Audio {
         mel: LogMel,
     },
+    /// The file that a cell names, by its name alone.
+    FileName,
 }
 
 /// All columns that are wanted, inputs before outputs.
@@ -127,6 +129,18 @@ fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
         kind,
         is_output: true,
     })
+}
+
+/// The columns whose cells may name files, each as the names alone.
+pub(crate) fn file_name_fields(spec: &PipelineSpec) -> Vec<Field> {
+    let of_files = spec.inputs.iter().filter(|input| matches!(input.kind, Kind::Image | Kind::Audio));
+    let field = |input: &InputSpec| Field {
+        name: input.name.as_str().into(),
+        column: input.column.clone().unwrap_or_else(|| input.name.clone()),
+        kind: FieldKind::FileName,
+        is_output: false,
+    };
+    of_files.map(field).collect()
 }
 
 /// The column that decides the split, where one does.

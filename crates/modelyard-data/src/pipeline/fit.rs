@@ -32,6 +32,20 @@ impl Pipeline {
     /// [`DataError::Spec`] where the declaration contradicts itself or the data set, [`DataError::Fit`] where
     /// a transform cannot learn from the rows.
     pub fn fit(spec: &PipelineSpec, data: &Dataset, training_rows: &[usize]) -> Result<Self, DataError> {
+        Self::fit_from(spec, data, training_rows, None)
+    }
+
+    /// As [`Pipeline::fit`], but inputs that are declared as in an earlier pipeline are taken as they were fitted
+    /// there: a network that was trained behind it sees the same numbers and tokens as before.
+    ///
+    /// # Errors
+    /// As [`Pipeline::fit`].
+    pub fn fit_from(
+        spec: &PipelineSpec,
+        data: &Dataset,
+        training_rows: &[usize],
+        earlier: Option<&Self>,
+    ) -> Result<Self, DataError> {
         if training_rows.is_empty() {
             return Err(DataError::Split { problem: "there are no training rows".into(), hint: None });
         }
@@ -39,14 +53,41 @@ impl Pipeline {
         let mut warnings = Vec::new();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
+            let kept = match earlier {
+                Some(earlier) => earlier.fitted_for(input, column_of(data, place, &input.name)?, &mut warnings),
+                None => None,
+            };
             let fit = InputFit { input, data, rows: training_rows };
-            inputs.push(fit.run(place, Arc::new(field.clone()), &mut warnings)?);
+            inputs.push(match kept {
+                Some(fitted) => fitted,
+                None => fit.run(place, Arc::new(field.clone()), &mut warnings)?,
+            });
         }
         let mut outputs = Vec::with_capacity(spec.outputs.len());
         for (at, output) in spec.outputs.iter().enumerate() {
             outputs.push(fit_output(output, spec.inputs.len() + at, data, training_rows, &mut warnings)?);
         }
         Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
+    }
+
+    /// The input as it was fitted here, where it is declared the same way and takes this column.
+    fn fitted_for(
+        &self,
+        declared: &InputSpec,
+        column: &ColumnData,
+        warnings: &mut Vec<String>,
+    ) -> Option<FittedInput> {
+        let at = self.spec.inputs.iter().position(|input| input.name == declared.name)?;
+        let same = self.spec.inputs[at] == InputSpec { augment: None, ..declared.clone() };
+        let fitted = Some(&self.inputs[at]).filter(|fitted| same && fitted.coding(column).is_ok());
+        if fitted.is_none() {
+            warnings.push(format!(
+                "{:?} is declared otherwise than in the model that training starts from: the layers taken over see \
+                 other numbers than before",
+                declared.name
+            ));
+        }
+        fitted.cloned()
     }
 
     /// Puts fitted parts together, having checked that they fit each other.

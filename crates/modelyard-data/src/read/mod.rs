@@ -6,6 +6,7 @@ pub mod csv;
 pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
+mod named;
 pub mod npy;
 mod open;
 pub mod text_lines;
@@ -18,6 +19,7 @@ use crate::fields::{Builders, matches_pattern, split_field, wanted};
 use crate::spec::{Format, Paths, PipelineSpec, SourceSpec};
 
 pub use array::{Array, ArrayValues};
+pub use named::named_files;
 
 /// The files of one source, and those of its labels where the format keeps them apart.
 pub(crate) struct Files {
@@ -66,7 +68,7 @@ pub fn read(source: &SourceSpec, base: &Path, spec: &PipelineSpec) -> Result<Dat
     builders.finish(test_from)
 }
 
-/// Every file that [`read()`] would read, in a fixed order: what a digest of the data covers.
+/// Every file that [`read()`] would read, in a fixed order, but for those that cells name (see [`named_files`]).
 ///
 /// # Errors
 /// [`DataError::Missing`] where a path or pattern leads to nothing.

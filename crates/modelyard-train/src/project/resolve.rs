@@ -12,6 +12,7 @@ use super::diagnostic::Problem;
 use super::raw::{
     Average, CheckpointRule, ClassWeights, EarlyStopping, GateSpec, ProjectFile, TrainingSection, Warmup,
 };
+use super::start_from::StartingPoint;
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
 use crate::evaluate::metric::{METRICS, Metric, by_name};
@@ -21,6 +22,8 @@ use crate::schedule::ScheduleSpec;
 /// How the network is trained; every name resolved.
 #[derive(Clone, Debug)]
 pub struct Training {
+    /// Whose weights it starts from; none where they are drawn.
+    pub start_from: Option<StartingPoint>,
     /// What is made small; none where the task decides.
     pub loss: Option<LossSpec>,
     /// How weights are updated.
@@ -248,7 +251,10 @@ fn training(section: &TrainingSection, asked: OutputKind, findings: &mut Vec<Fin
             }
         }
     }
+    let start_from = section.start_from.as_ref().map(|start| start.resolve()).transpose();
+    let start_from = start_from.map_err(|finding| findings.push(finding)).ok()?;
     Some(Training {
+        start_from,
         loss,
         optimizer,
         schedule,

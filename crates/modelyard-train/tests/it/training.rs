@@ -181,7 +181,7 @@ fn a_package_loads_again_and_answers_alike() {
     assert_eq!(package.files.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     assert_eq!(
         package.fingerprint,
-        fingerprint(&project, &data_digest(&project).expect("files"), HOST.program)
+        fingerprint(&project, &data_digest(&project).expect("files"), None, HOST.program)
     );
     let card = String::from_utf8(package.files[files::CARD].clone()).expect("text");
     for part in
@@ -233,12 +233,27 @@ fn nothing_changed_means_the_same_fingerprint() {
     let folder = Folder::new(CLASSES, &points(50));
     let of = |folder: &Folder| {
         let project = folder.project();
-        fingerprint(&project, &data_digest(&project).expect("files"), "p")
+        fingerprint(&project, &data_digest(&project).expect("files"), None, "p")
     };
     let first = of(&folder);
     assert_eq!(first, of(&Folder::new(CLASSES, &points(50))), "another folder changes nothing");
     assert_ne!(first, of(&Folder::new(CLASSES, &points(51))));
     assert_ne!(first, of(&Folder::new(&CLASSES.replace("seed = 5", "seed = 6"), &points(50))));
+}
+
+#[test]
+fn a_changed_file_that_a_cell_names_changes_the_fingerprint() {
+    let text = CLASSES.replace(
+        "[[inputs]]\nname = \"colour\"\nkind = \"category\"",
+        "[[inputs]]\nname = \"photo\"\nkind = \"image\"",
+    );
+    let folder = Folder::new(&text, "x,y,photo,side\n1,2,a.png,same\n-1,2,a.png,other\n");
+    let of_photo = |bytes: &[u8]| {
+        std::fs::write(folder.folder.path().join("a.png"), bytes).expect("written");
+        data_digest(&folder.project()).expect("files")
+    };
+    assert_ne!(of_photo(b"one"), of_photo(b"two"));
+    assert_eq!(of_photo(b"one"), of_photo(b"one"));
 }
 
 #[test]

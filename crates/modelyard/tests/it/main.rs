@@ -7,6 +7,7 @@ mod bad_input;
 mod clients;
 mod command_line;
 mod examples;
+mod fine_tuning;
 mod guide;
 mod harness;
 mod import_export;
