@@ -184,7 +184,8 @@ fn network(prepared: &Prepared, trained: &Trained) -> Result<String, TrainError>
 fn training(project: &Project, prepared: &Prepared, trained: &Trained) -> String {
     let training = project.training();
     let optimizer = serde_json::to_string(&training.optimizer).unwrap_or_default();
-    let start = prepared.start.as_ref().map(|start| format!("\n- started from {}", start.record)).unwrap_or_default();
+    let start =
+        prepared.start.as_ref().map(|start| format!("\n- started from {}", start.record)).unwrap_or_default();
     format!(
         "## How it was trained\n\n- loss: {}\n- optimizer: `{optimizer}`\n- mini-batches of {} rows, seed {}, {} \
          thread{}\n- {} epochs of at most {}, the weights of epoch {} kept\n- {:.1} s{start}\n",

@@ -54,7 +54,11 @@ impl Identity {
             project_sha256: project_digest(project),
             data_sha256: prepared.data_sha256.clone(),
             network_sha256: text_digest(&network),
-            start_sha256: prepared.start.as_ref().map(|start| start.record.digest.clone()).unwrap_or_default(),
+            start_sha256: prepared
+                .start
+                .as_ref()
+                .map(|start| start.record.digest.clone())
+                .unwrap_or_default(),
         }
     }
 

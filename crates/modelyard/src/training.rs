@@ -5,8 +5,8 @@ use std::path::Path;
 use modelyard_registry::document::Scores;
 use modelyard_registry::{ModelVersion, NewVersion, Origin, Registry, RegistryError};
 use modelyard_runtime::ParityReport;
-use modelyard_train::report as html_report;
 use modelyard_train::project::StartingPoint;
+use modelyard_train::report as html_report;
 use modelyard_train::{
     Checkpoint, Host, Job, Parent, Prepared, Project, Trained, data_digest, fingerprint, fit, package,
     prepare_from,

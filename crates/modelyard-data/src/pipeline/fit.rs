@@ -54,7 +54,9 @@ impl Pipeline {
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
             let kept = match earlier {
-                Some(earlier) => earlier.fitted_for(input, column_of(data, place, &input.name)?, &mut warnings),
+                Some(earlier) => {
+                    earlier.fitted_for(input, column_of(data, place, &input.name)?, &mut warnings)
+                }
                 None => None,
             };
             let fit = InputFit { input, data, rows: training_rows };

@@ -50,7 +50,9 @@ fn a_version_is_tuned_in_fewer_epochs_with_its_frozen_layers_bit_for_bit() {
     let record = run(at, &["runs", "show", "3", "--json"]).expect(0).json();
     let start = &record["record"]["start"];
     assert_eq!((&start["from"], &start["frozen"][0]), (&"shapes version 1".into(), &"0.dense".into()));
-    run(at, &["runs", "show", "3"]).expect(0).prints("from       shapes version 1: took over 0.dense, 1.dense");
+    run(at, &["runs", "show", "3"])
+        .expect(0)
+        .prints("from       shapes version 1: took over 0.dense, 1.dense");
     let card = run(at, &["export", "shapes", "3", "--file", "card.md"]).expect(0);
     card.prints("started from shapes version 1: took over 0.dense, 1.dense; frozen: 0.dense");
     run(at, &["train", "."]).expect(0).prints("nothing has changed since version 3");
@@ -89,7 +91,12 @@ fn what_cannot_be_started_from_is_said() {
     check("{ model = \"shapes\", version = 0 }", "units = 8", 3, &["modelyard.toml:", "version"]);
     check("{ }", "units = 8", 3, &["modelyard.toml:", "folder = "]);
     check("{ model = \"a b\" }", "units = 8", 3, &["modelyard.toml:"]);
-    check("{ folder = \"nowhere\" }", "units = 8", 5, &["nowhere: it has no network.json", "modelyard export"]);
+    check(
+        "{ folder = \"nowhere\" }",
+        "units = 8",
+        5,
+        &["nowhere: it has no network.json", "modelyard export"],
+    );
     let says = ["modelyard.toml:", "no layer of this network", "version 1", "0.dense.kernel ["];
     check("{ model = \"shapes\" }", "units = 5", 3, &says);
 }
