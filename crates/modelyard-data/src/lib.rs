@@ -50,7 +50,8 @@ pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, M
 pub use error::{DataError, Place};
 pub use numbers::{Decimals, Numbers};
 pub use pipeline::{
-    Answer, FieldInfo, InputPart, OutputActivation, Pipeline, Prediction, TargetValues, Task,
+    Answer, Continuation, Continuing, FieldInfo, Finish, InputPart, Language, NO_TOKEN, NextTokens,
+    OutputActivation, Pipeline, Prediction, TargetValues, Task,
 };
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
 pub use read::{named_files, read, source_files};

@@ -32,6 +32,7 @@ mod shard;
 mod spec;
 mod stages;
 mod targets;
+mod tokens;
 mod wiring;
 
 pub use activation::Activation;
@@ -60,3 +61,4 @@ pub use rng::Rng;
 pub use sampling::{Sampler, Sampling};
 pub use spec::{LayerSummary, NetworkSpec};
 pub use targets::{NO_CLASS, Targets};
+pub use tokens::TokenInput;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use modelyard_data::DataError;
+use modelyard_model::ModelError;
 use modelyard_registry::RegistryError;
 use modelyard_runtime::RuntimeError;
 use modelyard_types::{ErrorKind, ModelName, SignatureError, Version, VersionSelector};
@@ -166,6 +167,9 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A text that cannot be continued as was asked.
+    #[error("{0}")]
+    Generation(Box<ModelError>),
     /// The registry failed.
     #[error("the registry could not be read")]
     Registry(#[source] Box<RegistryError>),
@@ -200,6 +204,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
             Self::Run { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
+            Self::Generation(error) => error.kind(),
             Self::Registry(source) => source.kind(),
         }
     }
@@ -219,6 +224,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
+            Self::Generation(error) => error.hint(),
             Self::Registry(source) => source.hint(),
             _ => None,
         }

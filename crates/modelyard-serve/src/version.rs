@@ -1,5 +1,7 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod generation;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +18,8 @@ use crate::pool::{Pool, Work};
 use crate::statistics::Statistics;
 use crate::telemetry::Telemetry;
 use crate::urgency::Urgency;
+
+pub use generation::Generation;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -142,7 +146,10 @@ impl ServedVersion {
     pub fn labels(&self) -> Option<&[String]> {
         match self.pipeline.as_ref()?.task() {
             Task::Classification { classes, .. } => Some(classes),
-            Task::Binary { .. } | Task::Labels { .. } | Task::Regression { .. } => None,
+            Task::Binary { .. }
+            | Task::Labels { .. }
+            | Task::NextToken { .. }
+            | Task::Regression { .. } => None,
         }
     }
 
@@ -161,7 +168,7 @@ impl ServedVersion {
         self.count(arrived, outcome)
     }
 
-    /// Rows by name in, named answers out, one for each row.
+    /// Rows by name in, named answers out, one for each row; a language model continues their texts.
     ///
     /// # Errors
     /// As [`ServedVersion::infer`], and where the rows do not fit the pipeline or there is none.
@@ -170,6 +177,9 @@ impl ServedVersion {
         rows: Vec<Row>,
         deadline: Deadline,
     ) -> Result<Vec<Answer>, ServeError> {
+        if self.continues_texts() {
+            return self.generate(&rows, &Generation::default(), deadline).await;
+        }
         let arrived = self.arrive();
         let outcome = self.answer_rows(rows, deadline).await;
         self.count(arrived, outcome)

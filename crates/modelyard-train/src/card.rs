@@ -8,7 +8,7 @@ use modelyard_runtime::ParityReport;
 use serde_json::{Map, Value, json};
 
 use crate::error::TrainError;
-use crate::evaluate::class_names;
+use crate::evaluate::{Baseline, class_names, task_kind};
 use crate::evaluate::metric::METRICS;
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
@@ -37,7 +37,7 @@ pub(crate) fn card(
     }
     let _ = write!(text, "\n{}\n", purpose(prepared.pipeline.task()));
     for part in [
-        scores(trained),
+        scores(trained, prepared.pipeline.task()),
         data(project, prepared),
         inputs(prepared),
         network(prepared, trained)?,
@@ -63,6 +63,9 @@ fn purpose(task: &Task) -> String {
         Task::Labels { output, classes } => {
             format!("Tells `{output}`: any of {} labels ({}).", classes.len(), shorten(classes))
         }
+        Task::NextToken { steps, tokens, .. } => {
+            format!("Continues texts: knows {tokens} tokens and looks at the last {steps} of them.")
+        }
         Task::Regression { outputs } => format!("Estimates {}.", names(outputs)),
     }
 }
@@ -78,13 +81,13 @@ fn shorten(list: &[String]) -> String {
     }
 }
 
-fn scores(trained: &Trained) -> String {
+fn scores(trained: &Trained, task: &Task) -> String {
     let mut text = "## How good it is\n".to_owned();
     let shown = [Split::Test, Split::Validation]
         .into_iter()
         .find_map(|split| trained.scores.splits.get(split.as_str()).map(|scores| (split, scores)));
     match shown {
-        Some((split, scores)) => score_table(&mut text, split, scores),
+        Some((split, scores)) => score_table(&mut text, split, scores, task),
         None => text.push_str("\nNobody knows: no rows were kept away from training.\n"),
     }
     if let (Some((Split::Test, test)), Some(train)) = (shown, trained.scores.splits.get("train")) {
@@ -105,17 +108,18 @@ fn scores(trained: &Trained) -> String {
     text
 }
 
-fn score_table(text: &mut String, split: Split, scores: &SplitScores) {
+fn score_table(text: &mut String, split: Split, scores: &SplitScores, task: &Task) {
     let kept = match split {
         Split::Test => "that were kept away from training",
         _ => "that decided when to stop, so these scores are flattering",
     };
     let _ = write!(
         text,
-        "\nOn {} {} rows {kept}. The baseline always answers with the most frequent class or the mean.\n\n\
+        "\nOn {} {} rows {kept}. {}\n\n\
          | metric | score | 95 % interval | baseline |\n| --- | --- | --- | --- |\n",
         scores.rows,
-        split.as_str()
+        split.as_str(),
+        Baseline::description(task_kind(task))
     );
     for metric in METRICS {
         if let Some(found) = scores.metrics.get(metric.name()) {

@@ -113,6 +113,12 @@ pub enum TrainError {
         /// The file.
         file: &'static str,
     },
+    /// A language model was asked to answer rows.
+    #[error("this model continues texts and answers no rows")]
+    OnlyContinues,
+    /// A model that is no language model was asked to continue a text.
+    #[error("this model does not continue texts")]
+    NoLanguage,
     /// Rows without answers cannot be scored.
     #[error("there are no rows to score")]
     NoRows,
@@ -170,7 +176,7 @@ impl TrainError {
             Self::Diverged { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => ErrorKind::InvalidArgument,
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
-            Self::NoFile { .. } => ErrorKind::Unsupported,
+            Self::NoFile { .. } | Self::OnlyContinues | Self::NoLanguage => ErrorKind::Unsupported,
         }
     }
 
@@ -204,6 +210,10 @@ impl TrainError {
                 "nothing was published; please report this with the project file, as the exported network should \
                  give the same answers everywhere"
                     .to_owned(),
+            ),
+            Self::OnlyContinues => Some("`modelyard generate NAME --prompt TEXT` continues a text".to_owned()),
+            Self::NoLanguage => Some(
+                "language models have an output of kind \"next_token\"; `modelyard predict` answers rows".to_owned(),
             ),
             Self::NoFile { .. } => Some(
                 "imported models have no pipeline from rows to tensors: send tensors to `/v2/models/…/infer`".to_owned(),

@@ -1,7 +1,7 @@
 //! A project beside its data: everything that can be known to be wrong is told here, with the line of the project
 //! file, before a number is computed. `check` stops after this; training goes on from it.
 
-use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline};
+use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline, Task};
 use modelyard_model::{
     Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError,
     ModelError, Network, NetworkSpec,
@@ -86,6 +86,7 @@ pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepar
     let mut problems = rows_fit(project, &pipeline, &parts, &mut warnings);
     problems.extend(loss_fits(project, &loss));
     problems.extend(answers_among_inputs(project, &dataset));
+    problems.extend(tokens_fit(project, &pipeline, &network)?);
     if !problems.is_empty() {
         return Err(TrainError::misfit(problems));
     }
@@ -167,6 +168,9 @@ fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
 /// The number of values that the network gives a row, if that is what the outputs need.
 fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
     let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
+    if let Task::NextToken { steps, tokens, .. } = pipeline.task() {
+        return language_width(project, &shape, *steps, *tokens);
+    }
     let classes = label_names(pipeline.task()).len();
     let one_may_do = classes == 2 && class_names(pipeline.task()).len() == 2;
     let outputs = &project.pipeline().outputs;
@@ -191,6 +195,28 @@ fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -
             Err(at_last_layer(project, problem))
         }
     }
+}
+
+/// The same for a language model: a logit for each token at each step.
+fn language_width(
+    project: &Project,
+    shape: &[usize],
+    steps: usize,
+    tokens: usize,
+) -> Result<usize, TrainError> {
+    if let [given, logits] = shape
+        && *given == steps
+        && *logits >= tokens
+    {
+        return Ok(given * logits);
+    }
+    let problem = Problem::new(format!("the network ends in {shape:?}, and the texts have {tokens} different tokens"))
+        .expected(format!("[{steps}, {tokens}]: at each of the {steps} steps, one number for each token"))
+        .hint(format!(
+            "end it with {{ type = \"dense\", units = {tokens} }} behind layers that keep the steps, such as \
+             transformer_encoder with causal = true"
+        ));
+    Err(at_last_layer(project, problem))
 }
 
 /// An error of the network, with the line that it is about where there is one.
@@ -218,7 +244,7 @@ fn loss(project: &Project, width: usize) -> LossSpec {
         (OutputKind::Labels, _) | (OutputKind::Category, 1) => {
             LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default())
         }
-        (OutputKind::Category, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
+        (OutputKind::Category | OutputKind::NextToken, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
         (OutputKind::Number, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
     });
     if let Some(smoothing) = training.label_smoothing {
@@ -248,6 +274,12 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
             output.name
         ))
         .hint("loss = \"binary_cross_entropy\""),
+        (_, OutputKind::NextToken) if !matches!(loss, LossSpec::CrossEntropy(_)) => Problem::new(format!(
+            "the loss `{}` is not for output `{}`, which is one of many tokens at each step",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"cross_entropy\""),
         (true, OutputKind::Number) => Problem::new(format!(
             "the loss `{}` is for a category, and output `{}` is a number",
             loss.name(),
@@ -276,6 +308,36 @@ fn answers_among_inputs(project: &Project, dataset: &Dataset) -> Vec<Diagnostic>
         }
     }
     problems
+}
+
+/// Embeddings that know fewer tokens than the texts that they take have.
+fn tokens_fit(
+    project: &Project,
+    pipeline: &Pipeline,
+    network: &NetworkSpec,
+) -> Result<Vec<Diagnostic>, TrainError> {
+    let mut problems = Vec::new();
+    let inputs = project.pipeline().inputs;
+    for embedding in network.token_inputs().map_err(|error| locate_model(project, error))? {
+        let taken = inputs.iter().filter(|input| match &embedding.part {
+            Some(part) => input.part.as_ref().unwrap_or(&input.name) == part,
+            None => true,
+        });
+        for input in taken {
+            let Some(tokens) = pipeline.vocabulary_len(&input.name) else { continue };
+            if tokens > embedding.tokens {
+                let known = embedding.tokens;
+                let problem = Problem::new(format!(
+                    "the texts of `{}` have {tokens} different tokens, and the embedding knows {known}",
+                    input.name
+                ))
+                .hint(format!("input_dim = {tokens}, or vocab_size = {known} in the input's tokenize"));
+                let path = format!("network.layers[{}].input_dim", embedding.layer);
+                problems.push(project.complain(&path, Target::Value, problem));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// Whether the number of rows in each part, and the classes, fit the settings.

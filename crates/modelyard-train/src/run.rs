@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use modelyard_data::{Augmentation, TargetValues};
-use modelyard_model::{Engine, EngineConfig, ModelError, Network, Step, Targets};
+use modelyard_data::{Augmentation, NO_TOKEN, TargetValues};
+use modelyard_model::{Engine, EngineConfig, ModelError, NO_CLASS, Network, Step, Targets};
 use modelyard_types::Clock;
 
 use crate::checkpoint::{Checkpoint, Position};
@@ -14,11 +14,13 @@ use crate::evaluate::metric::{self, Metric};
 use crate::evaluate::{self, SplitMix};
 use crate::fit::{Host, Job};
 use crate::inputs::InputRows;
+use crate::judge::judge;
 use crate::prepare::Prepared;
 use crate::progress::{EpochRecord, RunPlan, StepRecord};
 use crate::project::{StoppingMetric, Training};
 use crate::schedule::{Memory, Rates, Watched};
-use crate::scores::FORWARD_ROWS;
+
+const _: () = assert!(NO_TOKEN == NO_CLASS, "a token that is not there is a class that is not there");
 
 /// Progress is told this often.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -216,6 +218,13 @@ impl<'a> Run<'a> {
                 batch.classes.extend(places.iter().map(|&place| truth[place]));
                 Targets::Classes(&batch.classes)
             }
+            TargetValues::Tokens(truth) => {
+                batch.classes.clear();
+                for &place in places {
+                    batch.classes.extend_from_slice(&truth.tokens[place * truth.steps..][..truth.steps]);
+                }
+                Targets::Classes(&batch.classes)
+            }
             TargetValues::Values(truth) => {
                 let width = self.prepared.pipeline.output_width();
                 batch.values.clear();
@@ -240,9 +249,8 @@ impl<'a> Run<'a> {
             record.elapsed = self.teller.elapsed(self.clock);
             return Ok((record, None));
         };
-        let outputs = forward(&mut self.engine, &part.inputs)?;
-        let loss = f64::from(self.engine.loss_of(&outputs, targets_of(&part.truth), None)?);
-        let sample = evaluate::sample(&self.prepared.pipeline, &part.truth, &outputs);
+        let pipeline = &self.prepared.pipeline;
+        let (loss, sample) = judge(&mut self.engine, pipeline, &part.inputs, &part.truth)?;
         record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
         for metric in metric::fitting(sample.task()) {
             let score = metric.score(&sample).filter(|score| score.is_finite());
@@ -330,27 +338,6 @@ fn rates(training: &Training, engine: &Engine, mini_batches: usize) -> Rates {
         warmup: warmup.steps.unwrap_or(warmup.epochs.unwrap_or(0).saturating_mul(per_epoch)),
         all: training.epochs as u64 * per_epoch,
         per_epoch,
-    }
-}
-
-/// The network's outputs for all rows of a part.
-fn forward(engine: &mut Engine, inputs: &InputRows<'_>) -> Result<Vec<f32>, TrainError> {
-    let mut outputs = Vec::new();
-    let mut some = Vec::new();
-    let mut block = Vec::new();
-    let places: Vec<usize> = (0..inputs.len()).collect();
-    for places in places.chunks(FORWARD_ROWS) {
-        inputs.gather(places, &mut block)?;
-        engine.forward(&block, places.len(), &mut some)?;
-        outputs.extend_from_slice(&some);
-    }
-    Ok(outputs)
-}
-
-fn targets_of(truth: &TargetValues) -> Targets<'_> {
-    match truth {
-        TargetValues::Classes(classes) => Targets::Classes(classes),
-        TargetValues::Values(values) => Targets::Values(values),
     }
 }
 

@@ -12,6 +12,7 @@ use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
+use super::generation;
 use super::convert::{TensorRows, write_answer, write_tensor_row};
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
@@ -160,8 +161,14 @@ async fn answer(
                 true => vec![image_row(fields, body.to_vec())?],
                 false => named_rows(&body, envelope, fields)?,
             };
-            drop(body);
-            encode(&version.predict(rows, deadline).await?, envelope)
+            let answers = if version.continues_texts() {
+                let wish = generation::wish(&body)?;
+                version.generate(&rows, &wish, deadline).await?
+            } else {
+                drop(body);
+                version.predict(rows, deadline).await?
+            };
+            encode(&answers, envelope)
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,

@@ -16,7 +16,8 @@
 //! `x-model-version` names the version that answered.
 
 mod convert;
-pub(crate) mod http;
+pub(crate) mod generation;
+mod http;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -58,14 +58,15 @@ pub(crate) fn wanted(spec: &PipelineSpec) -> Result<Vec<Field>, DataError> {
         fields.push(input_field(input)?);
     }
     for output in &spec.outputs {
-        fields.push(output_field(output)?);
+        fields.extend(output_field(output)?);
     }
-    for field in &fields {
-        if field.name.is_empty() {
+    let declared = spec.inputs.iter().map(|input| &input.name);
+    for name in declared.chain(spec.outputs.iter().map(|output| &output.name)) {
+        if name.is_empty() {
             return Err(DataError::spec("inputs and outputs", "a name is empty"));
         }
-        if !names.insert(field.name.clone()) {
-            return Err(DataError::spec(&*field.name, "this name is declared twice"));
+        if !names.insert(name) {
+            return Err(DataError::spec(name, "this name is declared twice"));
         }
     }
     Ok(fields)
@@ -105,7 +106,8 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
     })
 }
 
-fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
+/// None for what no column holds: the next token stands in the text itself.
+fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
     let kind = match output.kind {
         OutputKind::Category => {
             if output.transforms.as_ref().is_some_and(|transforms| !transforms.is_empty()) {
@@ -118,17 +120,24 @@ fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
             return Err(DataError::spec(&output.name, problem));
         }
         OutputKind::Labels => FieldKind::Text,
+        OutputKind::NextToken
+            if output.column.is_some() || output.labels.is_some() || output.transforms.is_some() =>
+        {
+            let problem = "the next token is that of the text input: it takes no column, labels or transforms";
+            return Err(DataError::spec(&output.name, problem));
+        }
+        OutputKind::NextToken => return Ok(None),
         OutputKind::Number if output.labels.is_some() => {
             return Err(DataError::spec(&output.name, "labels belong to the kind category"));
         }
         OutputKind::Number => FieldKind::Number,
     };
-    Ok(Field {
+    Ok(Some(Field {
         name: output.name.as_str().into(),
         column: output.column.clone().unwrap_or_else(|| output.name.clone()),
         kind,
         is_output: true,
-    })
+    }))
 }
 
 /// The columns whose cells may name files, each as the names alone.

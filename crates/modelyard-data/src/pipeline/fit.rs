@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::input::{Coding, FittedInput, Scratch};
+use super::language::FittedNextToken;
 use super::output::{FittedOutput, wrong_column};
 use super::parts::Layout;
 use super::rows::Keys;
@@ -50,6 +51,7 @@ impl Pipeline {
             return Err(DataError::Split { problem: "there are no training rows".into(), hint: None });
         }
         let fields = wanted(spec)?;
+        let spec = &spec.clone().with_boundaries();
         let mut warnings = Vec::new();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
@@ -67,7 +69,12 @@ impl Pipeline {
         }
         let mut outputs = Vec::with_capacity(spec.outputs.len());
         for (at, output) in spec.outputs.iter().enumerate() {
-            outputs.push(fit_output(output, spec.inputs.len() + at, data, training_rows, &mut warnings)?);
+            outputs.push(match output.kind {
+                OutputKind::NextToken => {
+                    FittedOutput::NextToken(FittedNextToken::new(output, spec, &inputs)?)
+                }
+                _ => fit_output(output, spec.inputs.len() + at, data, training_rows, &mut warnings)?,
+            });
         }
         Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
     }
@@ -124,8 +131,9 @@ fn task_of(outputs: &[FittedOutput]) -> Result<Task, DataError> {
                     classes: classes.labels().map(String::from).collect(),
                 });
             }
-            FittedOutput::Category { name, .. } | FittedOutput::Labels { name, .. } => {
-                return Err(DataError::spec(&**name, "a category must be the only output")
+            FittedOutput::NextToken(output) if outputs.len() == 1 => return Ok(output.task()),
+            FittedOutput::Category { .. } | FittedOutput::Labels { .. } | FittedOutput::NextToken(_) => {
+                return Err(DataError::spec(output.name(), "a category must be the only output")
                     .with_hint("declare one category, or one or more numbers"));
             }
             FittedOutput::Number { name, .. } => numbers.push(name.to_string()),

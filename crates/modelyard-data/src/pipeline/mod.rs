@@ -6,6 +6,7 @@ mod decode;
 mod document;
 mod fit;
 mod input;
+mod language;
 mod labels;
 mod output;
 mod parts;
@@ -20,6 +21,7 @@ use crate::value::Value;
 
 pub use decode::{Answer, Prediction};
 use input::FittedInput;
+pub use language::{Continuation, Continuing, Finish, Language, NO_TOKEN, NextTokens};
 use output::FittedOutput;
 pub use parts::InputPart;
 
@@ -61,6 +63,17 @@ pub enum Task {
         /// The labels in the order of the network's outputs.
         classes: Vec<String>,
     },
+    /// The next token at each step of a text: the network gives [steps, logits].
+    NextToken {
+        /// The output's name.
+        output: String,
+        /// How many tokens the network sees at once.
+        steps: usize,
+        /// How many different tokens the texts are cut into.
+        tokens: usize,
+        /// How many numbers the network gives at each step: one for each token at least.
+        logits: usize,
+    },
     /// One or more numbers.
     Regression {
         /// The outputs' names.
@@ -75,6 +88,8 @@ pub enum TargetValues {
     Classes(Vec<u32>),
     /// rows × outputs numbers, as the output transforms leave them; for labels 1 for each that the row has.
     Values(Vec<f32>),
+    /// What follows at each step.
+    Tokens(NextTokens),
 }
 
 /// The last activation of the network, which decides how its outputs are read.
@@ -139,6 +154,7 @@ impl Pipeline {
         match &self.task {
             Task::Classification { classes, .. } | Task::Labels { classes, .. } => classes.len(),
             Task::Binary { .. } => 1,
+            Task::NextToken { steps, logits, .. } => steps * logits,
             Task::Regression { outputs } => outputs.len(),
         }
     }

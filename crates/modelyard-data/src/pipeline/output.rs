@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::language::FittedNextToken;
 use super::{OutputActivation, TargetValues, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
 use crate::error::{DataError, Problem, nearest};
@@ -14,11 +15,21 @@ pub(super) enum FittedOutput {
     Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
     /// The labels in order; a row may have any number of them.
     Labels { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
+    /// The next token of the text.
+    NextToken(FittedNextToken),
     /// The transforms in order.
     Number { name: Arc<str>, place: usize, steps: Vec<Fitted> },
 }
 
 impl FittedOutput {
+    /// The output's name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Category { name, .. } | Self::Labels { name, .. } | Self::Number { name, .. } => name,
+            Self::NextToken(output) => &output.name,
+        }
+    }
+
     /// The value in the data's own unit.
     pub(super) fn invert(&self, value: f64) -> f64 {
         let mut values = [value];
@@ -49,10 +60,13 @@ pub(super) fn targets(
         };
         return labels::targets(name, column, classes, rows).map(TargetValues::Values);
     }
+    if let [FittedOutput::NextToken(output)] = outputs {
+        return output.targets(data, rows).map(TargetValues::Tokens);
+    }
     let mut values = vec![0.0; rows.len() * outputs.len()];
     for (at, output) in outputs.iter().enumerate() {
         let FittedOutput::Number { name, place, steps } = output else {
-            unreachable!("fitting takes one category, labels alone, or numbers only")
+            unreachable!("fitting takes one category, labels or the next token alone, or numbers only")
         };
         let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
             return Err(wrong_column(name));
@@ -128,6 +142,17 @@ pub(super) fn check_activation(
         (Task::Classification { classes, .. }, Linear | Softmax) if width == classes.len() => return Ok(()),
         (Task::Regression { outputs }, Linear | Sigmoid) if width == outputs.len() => return Ok(()),
         (Task::Labels { classes, .. }, Linear | Sigmoid) if width == classes.len() => return Ok(()),
+        (Task::NextToken { steps, tokens, logits, .. }, Linear | Softmax)
+            if width.is_multiple_of(*steps) && width / *steps >= *tokens =>
+        {
+            *logits = width / *steps;
+            return Ok(());
+        }
+        (Task::NextToken { output, steps, tokens, .. }, _) => (
+            output.clone(),
+            *steps * *tokens,
+            format!("end the network with dense units = {tokens} at each of the {steps} steps, and softmax"),
+        ),
         (Task::Labels { output, classes }, _) => (
             output.clone(),
             classes.len(),

@@ -44,10 +44,7 @@ impl Keys {
             }
         }
         for output in outputs {
-            let (FittedOutput::Category { name, .. }
-            | FittedOutput::Labels { name, .. }
-            | FittedOutput::Number { name, .. }) = output;
-            keys.push((name.to_string(), Slot::Output));
+            keys.push((output.name().to_owned(), Slot::Output));
         }
         // A stable sort, so that of equal names the first stays first.
         keys.sort_by(|a, b| a.0.cmp(&b.0));

@@ -13,7 +13,7 @@ pub struct PipelineSpec {
     /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order, as the
     /// part `features`; each image, each text and each vector with a shape is a part of its own.
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, the labels of one output, or one or more numbers.
+    /// What the network is asked for: one category, the labels of one output, the next token, or one or more numbers.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
 }
@@ -24,6 +24,23 @@ impl PipelineSpec {
         let mut spec = self.clone();
         spec.inputs.iter_mut().for_each(|input| input.augment = None);
         spec
+    }
+
+    /// Whether the network is to continue texts.
+    pub(crate) fn is_of_language(&self) -> bool {
+        self.outputs.iter().any(|output| output.kind == OutputKind::NextToken)
+    }
+
+    /// The same with a token before and after each text, where the network is to learn how texts begin and end.
+    pub(crate) fn with_boundaries(mut self) -> Self {
+        if self.is_of_language() {
+            for transform in self.inputs.iter_mut().filter_map(|input| input.transforms.as_mut()).flatten() {
+                if let TransformSpec::Tokenize(tokens) = transform {
+                    tokens.boundary = true;
+                }
+            }
+        }
+        self
     }
 
     /// The same inputs without outputs: what rows to predict look like.
@@ -163,6 +180,9 @@ pub enum OutputKind {
     Category,
     /// Any number of a set of texts, separated by `;`: multi-label classification.
     Labels,
+    /// The next token at each step of the one text input: a language model, which continues texts. It has no column
+    /// of its own.
+    NextToken,
 }
 
 /// One pattern or several.

@@ -6,6 +6,7 @@ mod going_on;
 mod graph;
 mod slopes;
 mod spec;
+mod tokens;
 mod training;
 
 use modelyard_model::{

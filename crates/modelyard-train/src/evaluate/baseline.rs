@@ -1,7 +1,10 @@
 //! The model that learns nothing: it always answers with the most frequent class (its probabilities are the
 //! classes' shares) or the mean of the training answers. A score is only worth its distance to this one's.
 
-use super::Sample;
+use modelyard_data::{NextTokens, TargetValues};
+
+use super::tokens::token_sample;
+use super::{Sample, Trigram};
 
 /// What the training answers say without looking at an input.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +13,8 @@ pub enum Baseline {
     Shares(Vec<f32>),
     /// The mean of each output; of labels, the share of rows that have each.
     Means(Vec<f32>),
+    /// What three tokens in a row say, for language models.
+    Trigram(Trigram),
 }
 
 impl Baseline {
@@ -33,8 +38,26 @@ impl Baseline {
         Self::Means(sums.into_iter().map(|sum| (sum / rows) as f32).collect())
     }
 
-    /// The rows of a sample, answered by this model.
-    pub fn answer(&self, sample: &Sample) -> Sample {
+    /// From the texts of the training rows, cut into so many different tokens.
+    pub fn of_tokens(texts: &NextTokens, tokens: usize) -> Self {
+        Self::Trigram(Trigram::learn(texts, tokens))
+    }
+
+    /// What the baseline of such answers is, for pages.
+    pub(crate) fn description(task: super::TaskKind) -> &'static str {
+        match task {
+            super::TaskKind::NextToken => {
+                "The baseline is an interpolated Kneser-Ney trigram of the same tokens, learned from the same rows."
+            }
+            _ => "The baseline always answers with the most frequent class or the mean.",
+        }
+    }
+
+    /// The rows of a sample, whose true answers these are, answered by this model.
+    pub fn answer(&self, sample: &Sample, truth: &TargetValues) -> Sample {
+        if let (Self::Trigram(trigram), TargetValues::Tokens(next)) = (self, truth) {
+            return token_sample(next, trigram.losses(next));
+        }
         let mut answered = sample.clone();
         match (&mut answered, self) {
             (Sample::Classes { probabilities: answers, .. }, Self::Shares(row))
@@ -59,10 +82,11 @@ mod tests {
     #[test]
     fn it_answers_with_what_is_most_frequent_or_the_mean() {
         let sample = Sample::Classes { truth: vec![0, 1], probabilities: vec![0.0; 4], classes: 2 };
-        let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample);
+        let truth = TargetValues::Values(Vec::new());
+        let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample, &truth);
         assert_eq!(answered.predicted_classes(), [1, 1]);
         let sample = Sample::Values { truth: vec![5.0], predicted: vec![0.0], outputs: 1 };
-        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample) else {
+        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample, &truth) else {
             panic!("numbers stay numbers");
         };
         assert_eq!(predicted, [2.0]);

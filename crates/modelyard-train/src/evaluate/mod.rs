@@ -8,6 +8,8 @@ mod labels;
 pub mod metric;
 mod sample;
 mod score;
+mod tokens;
+mod trigram;
 
 pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
@@ -16,3 +18,5 @@ pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use labels::LabelCounts;
 pub use sample::{Sample, TaskKind};
 pub use score::{Intervals, class_names, label_names, leading_metric, sample, score, task_kind};
+pub(crate) use tokens::{token_losses, token_sample};
+pub use trigram::Trigram;

@@ -6,14 +6,14 @@ use modelyard_data::{Pipeline, TargetValues, Task};
 use modelyard_registry::document::{ClassScore, ConfusionMatrix, MetricValue, SplitScores};
 
 use super::metric::{Metric, fitting};
-use super::{Baseline, Confusion, LabelCounts, Sample, TaskKind};
+use super::{Confusion, LabelCounts, Sample, TaskKind, token_losses, token_sample};
 
 /// The names of the classes; empty for numbers.
 pub fn class_names(task: &Task) -> &[String] {
     match task {
         Task::Classification { classes, .. } => classes,
         Task::Binary { classes, .. } => classes,
-        Task::Labels { .. } | Task::Regression { .. } => &[],
+        Task::Labels { .. } | Task::NextToken { .. } | Task::Regression { .. } => &[],
     }
 }
 
@@ -27,8 +27,10 @@ pub fn label_names(task: &Task) -> &[String] {
 
 /// What kind of answer a task asks for; it decides which metrics apply.
 pub fn task_kind(task: &Task) -> TaskKind {
-    if matches!(task, Task::Labels { .. }) {
-        return TaskKind::Multilabel;
+    match task {
+        Task::Labels { .. } => return TaskKind::Multilabel,
+        Task::NextToken { .. } => return TaskKind::NextToken,
+        _ => {}
     }
     match class_names(task).len() {
         0 => TaskKind::Regression,
@@ -40,20 +42,24 @@ pub fn task_kind(task: &Task) -> TaskKind {
 /// The true answers of some rows beside what the network gave for them. `outputs` are the network's raw
 /// outputs; numbers are compared in the unit of the data.
 pub fn sample(pipeline: &Pipeline, truth: &TargetValues, outputs: &[f32]) -> Sample {
-    let answers = pipeline.decode_values(outputs);
+    let answers = || pipeline.decode_values(outputs);
     match truth {
+        TargetValues::Tokens(next) => {
+            let losses = token_losses(outputs, &next.tokens, next.steps, pipeline.output_activation());
+            token_sample(next, losses)
+        }
         TargetValues::Classes(truth) => Sample::Classes {
             truth: truth.clone(),
-            probabilities: answers,
+            probabilities: answers(),
             classes: class_names(pipeline.task()).len(),
         },
         TargetValues::Values(truth) if matches!(pipeline.task(), Task::Labels { .. }) => {
-            Sample::Labels { truth: truth.clone(), probabilities: answers, labels: pipeline.output_width() }
+            Sample::Labels { truth: truth.clone(), probabilities: answers(), labels: pipeline.output_width() }
         }
         // Decoding undoes the output transforms on targets just as on outputs.
         TargetValues::Values(truth) => Sample::Values {
             truth: pipeline.decode_values(truth),
-            predicted: answers,
+            predicted: answers(),
             outputs: pipeline.output_width(),
         },
     }
@@ -68,17 +74,17 @@ pub enum Intervals {
     Omitted,
 }
 
-/// Every metric that fits and is defined on these rows, with its interval and what the baseline scores.
+/// Every metric that fits and is defined on these rows, with its interval and what the baseline scores, whose answers
+/// to the same rows `dull` holds.
 pub fn score(
     sample: &Sample,
     classes: &[String],
-    baseline: Option<&Baseline>,
+    dull: Option<&Sample>,
     intervals: Intervals,
 ) -> SplitScores {
-    let dull = baseline.map(|baseline| baseline.answer(sample));
     let metrics: BTreeMap<String, MetricValue> = fitting(sample.task())
         .filter_map(|metric| {
-            Some((metric.name().to_owned(), value(metric, sample, dull.as_ref(), intervals)?))
+            Some((metric.name().to_owned(), value(metric, sample, dull, intervals)?))
         })
         .collect();
     if let Sample::Labels { .. } = sample {

@@ -25,7 +25,7 @@ pub struct ProjectFile {
     /// What the network sees: one entry per input.
     #[schemars(length(min = 1))]
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, or one or more numbers.
+    /// What the network is asked for: one category, labels, the next token, or one or more numbers.
     #[schemars(length(min = 1))]
     pub outputs: Vec<OutputSpec>,
     /// The network.
@@ -73,7 +73,7 @@ pub struct TrainingSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_from: Option<StartFrom>,
     /// What is made small: a name, or a table with its settings. When absent: `cross_entropy` for a category
-    /// (`binary_cross_entropy` where the network has a single output), `mse` for numbers.
+    /// (`binary_cross_entropy` where the network has a single output) and for the next token, `mse` for numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<NamedOr<LossSpec>>,
     /// How weights are updated: a name, or a table with its settings such as `learning_rate`.

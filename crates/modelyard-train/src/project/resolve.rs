@@ -158,7 +158,7 @@ fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
         && let Some(i) = file.outputs.iter().position(|output| category(output.kind))
     {
         let problem = Problem::new("a category must be the only output")
-            .expected("one output of kind \"category\" or \"labels\", or one or more of kind \"number\"")
+            .expected("one output of kind \"category\", \"labels\" or \"next_token\", or one or more of kind \"number\"")
             .hint("train one project per category");
         findings.push(Finding::at(format!("outputs[{i}].kind"), problem));
     }
@@ -195,6 +195,7 @@ fn misfit(metric: &dyn Metric, asked: OutputKind) -> Option<Problem> {
     let (tasks, what): (&[TaskKind], _) = match asked {
         OutputKind::Category => (&[TaskKind::Binary, TaskKind::Multiclass], "a category"),
         OutputKind::Labels => (&[TaskKind::Multilabel], "labels"),
+        OutputKind::NextToken => (&[TaskKind::NextToken], "the next token"),
         OutputKind::Number => (&[TaskKind::Regression], "numbers"),
     };
     if tasks.iter().any(|task| metric.fits(*task)) {

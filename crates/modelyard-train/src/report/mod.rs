@@ -18,7 +18,7 @@ use modelyard_registry::document::{ClassScore, SplitScores};
 use self::html::{escape, number, section, table};
 use crate::error::TrainError;
 use crate::evaluate::metric::METRICS;
-use crate::evaluate::{self, Sample, label_names};
+use crate::evaluate::{self, Baseline, Sample, TaskKind, label_names};
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
@@ -38,14 +38,15 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
         include_str!("report.css"),
         escape(project.description().trim()),
     );
+    let task = evaluate::task_kind(prepared.pipeline.task());
     let shown = [Split::Test, Split::Validation].into_iter().find_map(|split| {
         let scores = trained.scores.splits.get(split.as_str())?;
         Some((split, scores))
     });
     if let Some((split, scores)) = shown {
-        page += &reached(split, scores, trained);
+        page += &reached(split, scores, trained, task);
     }
-    let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
+    let metric = evaluate::leading_metric(task);
     page += &curves::curves(trained, metric.name());
     if let Some((split, scores)) = shown {
         page += &answers(project, prepared, trained, (split, scores))?;
@@ -56,7 +57,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
 }
 
 /// Scores beside the baseline, and the gates.
-fn reached(split: Split, scores: &SplitScores, trained: &Trained) -> String {
+fn reached(split: Split, scores: &SplitScores, trained: &Trained, task: TaskKind) -> String {
     let metrics =
         METRICS.iter().filter_map(|metric| Some((metric.name(), scores.metrics.get(metric.name())?)));
     let rows = metrics.map(|(name, found)| {
@@ -66,9 +67,10 @@ fn reached(split: Split, scores: &SplitScores, trained: &Trained) -> String {
         vec![name.to_owned(), number(found.value), interval.unwrap_or_else(dash), baseline]
     });
     let caption = format!(
-        "On {} {} rows. The baseline always answers with the most frequent class or the mean.",
+        "On {} {} rows. {}",
         scores.rows,
-        split.as_str()
+        split.as_str(),
+        Baseline::description(task)
     );
     let mut body = table(&caption, &["metric", "score", "95 % interval", "baseline"], rows);
     if !trained.scores.gates.is_empty() {
@@ -93,13 +95,14 @@ fn answers(
     let pipeline = &prepared.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
-    let sample = evaluate::sample(pipeline, &truth, &scorer.outputs(&prepared.dataset, rows)?);
+    let sample = scorer.sample(&prepared.dataset, rows, &truth)?;
     let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
             classes::classes(scores, truth, probabilities, *classes)
         }
         Sample::Labels { .. } => by_label(scores),
+        Sample::Tokens { .. } => return Ok(errors::least_expected(project, prepared, rows, &sample)),
         Sample::Values { truth, predicted, outputs } => {
             let names = match pipeline.task() {
                 Task::Regression { outputs } => outputs.as_slice(),

@@ -85,6 +85,7 @@ fn task_name(stored: &Stored) -> &'static str {
         TaskKind::Binary => "binary",
         TaskKind::Multiclass => "classification",
         TaskKind::Multilabel => "labels",
+        TaskKind::NextToken => "next_token",
         TaskKind::Regression => "regression",
     }
 }

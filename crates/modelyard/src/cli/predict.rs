@@ -154,6 +154,7 @@ fn as_json(answer: &Answer) -> Value {
     let output = |(name, prediction): &(String, Prediction)| {
         let value = match prediction {
             Prediction::Number(number) => json!(number),
+            Prediction::Text(continuation) => json!({ "text": continuation.text }),
             Prediction::Category { label, probabilities } => {
                 json!({ "label": label, "probabilities": by_class(probabilities) })
             }
@@ -288,6 +289,7 @@ fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv:
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
     match prediction {
         Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Text(continuation) => cells.push_field(&continuation.text),
         Prediction::Labels { labels, probabilities } => {
             cells.push_field(&labels.join(";"));
             if every_class {

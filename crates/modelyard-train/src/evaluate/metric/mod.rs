@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod f1;
+mod language;
 mod log_loss;
 mod mae;
 mod mape;
@@ -45,7 +46,7 @@ pub trait Metric: Sync {
 }
 
 /// Every metric, in the order in which reports show them.
-pub const METRICS: [&dyn Metric; 19] = [
+pub const METRICS: [&dyn Metric; 21] = [
     &accuracy::Accuracy,
     &f1::MACRO,
     &f1::WEIGHTED,
@@ -61,6 +62,8 @@ pub const METRICS: [&dyn Metric; 19] = [
     &multilabel::F1Micro,
     &multilabel::F1OfLabels,
     &multilabel::SubsetAccuracy,
+    &language::BitsPerCharacter,
+    &language::Perplexity,
     &rmse::Rmse,
     &mae::MAE,
     &r2::R2,
