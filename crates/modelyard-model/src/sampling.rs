@@ -60,12 +60,9 @@ impl Sampler {
             Some(top_p) if !(top_p > 0.0 && top_p <= 1.0) => {
                 refused(format!("top_p must be above 0 and at most 1, it is {top_p}"))
             }
-            _ => Ok(Self {
-                sampling,
-                excluded: sorted(excluded),
-                rng: Rng::new(seed),
-                candidates: Vec::new(),
-            }),
+            _ => {
+                Ok(Self { sampling, excluded: sorted(excluded), rng: Rng::new(seed), candidates: Vec::new() })
+            }
         }
     }
 
@@ -74,8 +71,9 @@ impl Sampler {
     /// # Errors
     /// Where no token is left that has a finite logit.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32, ModelError> {
-        let finite =
-            (0..).zip(logits).filter(|(token, logit)| logit.is_finite() && self.excluded.binary_search(token).is_err());
+        let finite = (0..)
+            .zip(logits)
+            .filter(|(token, logit)| logit.is_finite() && self.excluded.binary_search(token).is_err());
         self.candidates.clear();
         self.candidates.extend(finite.map(|(token, &logit)| (f64::from(logit), token)));
         self.candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -146,10 +146,9 @@ impl ServedVersion {
     pub fn labels(&self) -> Option<&[String]> {
         match self.pipeline.as_ref()?.task() {
             Task::Classification { classes, .. } => Some(classes),
-            Task::Binary { .. }
-            | Task::Labels { .. }
-            | Task::NextToken { .. }
-            | Task::Regression { .. } => None,
+            Task::Binary { .. } | Task::Labels { .. } | Task::NextToken { .. } | Task::Regression { .. } => {
+                None
+            }
         }
     }
 

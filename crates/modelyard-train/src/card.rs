@@ -8,8 +8,8 @@ use modelyard_runtime::ParityReport;
 use serde_json::{Map, Value, json};
 
 use crate::error::TrainError;
-use crate::evaluate::{Baseline, class_names, task_kind};
 use crate::evaluate::metric::METRICS;
+use crate::evaluate::{Baseline, class_names, task_kind};
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;

@@ -210,12 +210,14 @@ fn language_width(
     {
         return Ok(given * logits);
     }
-    let problem = Problem::new(format!("the network ends in {shape:?}, and the texts have {tokens} different tokens"))
-        .expected(format!("[{steps}, {tokens}]: at each of the {steps} steps, one number for each token"))
-        .hint(format!(
-            "end it with {{ type = \"dense\", units = {tokens} }} behind layers that keep the steps, such as \
+    let problem = Problem::new(format!(
+        "the network ends in {shape:?}, and the texts have {tokens} different tokens"
+    ))
+    .expected(format!("[{steps}, {tokens}]: at each of the {steps} steps, one number for each token"))
+    .hint(format!(
+        "end it with {{ type = \"dense\", units = {tokens} }} behind layers that keep the steps, such as \
              transformer_encoder with causal = true"
-        ));
+    ));
     Err(at_last_layer(project, problem))
 }
 

@@ -80,6 +80,7 @@ impl Stored {
         source.has_header = declared.has_header;
         source.delimiter = declared.delimiter;
         source.missing = declared.missing.clone();
+        source.chunk = declared.chunk;
         source
     }
 }

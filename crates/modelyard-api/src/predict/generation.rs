@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn parameters_are_read_and_those_left_out_are_the_usual_ones() {
         assert_eq!(wish(br#"{"input": {"text": "a"}}"#).ok(), Some(Generation::default()));
-        let body = br#"{"parameters": {"temperature": 0.5, "top_k": 9, "seed": 3, "max_tokens": 7, "stop": "x"}}"#;
+        let body =
+            br#"{"parameters": {"temperature": 0.5, "top_k": 9, "seed": 3, "max_tokens": 7, "stop": "x"}}"#;
         let wanted = Generation {
             sampling: Sampling { temperature: 0.5, top_k: Some(9), top_p: None },
             seed: 3,
@@ -89,7 +90,10 @@ mod tests {
         for (body, want) in [
             (r#"{"parameters": {"max_tokens": 0}}"#, "max_tokens is from 1 to 4096, not 0"),
             (r#"{"parameters": {"max_tokens": 5000}}"#, "max_tokens is from 1 to 4096"),
-            (r#"{"parameters": {"temprature": 1}}"#, "unknown field `temprature`, expected one of `temperature`"),
+            (
+                r#"{"parameters": {"temprature": 1}}"#,
+                "unknown field `temprature`, expected one of `temperature`",
+            ),
             (r#"{"parameters": {"seed": -1}}"#, "the parameters cannot be used"),
         ] {
             let failure = wish(body.as_bytes()).expect_err(body);

@@ -12,8 +12,8 @@ use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
-use super::generation;
 use super::convert::{TensorRows, write_answer, write_tensor_row};
+use super::generation;
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;

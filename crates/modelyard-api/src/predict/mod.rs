@@ -16,8 +16,8 @@
 //! `x-model-version` names the version that answered.
 
 mod convert;
-pub(crate) mod generation;
-mod http;
+mod generation;
+pub(crate) mod http;
 #[cfg(test)]
 mod tests;
 mod wire;

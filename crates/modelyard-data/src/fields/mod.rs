@@ -123,7 +123,8 @@ fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
         OutputKind::NextToken
             if output.column.is_some() || output.labels.is_some() || output.transforms.is_some() =>
         {
-            let problem = "the next token is that of the text input: it takes no column, labels or transforms";
+            let problem =
+                "the next token is that of the text input: it takes no column, labels or transforms";
             return Err(DataError::spec(&output.name, problem));
         }
         OutputKind::NextToken => return Ok(None),

@@ -52,9 +52,10 @@ impl Pipeline {
             Task::Classification { .. } => rows.flat_map(|row| self.class_probabilities(row)).collect(),
             Task::Binary { .. } => rows.flat_map(|row| self.binary_probabilities(row[0])).collect(),
             Task::Labels { .. } => rows.flat_map(|row| self.label_probabilities(row)).collect(),
-            Task::NextToken { logits, .. } => {
-                rows.flat_map(|row| row.chunks_exact(*logits)).flat_map(|step| self.class_probabilities(step)).collect()
-            }
+            Task::NextToken { logits, .. } => rows
+                .flat_map(|row| row.chunks_exact(*logits))
+                .flat_map(|step| self.class_probabilities(step))
+                .collect(),
             Task::Regression { .. } => rows.flat_map(|row| self.numbers(row).map(|v| v as f32)).collect(),
         }
     }

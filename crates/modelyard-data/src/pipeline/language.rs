@@ -61,7 +61,8 @@ impl FittedNextToken {
             _ => true,
         });
         if !keeps_the_text || !tokens.has_boundaries() {
-            let problem = "words and WordPiece lose the spaces between tokens, so no text can be put together again";
+            let problem =
+                "words and WordPiece lose the spaces between tokens, so no text can be put together again";
             return Err(wrong(problem).in_fit(&output.name));
         }
         let (name, place) = (output.name.as_str().into(), 0);
@@ -70,12 +71,7 @@ impl FittedNextToken {
 
     pub(super) fn task(&self) -> Task {
         let tokens = self.tokens.vocabulary_len();
-        Task::NextToken {
-            output: self.name.to_string(),
-            steps: self.tokens.length(),
-            tokens,
-            logits: tokens,
-        }
+        Task::NextToken { output: self.name.to_string(), steps: self.tokens.length(), tokens, logits: tokens }
     }
 
     pub(super) fn targets(&self, data: &Dataset, rows: &[usize]) -> Result<NextTokens, DataError> {

@@ -117,7 +117,8 @@ impl ServedVersion {
         let all = outputs.first().and_then(|output| output.tensor.as_f32());
         let end = window.len() * language.logits();
         let step = all.and_then(|values| values.get(end - language.logits()..end));
-        let mut logits = step.ok_or_else(|| self.broken("its network gives no logits at each step"))?.to_vec();
+        let mut logits =
+            step.ok_or_else(|| self.broken("its network gives no logits at each step"))?.to_vec();
         let activation = self.pipeline.as_ref().map(|pipeline| pipeline.output_activation());
         if activation == Some(OutputActivation::Softmax) {
             logits.iter_mut().for_each(|value| *value = value.ln());

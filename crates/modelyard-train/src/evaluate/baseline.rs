@@ -86,7 +86,8 @@ mod tests {
         let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample, &truth);
         assert_eq!(answered.predicted_classes(), [1, 1]);
         let sample = Sample::Values { truth: vec![5.0], predicted: vec![0.0], outputs: 1 };
-        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample, &truth) else {
+        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample, &truth)
+        else {
             panic!("numbers stay numbers");
         };
         assert_eq!(predicted, [2.0]);

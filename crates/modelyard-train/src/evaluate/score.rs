@@ -83,9 +83,7 @@ pub fn score(
     intervals: Intervals,
 ) -> SplitScores {
     let metrics: BTreeMap<String, MetricValue> = fitting(sample.task())
-        .filter_map(|metric| {
-            Some((metric.name().to_owned(), value(metric, sample, dull, intervals)?))
-        })
+        .filter_map(|metric| Some((metric.name().to_owned(), value(metric, sample, dull, intervals)?)))
         .collect();
     if let Sample::Labels { .. } = sample {
         let classes = LabelCounts::of(sample).iter().zip(classes).map(label_score).collect();

@@ -74,7 +74,11 @@ fn discounts([_, one, two, three, four]: [u64; 5]) -> [f64; 3] {
     let share = one / (one + 2.0 * two).max(1.0);
     let discount = |times: f64, this: f64, next: f64| {
         // Too little text to tell: half of what the smallest count could lose.
-        if this == 0.0 { times / 2.0 } else { (times - (times + 1.0) * share * next / this).clamp(0.0, times) }
+        if this == 0.0 {
+            times / 2.0
+        } else {
+            (times - (times + 1.0) * share * next / this).clamp(0.0, times)
+        }
     };
     [discount(1.0, one, two), discount(2.0, two, three), discount(3.0, three, four)]
 }
@@ -152,7 +156,8 @@ mod tests {
 
     #[test]
     fn probabilities_after_any_tokens_sum_to_one() {
-        let model = Trigram::learn(&texts(&[&[3, 4, 5, 2], &[3, 4, 6, 2], &[4, 4, 5, 5, 5, 3], &[2]]), TOKENS);
+        let model =
+            Trigram::learn(&texts(&[&[3, 4, 5, 2], &[3, 4, 6, 2], &[4, 4, 5, 5, 5, 3], &[2]]), TOKENS);
         for (first, second) in [(2, 2), (2, 3), (3, 4), (7, 7), (4, 8), (5, 5)] {
             let sum: f64 = (1..TOKENS as u32).map(|token| model.probability(first, second, token)).sum();
             assert!((sum - 1.0).abs() < 1e-12, "after {first} {second}: {sum}");
@@ -173,8 +178,7 @@ mod tests {
     #[test]
     fn a_token_that_follows_many_others_is_likelier_than_one_as_frequent_that_follows_one() {
         // 5 comes four times, always after 4; 6 comes four times, after four different tokens.
-        let rows: [&[u32]; 8] =
-            [&[4, 5], &[4, 5], &[4, 5], &[4, 5], &[3, 6], &[7, 6], &[8, 6], &[6, 6]];
+        let rows: [&[u32]; 8] = [&[4, 5], &[4, 5], &[4, 5], &[4, 5], &[3, 6], &[7, 6], &[8, 6], &[6, 6]];
         let model = Trigram::learn(&texts(&rows), TOKENS);
         assert!(model.probability(7, 7, 6) > 2.0 * model.probability(7, 7, 5), "the point of Kneser and Ney");
         assert!(model.probability(2, 4, 5) > 0.6, "it has seen little else");

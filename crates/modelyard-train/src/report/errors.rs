@@ -80,7 +80,9 @@ pub(super) fn least_expected(
         .iter()
         .zip(characters)
         .zip(rows)
-        .map(|((loss, characters), &row)| (loss / std::f64::consts::LN_2 / f64::from(*characters).max(1.0), row))
+        .map(|((loss, characters), &row)| {
+            (loss / std::f64::consts::LN_2 / f64::from(*characters).max(1.0), row)
+        })
         .collect();
     costs.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut html = "<ul class=\"errors\">".to_owned();

@@ -66,12 +66,7 @@ fn reached(split: Split, scores: &SplitScores, trained: &Trained, task: TaskKind
         let baseline = found.baseline.map_or_else(dash, number);
         vec![name.to_owned(), number(found.value), interval.unwrap_or_else(dash), baseline]
     });
-    let caption = format!(
-        "On {} {} rows. {}",
-        scores.rows,
-        split.as_str(),
-        Baseline::description(task)
-    );
+    let caption = format!("On {} {} rows. {}", scores.rows, split.as_str(), Baseline::description(task));
     let mut body = table(&caption, &["metric", "score", "95 % interval", "baseline"], rows);
     if !trained.scores.gates.is_empty() {
         body.push_str("<ul>");

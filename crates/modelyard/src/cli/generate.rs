@@ -32,7 +32,13 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// The beginning of the text; without one the model begins itself.
-    #[arg(long, env = "MODELYARD_PROMPT", value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "MODELYARD_PROMPT",
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     prompt: String,
     /// Below 1 likely tokens get likelier; 0 always takes the likeliest.
     #[arg(long, env = "MODELYARD_TEMPERATURE", value_name = "NUMBER", default_value_t = 1.0)]
