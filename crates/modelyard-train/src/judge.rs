@@ -1,41 +1,54 @@
 //! The validation rows through the engine as it is now: their loss, and their answers beside the truth.
 
-use modelyard_data::{Pipeline, TargetValues};
+use modelyard_data::{NextTokens, Pipeline, TargetValues};
 use modelyard_model::{Engine, Targets};
 
 use crate::error::TrainError;
 use crate::evaluate::{self, Sample, token_losses, token_sample};
 use crate::inputs::InputRows;
+use crate::prepare::Prepared;
 use crate::scores::forward_rows;
 
-/// The mean loss and the answers. Of texts, the loss is the mean over tokens, without any smoothing.
+/// The mean loss and the answers.
 pub(crate) fn judge(
     engine: &mut Engine,
-    pipeline: &Pipeline,
+    prepared: &Prepared,
     inputs: &InputRows<'_>,
     truth: &TargetValues,
 ) -> Result<(f64, Sample), TrainError> {
+    let pipeline = &prepared.pipeline;
+    let width = pipeline.output_width();
+    // Of its own input the network should leave nothing.
+    let nothing = vec![0.0; if *truth == TargetValues::Input { inputs.len() * width } else { 0 }];
     let targets = match truth {
+        TargetValues::Tokens(next) => return judge_tokens(engine, pipeline, inputs, next),
+        TargetValues::Input => Targets::Values(&nothing),
         TargetValues::Classes(classes) => Targets::Classes(classes),
         TargetValues::Values(values) => Targets::Values(values),
-        TargetValues::Tokens(next) => {
-            let (steps, activation) = (next.steps, pipeline.output_activation());
-            let mut losses = Vec::with_capacity(inputs.len());
-            forward(engine, pipeline, inputs, |first, outputs| {
-                let tokens = &next.tokens[first * steps..];
-                let rows = outputs.len() / pipeline.output_width();
-                losses.extend(token_losses(outputs, &tokens[..rows * steps], steps, activation));
-            })?;
-            let sample = token_sample(next, losses);
-            let Sample::Tokens { losses, tokens, .. } = &sample else { unreachable!("made just above") };
-            let count = tokens.iter().map(|count| u64::from(*count)).sum::<u64>().max(1);
-            return Ok((losses.iter().sum::<f64>() / count as f64, sample));
-        }
     };
-    let mut all = Vec::with_capacity(inputs.len() * pipeline.output_width());
+    let mut all = Vec::with_capacity(inputs.len() * width);
     forward(engine, pipeline, inputs, |_, outputs| all.extend_from_slice(outputs))?;
     let loss = f64::from(engine.loss_of(&all, targets, None)?);
-    Ok((loss, evaluate::sample(pipeline, truth, &all)))
+    let sample = evaluate::sample(pipeline, &prepared.dataset, &prepared.parts.validation, truth, &all)?;
+    Ok((loss, sample))
+}
+
+/// The same for texts: the loss is the mean over tokens, without any smoothing, and no outputs are kept.
+fn judge_tokens(
+    engine: &mut Engine,
+    pipeline: &Pipeline,
+    inputs: &InputRows<'_>,
+    next: &NextTokens,
+) -> Result<(f64, Sample), TrainError> {
+    let (steps, activation) = (next.steps, pipeline.output_activation());
+    let mut losses = Vec::with_capacity(inputs.len());
+    forward(engine, pipeline, inputs, |first, outputs| {
+        let rows = outputs.len() / pipeline.output_width();
+        let tokens = &next.tokens[first * steps..(first + rows) * steps];
+        losses.extend(token_losses(outputs, tokens, steps, activation));
+    })?;
+    let loss = losses.iter().sum::<f64>() / next.count().max(1) as f64;
+    Ok((loss, token_sample(next, losses)))
 }
 
 /// Shows the outputs of all rows, some at a time, with the place of the first of them.
@@ -50,6 +63,7 @@ fn forward(
     for places in places.chunks(forward_rows(pipeline.output_width())) {
         inputs.gather(places, &mut block)?;
         engine.forward(&block, places.len(), &mut outputs)?;
+        pipeline.leave_residuals(&block, &mut outputs);
         see(places[0], &outputs);
     }
     Ok(())

@@ -10,7 +10,7 @@ use modelyard_types::Clock;
 use crate::checkpoint::{Checkpoint, Position};
 use crate::class_weights::class_weights;
 use crate::error::TrainError;
-use crate::evaluate::metric::{self, Metric};
+use crate::evaluate::metric::{self, Metric, score_of};
 use crate::evaluate::{self, SplitMix};
 use crate::fit::{Host, Job};
 use crate::inputs::InputRows;
@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
         };
         let rows = train.inputs.len();
         let engine = Engine::new(network, engine_config(training, prepared, threads, rows))?;
-        let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
+        let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
         let weights = class_weights(project, &prepared.pipeline, &train.truth)?;
         let steps = rows.div_ceil(training.batch_size);
         let plan =
@@ -225,8 +225,9 @@ impl<'a> Run<'a> {
                 }
                 Targets::Classes(&batch.classes)
             }
+            TargetValues::Input => Targets::Values(&batch.inputs),
             TargetValues::Values(truth) => {
-                let width = self.prepared.pipeline.output_width();
+                let width = self.prepared.pipeline.task().answer_width();
                 batch.values.clear();
                 for &place in places {
                     batch.values.extend_from_slice(&truth[place * width..(place + 1) * width]);
@@ -249,17 +250,16 @@ impl<'a> Run<'a> {
             record.elapsed = self.teller.elapsed(self.clock);
             return Ok((record, None));
         };
-        let pipeline = &self.prepared.pipeline;
-        let (loss, sample) = judge(&mut self.engine, pipeline, &part.inputs, &part.truth)?;
+        let (loss, sample) = judge(&mut self.engine, self.prepared, &part.inputs, &part.truth)?;
         record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
         for metric in metric::fitting(sample.task()) {
-            let score = metric.score(&sample).filter(|score| score.is_finite());
+            let score = score_of(metric, &sample).filter(|score| score.is_finite());
             record.metrics.extend(score.map(|score| (metric.name().to_owned(), score)));
         }
         record.metric = record.metrics.get(self.metric.name()).copied();
         let score = |watched| match watched {
             StoppingMetric::Loss => Some(loss),
-            StoppingMetric::Metric(metric) => metric.score(&sample),
+            StoppingMetric::Metric(metric) => score_of(metric, &sample),
         };
         if let Some(watched) = self.rates.spec.watched().map(StoppingMetric::named)
             && let Some(score) = score(watched).filter(|score| score.is_finite())

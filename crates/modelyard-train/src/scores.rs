@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
-use modelyard_data::{Dataset, Pipeline, TargetValues};
+use modelyard_data::{Dataset, Pipeline, TargetValues, Task};
 use modelyard_model::{Forward, Network};
 use modelyard_registry::document::{Scores, SplitScores};
 
 use crate::error::TrainError;
-use crate::evaluate::{self, Baseline, Intervals, Sample, TaskKind, token_losses, token_sample};
+use crate::evaluate::{self, Baseline, Intervals, Sample, token_losses, token_sample};
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
 
@@ -29,11 +29,12 @@ pub(crate) fn forward_rows(output_width: usize) -> usize {
 pub(crate) fn score_parts(
     project: &Project,
     prepared: &Prepared,
+    pipeline: &Pipeline,
     network: &Network,
     threads: usize,
 ) -> Result<Scores, TrainError> {
-    let baseline = baseline(&prepared.pipeline, &prepared.dataset, &prepared.parts.train)?;
-    let scorer = Scorer { network: Arc::new(network.clone()), pipeline: &prepared.pipeline, threads };
+    let baseline = baseline(pipeline, &prepared.dataset, &prepared.parts.train)?;
+    let scorer = Scorer { network: Arc::new(network.clone()), pipeline, threads };
     let mut splits = BTreeMap::new();
     for split in Split::ALL {
         let rows = prepared.rows(split);
@@ -42,7 +43,7 @@ pub(crate) fn score_parts(
                 Split::Train => Intervals::Omitted,
                 Split::Validation | Split::Test => Intervals::Computed,
             };
-            let scores = scorer.score(&prepared.dataset, rows, Some(&baseline), intervals)?;
+            let scores = scorer.score(&prepared.dataset, rows, baseline.as_ref(), intervals)?;
             splits.insert(split.as_str().to_owned(), scores);
         }
     }
@@ -52,18 +53,32 @@ pub(crate) fn score_parts(
 
 /// The task as `scores.json` names it.
 pub(crate) fn task_name(pipeline: &Pipeline) -> &'static str {
-    match evaluate::task_kind(pipeline.task()) {
-        TaskKind::Binary => "binary",
-        TaskKind::Multiclass => "classification",
-        TaskKind::Multilabel => "labels",
-        TaskKind::NextToken => "next_token",
-        TaskKind::Regression => "regression",
+    evaluate::task_of(pipeline).name()
+}
+
+/// The pipeline with what validation rows tell about the network's answers.
+pub(crate) fn calibrated(
+    prepared: &Prepared,
+    network: &Network,
+    threads: usize,
+) -> Result<Pipeline, TrainError> {
+    let mut pipeline = prepared.pipeline.clone();
+    if matches!(pipeline.task(), Task::Forecast { .. } | Task::Anomaly { .. }) {
+        let scorer = Scorer { network: Arc::new(network.clone()), pipeline: &prepared.pipeline, threads };
+        let rows = prepared.rows(Split::Validation);
+        let outputs = scorer.outputs(&prepared.dataset, rows)?;
+        pipeline.calibrate(&prepared.dataset, prepared.rows(Split::Train), rows, &outputs)?;
     }
+    Ok(pipeline)
 }
 
 /// The model that only knows the answers of these rows.
-fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Baseline, TrainError> {
-    Ok(match pipeline.targets(dataset, rows)? {
+fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Option<Baseline>, TrainError> {
+    if matches!(pipeline.task(), Task::Forecast { .. }) {
+        return Ok(Some(Baseline::SeasonalNaive));
+    }
+    Ok(Some(match pipeline.targets(dataset, rows)? {
+        TargetValues::Input => return Ok(None),
         TargetValues::Classes(truth) => {
             Baseline::of_classes(&truth, evaluate::class_names(pipeline.task()).len())
         }
@@ -71,9 +86,9 @@ fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Ba
             Baseline::of_tokens(&next, pipeline.language().map_or(0, |language| language.tokens()))
         }
         TargetValues::Values(truth) => {
-            Baseline::of_values(&pipeline.decode_values(&truth), pipeline.output_width())
+            Baseline::of_values(&pipeline.decode_targets(&truth), pipeline.task().answer_width())
         }
-    })
+    }))
 }
 
 /// Runs rows through pipeline and network, and scores what comes out.
@@ -84,7 +99,7 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The network's outputs for these rows, in order.
+    /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order.
     pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
         self.each_block(dataset, rows, |_, outputs| outputs.to_vec())
     }
@@ -97,7 +112,7 @@ impl Scorer<'_> {
         truth: &TargetValues,
     ) -> Result<Sample, TrainError> {
         let TargetValues::Tokens(next) = truth else {
-            return Ok(evaluate::sample(self.pipeline, truth, &self.outputs(dataset, rows)?));
+            return evaluate::sample(self.pipeline, dataset, rows, truth, &self.outputs(dataset, rows)?);
         };
         let (steps, activation) = (next.steps, self.pipeline.output_activation());
         let losses = self.each_block(dataset, rows, |places, outputs| {
@@ -147,6 +162,7 @@ impl Scorer<'_> {
             inputs.clear();
             self.pipeline.apply(dataset, rows, &mut inputs)?;
             forward.run(&inputs, rows.len(), &mut outputs)?;
+            self.pipeline.leave_residuals(&inputs, &mut outputs);
             found.extend(see(place..place + rows.len(), &outputs));
             place += rows.len();
         }

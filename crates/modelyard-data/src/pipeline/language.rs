@@ -24,6 +24,13 @@ pub struct NextTokens {
     pub characters: Vec<u32>,
 }
 
+impl NextTokens {
+    /// How many tokens there are to guess.
+    pub fn count(&self) -> usize {
+        self.tokens.iter().filter(|token| **token != NO_TOKEN).count()
+    }
+}
+
 /// The fitted output.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct FittedNextToken {

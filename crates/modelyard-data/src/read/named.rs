@@ -20,7 +20,7 @@ pub fn named_files(source: &SourceSpec, base: &Path, spec: &PipelineSpec) -> Res
     for paths in [Some(&source.source), source.test_source.as_ref()].into_iter().flatten() {
         for table in find_paths(base, paths)? {
             if !fields.is_empty() && !table.is_dir() {
-                let mut builders = Builders::new(fields.clone(), None);
+                let mut builders = Builders::of_fields(fields.clone());
                 collect(source, table, &mut builders, &mut found)?;
             }
         }

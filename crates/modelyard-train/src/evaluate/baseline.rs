@@ -3,6 +3,7 @@
 
 use modelyard_data::{NextTokens, TargetValues};
 
+use super::series::{Detail, Series};
 use super::tokens::token_sample;
 use super::{Sample, Trigram};
 
@@ -15,6 +16,8 @@ pub enum Baseline {
     Means(Vec<f32>),
     /// What three tokens in a row say, for language models.
     Trigram(Trigram),
+    /// For a forecast: what was one season before.
+    SeasonalNaive,
 }
 
 impl Baseline {
@@ -49,6 +52,9 @@ impl Baseline {
             super::TaskKind::NextToken => {
                 "The baseline is an interpolated Kneser-Ney trigram of the same tokens, learned from the same rows."
             }
+            super::TaskKind::Forecast => {
+                "The baseline is the seasonal naive forecast: what was one season before."
+            }
             _ => "The baseline always answers with the most frequent class or the mean.",
         }
     }
@@ -59,6 +65,10 @@ impl Baseline {
             return token_sample(next, trigram.losses(next));
         }
         let mut answered = sample.clone();
+        if let Sample::Series(series) = &mut answered {
+            self.answer_series(series, truth);
+            return answered;
+        }
         match (&mut answered, self) {
             (Sample::Classes { probabilities: answers, .. }, Self::Shares(row))
             | (
@@ -72,6 +82,19 @@ impl Baseline {
             _ => unreachable!("a baseline is made from the same task's answers"),
         }
         answered
+    }
+
+    fn answer_series(&self, series: &mut Series, truth: &TargetValues) {
+        match (&mut series.detail, &mut series.plain) {
+            (Detail::Forecast(forecast), Some(Sample::Values { predicted, .. })) => {
+                *predicted = forecast.naive.clone();
+                let quantiles = forecast.quantiles.len();
+                forecast.said =
+                    forecast.naive.iter().flat_map(|value| std::iter::repeat_n(*value, quantiles)).collect();
+                forecast.intervals.clear();
+            }
+            (_, plain) => *plain = plain.as_ref().map(|plain| self.answer(plain, truth)),
+        }
     }
 }
 

@@ -46,6 +46,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
         Sample::Labels { labels, .. } => *labels,
         Sample::Tokens { .. } => 3,
         Sample::Values { outputs, .. } => *outputs,
+        Sample::Series(_) => return None,
     };
     let drawn = rows.min(BOOTSTRAP_ROWS);
     let resamples = (BOOTSTRAP_VALUES / (drawn * width).max(1)).min(100);

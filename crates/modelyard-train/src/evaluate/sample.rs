@@ -1,5 +1,8 @@
 //! What a metric looks at: the true answers beside the predicted ones.
 
+use super::metric::Metric;
+use super::series::{Detail, Series};
+
 /// What kind of answer is scored; it decides which metrics apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
@@ -13,6 +16,12 @@ pub enum TaskKind {
     NextToken,
     /// Numbers.
     Regression,
+    /// A number for each of several rows ahead.
+    Forecast,
+    /// What remains of a life.
+    Remaining,
+    /// Anomalies.
+    Anomaly,
 }
 
 impl TaskKind {
@@ -29,6 +38,44 @@ impl TaskKind {
             Self::Multilabel => "multi-label classification",
             Self::NextToken => "a language model",
             Self::Regression => "regression",
+            Self::Forecast => "a forecast",
+            Self::Remaining => "remaining life",
+            Self::Anomaly => "anomalies",
+        }
+    }
+
+    /// The name in `scores.json` and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Multiclass => "classification",
+            Self::Multilabel => "labels",
+            Self::NextToken => "next_token",
+            Self::Regression => "regression",
+            Self::Forecast => "forecast",
+            Self::Remaining => "remaining",
+            Self::Anomaly => "anomaly",
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Binary,
+        Self::Multiclass,
+        Self::Multilabel,
+        Self::NextToken,
+        Self::Regression,
+        Self::Forecast,
+        Self::Remaining,
+        Self::Anomaly,
+    ];
+
+    /// The kind whose metrics fit too, because its answers are compared in the same way.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Forecast | Self::Remaining => Self::Regression,
+            Self::Anomaly => Self::Binary,
+            plain => plain,
         }
     }
 }
@@ -72,6 +119,8 @@ pub enum Sample {
         /// How many outputs there are.
         outputs: usize,
     },
+    /// Either of them, over a series.
+    Series(Box<Series>),
 }
 
 impl Sample {
@@ -82,6 +131,10 @@ impl Sample {
             Self::Labels { truth, labels, .. } => truth.len() / labels.max(&1),
             Self::Tokens { losses, .. } => losses.len(),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
+            Self::Series(series) => match (&series.plain, &series.detail) {
+                (_, Detail::Anomaly(alarms)) => alarms.flagged.len(),
+                (plain, _) => plain.as_ref().map_or(0, Self::rows),
+            },
         }
     }
 
@@ -93,6 +146,7 @@ impl Sample {
             Self::Labels { .. } => TaskKind::Multilabel,
             Self::Tokens { .. } => TaskKind::NextToken,
             Self::Values { .. } => TaskKind::Regression,
+            Self::Series(series) => series.task(),
         }
     }
 
@@ -102,11 +156,28 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Labels { .. } | Self::Tokens { .. } | Self::Values { .. } => Vec::new(),
+            Self::Labels { .. } | Self::Tokens { .. } | Self::Values { .. } | Self::Series(_) => Vec::new(),
         }
     }
 
-    /// These rows alone, in this order; rows may repeat.
+    /// The plain sample in a series; itself where it is none.
+    pub fn into_plain(self) -> Option<Self> {
+        match self {
+            Self::Series(series) => series.plain,
+            plain => Some(plain),
+        }
+    }
+
+    /// What a metric looks at: the plain sample, where the metric is not one of series. None where nothing is
+    /// known to compare with.
+    pub fn seen_by(&self, metric: &dyn Metric) -> Option<&Self> {
+        match self {
+            Self::Series(series) if !metric.fits(series.task()) => series.plain.as_ref(),
+            other => Some(other),
+        }
+    }
+
+    /// These rows alone, in this order; rows may repeat. A series stays whole: its rows are not drawn one by one.
     pub fn pick(&self, rows: &[usize]) -> Self {
         match self {
             Self::Classes { truth, probabilities, classes } => Self::Classes {
@@ -129,6 +200,7 @@ impl Sample {
                 predicted: pick_rows(predicted, *outputs, rows),
                 outputs: *outputs,
             },
+            Self::Series(_) => self.clone(),
         }
     }
 }

@@ -87,10 +87,14 @@ fn answers(
     (split, scores): (Split, &SplitScores),
 ) -> Result<String, TrainError> {
     let rows = prepared.rows(split);
-    let pipeline = &prepared.pipeline;
+    let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
     let sample = scorer.sample(&prepared.dataset, rows, &truth)?;
+    // Of anomalies the scores tell what is known; answers have no truth to stand beside.
+    let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
+        return Ok(String::new());
+    };
     let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
@@ -105,6 +109,7 @@ fn answers(
             };
             numbers::residuals(names, truth, predicted, *outputs)
         }
+        Sample::Series(_) => String::new(),
     };
     Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
 }

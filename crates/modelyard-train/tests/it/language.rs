@@ -152,6 +152,6 @@ fn metrics_of_other_tasks_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let error = modelyard_train::Project::parse(text.as_bytes(), "modelyard.toml", folder.path());
     let error = error.expect_err("accuracy scores classes").to_string();
-    assert!(error.contains("`accuracy` cannot score the next token"), "{error}");
+    assert!(error.contains("`accuracy` cannot score a language model"), "{error}");
     assert!(error.contains("bits_per_character, perplexity"), "{error}");
 }

@@ -6,5 +6,6 @@ mod generated;
 mod inputs;
 mod language;
 mod resuming;
+mod series;
 mod support;
 mod training;
