@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
         transforms: Some(vec![TransformSpec::LogMel(mel)]),
         ..InputSpec::new("sound", Kind::Audio)
     };
-    let spec = PipelineSpec { inputs: vec![input], outputs: Vec::new() };
+    let spec = PipelineSpec { inputs: vec![input], outputs: Vec::new(), windows: None };
     let row = format!("{{\"sound\": {}}}\n", Value::Bytes(data.to_vec()).to_json());
     match jsonl::from_bytes(row.as_bytes(), &SourceSpec::new("rows"), &spec) {
         Ok(heard) => assert_eq!(heard.rows(), 1),

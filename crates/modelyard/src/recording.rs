@@ -44,8 +44,8 @@ impl std::str::FromStr for Resume {
 pub(crate) struct Recording {
     registry: Registry,
     open: OpenRun,
-    record: RunRecord,
-    newest: watch::Sender<RunRecord>,
+    /// The one copy: what changes is added in place, so that an epoch costs the same however many came before.
+    record: watch::Sender<RunRecord>,
     writer: JoinHandle<()>,
 }
 
@@ -93,9 +93,9 @@ impl Recording {
     }
 
     fn watch(registry: &Registry, open: OpenRun, record: RunRecord) -> Self {
-        let (newest, changed) = watch::channel(record.clone());
+        let (record, changed) = watch::channel(record);
         let writer = tokio::spawn(write_changes(registry.clone(), open.id(), changed));
-        Self { registry: registry.clone(), open, record, newest, writer }
+        Self { registry: registry.clone(), open, record, writer }
     }
 
     /// The run's number.
@@ -116,11 +116,14 @@ impl Recording {
     /// # Errors
     /// A store that cannot be written.
     pub(crate) fn trained(&mut self, trained: &Trained, report: &str) -> Result<(), Failure> {
-        self.record.epochs.clone_from(&trained.history);
-        self.record.kept_epoch = Some(trained.kept_epoch as u64);
-        if let Some(test) = trained.scores.splits.get("test") {
-            self.record.test = test.metrics.iter().map(|(name, found)| (name.clone(), found.value)).collect();
-        }
+        self.record.send_modify(|record| {
+            record.epochs.clone_from(&trained.history);
+            record.kept_epoch = Some(trained.kept_epoch as u64);
+            if let Some(test) = trained.scores.splits.get("test") {
+                let values = test.metrics.iter().map(|(name, found)| (name.clone(), found.value));
+                record.test = values.collect();
+            }
+        });
         self.open.write_report(report)?;
         Ok(())
     }
@@ -129,24 +132,25 @@ impl Recording {
     ///
     /// # Errors
     /// A store that cannot be written.
-    pub(crate) async fn end(mut self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+    pub(crate) async fn end(self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+        let mut record = self.record.borrow().clone();
         match outcome {
             Ok(version) => {
-                self.record.status = RunStatus::Finished;
-                self.record.version = Some(version.version.get());
+                record.status = RunStatus::Finished;
+                record.version = Some(version.version.get());
                 self.open.checkpoints(1)?.clear()?;
             }
             Err(failure) => {
                 let stopped = failure.exit == Exit::Interrupted;
-                self.record.status = if stopped { RunStatus::Stopped } else { RunStatus::Failed };
-                self.record.error = Some(failure.message());
+                record.status = if stopped { RunStatus::Stopped } else { RunStatus::Failed };
+                record.error = Some(failure.message());
             }
         }
-        self.record.ended_unix_ms = Some(now_unix_ms());
+        record.ended_unix_ms = Some(now_unix_ms());
         // The writer is cut off between two writings or within one; a transaction is whole either way.
         self.writer.abort();
         let _ = self.writer.await;
-        Ok(self.registry.save_run(self.open.id(), &self.record).await?)
+        Ok(self.registry.save_run(self.open.id(), &record).await?)
     }
 }
 
@@ -158,9 +162,11 @@ pub(crate) struct Recorded<'a> {
 
 impl Progress for Recorded<'_> {
     fn started(&mut self, plan: &RunPlan) {
-        self.recording.record.machine.threads = u32::try_from(plan.threads).unwrap_or(u32::MAX);
-        self.recording.record.parameters = plan.parameters as u64;
-        self.recording.record.metric = plan.metric.to_owned();
+        self.recording.record.send_modify(|record| {
+            record.machine.threads = u32::try_from(plan.threads).unwrap_or(u32::MAX);
+            record.parameters = plan.parameters as u64;
+            record.metric = plan.metric.to_owned();
+        });
         self.shown.started(plan);
     }
 
@@ -168,10 +174,9 @@ impl Progress for Recorded<'_> {
         self.shown.steps(now);
     }
 
-    fn epoch(&mut self, record: &EpochRecord) {
-        self.recording.record.epochs.push(record.clone());
-        self.recording.newest.send_replace(self.recording.record.clone());
-        self.shown.epoch(record);
+    fn epoch(&mut self, epoch: &EpochRecord) {
+        self.recording.record.send_modify(|record| record.epochs.push(epoch.clone()));
+        self.shown.epoch(epoch);
     }
 
     fn warning(&mut self, text: &str) {

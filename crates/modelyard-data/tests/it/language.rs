@@ -12,7 +12,11 @@ const TEXT: &str = "abab\nab\n床前明月光\nbaba a\n";
 fn spec(transform: &str) -> PipelineSpec {
     let transform: TransformSpec = serde_json::from_str(transform).expect("a transform");
     let input = InputSpec { transforms: Some(vec![transform]), ..InputSpec::new("text", Kind::Text) };
-    PipelineSpec { inputs: vec![input], outputs: vec![OutputSpec::new("next", OutputKind::NextToken)] }
+    PipelineSpec {
+        inputs: vec![input],
+        outputs: vec![OutputSpec::new("next", OutputKind::NextToken)],
+        windows: None,
+    }
 }
 
 fn fitted(transform: &str) -> (Pipeline, Vec<f32>, NextTokens) {

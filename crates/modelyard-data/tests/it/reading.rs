@@ -186,6 +186,7 @@ fn files_that_cells_name_are_part_of_the_data() {
     let spec = PipelineSpec {
         inputs: vec![InputSpec::new("photo", Kind::Image), InputSpec::new("y", Kind::Number)],
         outputs: Vec::new(),
+        windows: None,
     };
     let named = |source: &str, spec: &PipelineSpec| {
         named_files(&SourceSpec::new(source), folder.path(), spec).expect("tables that can be read")
@@ -193,6 +194,7 @@ fn files_that_cells_name_are_part_of_the_data() {
     assert_eq!(named("p/table.csv", &spec), [at("p/a.png"), at("p/b.png")]);
     assert_eq!(named("q/*.csv", &spec), [at("q/a.png")], "taken from the table's own folder");
     assert_eq!(named("rows.jsonl", &spec), [at("p/b.png")]);
-    let numbers = PipelineSpec { inputs: vec![InputSpec::new("y", Kind::Number)], outputs: Vec::new() };
+    let numbers =
+        PipelineSpec { inputs: vec![InputSpec::new("y", Kind::Number)], outputs: Vec::new(), windows: None };
     assert_eq!(named("p/table.csv", &numbers), Vec::<std::path::PathBuf>::new());
 }
