@@ -3,12 +3,14 @@
 
 mod array;
 pub mod csv;
+mod files_in_cells;
 pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
 mod named;
 pub mod npy;
 pub(crate) mod open;
+pub mod parquet;
 pub mod text_lines;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use crate::spec::{Format, Paths, PipelineSpec, SourceSpec};
 use crate::window::Side;
 
 pub use array::{Array, ArrayValues};
-pub use named::named_files;
+pub use files_in_cells::named_files;
 
 /// The files of one source, and those of its labels where the format keeps them apart.
 pub(crate) struct Files {
@@ -46,6 +48,7 @@ const READERS: &[&dyn Reader] = &[
     &jsonl::Jsonl,
     &idx::Idx,
     &npy::Npy,
+    &parquet::Parquet,
     &image_folder::ImageFolder,
     &image_folder::AudioFolder,
     &text_lines::TextLines,
@@ -132,7 +135,7 @@ fn expand_glob(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
 fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, DataError> {
     let format = match source.format {
         Some(format) => Some(format),
-        None => guess_format(&files.data[0]),
+        None => format_of(&files.data[0]),
     };
     let reader = READERS.iter().find(|reader| Some(reader.format()) == format);
     reader.copied().ok_or_else(|| {
@@ -141,12 +144,13 @@ fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, 
             format!("the format of {} cannot be told from its name", files.data[0].display()),
         )
         .with_hint(
-            "set format under [data] to csv, tsv, jsonl, idx, npy, image_folder, audio_folder or text_lines",
+            "set format under [data] to csv, tsv, jsonl, idx, npy, parquet, image_folder, audio_folder or text_lines",
         )
     })
 }
 
-fn guess_format(path: &Path) -> Option<Format> {
+/// The format that a file's name, or what a folder holds, tells.
+pub fn format_of(path: &Path) -> Option<Format> {
     if path.is_dir() {
         let sounds = image_folder::holds_sounds(path);
         return Some(if sounds { Format::AudioFolder } else { Format::ImageFolder });
@@ -171,9 +175,10 @@ mod tests {
             ("train-images-idx3-ubyte.gz", Some(Format::Idx)),
             ("a.npy", Some(Format::Npy)),
             ("pos.txt.gz", Some(Format::TextLines)),
-            ("a.parquet", None),
+            ("a.parquet", Some(Format::Parquet)),
+            ("a.xlsx", None),
         ] {
-            assert_eq!(guess_format(Path::new(name)), expected, "{name}");
+            assert_eq!(format_of(Path::new(name)), expected, "{name}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod decoders;
 mod images;
 mod labels;
 mod language;
+mod parquet;
 mod pipeline;
 mod reading;
 mod sound;
