@@ -5,19 +5,23 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// Runs `train`, `infer`, `layers` or `serve`.
+/// Every benchmark, and whether it runs the program itself.
+const BENCHMARKS: [(&str, bool); 5] =
+    [("train", false), ("infer", false), ("layers", false), ("serve", true), ("steady", true)];
+
+/// Runs one of [`BENCHMARKS`].
 ///
 /// # Errors
 /// When the benchmark is unknown, does not build, or fails.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let Some((name, options)) = arguments.split_first() else {
-        bail!("which benchmark? train, infer, layers or serve")
+    let names = BENCHMARKS.map(|(name, _)| name).join(", ");
+    let Some((name, options)) = arguments.split_first() else { bail!("which benchmark? there are {names}") };
+    let Some((_, runs_program)) = BENCHMARKS.iter().find(|(known, _)| known == name) else {
+        bail!("there is no benchmark {name:?}; there are {names}");
     };
-    if !["train", "infer", "layers", "serve"].contains(&name.as_str()) {
-        bail!("there is no benchmark {name:?}; there are train, infer, layers and serve");
-    }
-    if name == "serve" {
+    if *runs_program {
         shell::run("cargo", &["build", "--release", "--locked", "--package", "modelyard"])?;
+        shell::run("cargo", &["build", "--release", "--locked", "--package", "modelyard-bench", "--bins"])?;
     }
     let run = ["run", "--release", "--locked", "--package", "modelyard-bench", "--bin", name, "--"];
     let all: Vec<&str> = run.into_iter().chain(options.iter().map(String::as_str)).collect();

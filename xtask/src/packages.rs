@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::shell;
 
 /// Debian packages: what each is for, and a file or program that shows it is here.
-const DEBIAN: [(&str, &str, &str); 5] = [
+const DEBIAN: [(&str, &str, &str); 6] = [
     ("chromium", "the page in a real browser", "/usr/bin/chromium"),
     ("chromium-driver", "the hand that moves that browser", "/usr/bin/chromedriver"),
     (
@@ -16,6 +16,7 @@ const DEBIAN: [(&str, &str, &str); 5] = [
         "real images for the IDX reader",
         "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz",
     ),
+    ("nghttp2-client", "h2load, the gRPC load for the serving benchmark", "/usr/bin/h2load"),
     ("prometheus", "promtool, which checks the metrics page", "/usr/bin/promtool"),
     ("wrk", "the load for the serving benchmark", "/usr/bin/wrk"),
 ];

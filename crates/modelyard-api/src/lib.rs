@@ -9,6 +9,7 @@ mod body;
 mod config;
 mod elements;
 mod error;
+mod intake;
 mod listen;
 pub mod open_inference;
 mod openapi;

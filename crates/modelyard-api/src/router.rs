@@ -16,8 +16,9 @@ use tower_service::Service as _;
 
 use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
+use crate::intake::Intake;
 use crate::routes::{About, Content, Operation, Routes};
-use crate::{body, open_inference, page, predict};
+use crate::{open_inference, page, predict};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from outside is replaced: it stands in every log line.
@@ -28,6 +29,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) struct Service {
     pub(crate) server: Arc<Server>,
     pub(crate) config: Arc<ApiConfig>,
+    pub(crate) intake: Intake,
 }
 
 /// The front door: routes, request ids, the form of failures.
@@ -50,7 +52,7 @@ impl Door {
     /// # Errors
     /// As [`open_inference::grpc::routes`].
     pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
-        let service = Service { server, config: Arc::new(config.clone()) };
+        let service = Service { server, config: Arc::new(config.clone()), intake: Intake::new(config) };
         let (http, _) = routes().into_parts();
         let router = http
             .merge(open_inference::grpc::routes(&service)?)
@@ -82,7 +84,7 @@ impl Door {
         let says_close = request.version() <= Version::HTTP_11 && self.state.closing.load(Ordering::Relaxed);
         let mut router = self.router.clone();
         let request = match open_inference::grpc::is_unary(&request) {
-            true => request.map(|body| body::Timely::body(body, self.service.config.body_timeout)),
+            true => request.map(|body| self.service.intake.watch(body).into_body()),
             false => request,
         };
         let Ok(mut response) = router.call(request).await;

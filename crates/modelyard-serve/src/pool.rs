@@ -123,6 +123,17 @@ impl Pool {
         self.core.batch_rows_max
     }
 
+    /// Rows that wait now.
+    pub(crate) fn queued_rows(&self) -> usize {
+        self.core.lock().scheduler.queued_rows()
+    }
+
+    /// Whether not one more row would be taken into the queue.
+    pub(crate) fn is_full(&self) -> bool {
+        let now = self.core.clock.now();
+        self.core.lock().scheduler.is_full(now)
+    }
+
     /// Queues the request and waits for its answer, until its deadline. Dropping the future cancels it.
     ///
     /// # Errors

@@ -225,6 +225,7 @@ impl Server {
 
     /// The metrics in Prometheus's text format.
     pub fn telemetry(&self) -> String {
+        self.loaded().iter().for_each(|version| version.show_queue());
         self.loader.telemetry.text()
     }
 

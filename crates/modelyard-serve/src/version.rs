@@ -1,12 +1,14 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
 use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
-use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
+use modelyard_types::{
+    Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
+};
 
 use crate::batch;
 use crate::config::ServeConfig;
@@ -157,8 +159,7 @@ impl ServedVersion {
         urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
         let arrived = self.arrive();
-        let outcome = self.answer(inputs, wanted, urgency).await;
-        self.count(arrived, outcome)
+        arrived.end(self.answer(inputs, wanted, urgency).await)
     }
 
     /// Rows by name in, named answers out, one for each row.
@@ -171,8 +172,7 @@ impl ServedVersion {
         deadline: Deadline,
     ) -> Result<Vec<Answer>, ServeError> {
         let arrived = self.arrive();
-        let outcome = self.answer_rows(rows, deadline).await;
-        self.count(arrived, outcome)
+        arrived.end(self.answer_rows(rows, deadline).await)
     }
 
     /// What it did since it was loaded.
@@ -180,15 +180,31 @@ impl ServedVersion {
         self.pool.telemetry().statistics()
     }
 
-    fn arrive(&self) -> Instant {
-        self.pool.telemetry().request();
-        self.clock.now()
+    /// Refuses at once where no request could be queued now: cheaper than reading one first.
+    ///
+    /// # Errors
+    /// [`ServeError::QueueFull`].
+    pub fn check_room(&self) -> Result<(), ServeError> {
+        if self.pool.is_full() {
+            let full = ServeError::QueueFull { model: self.model.clone() };
+            return self.arrive().end(Err(full));
+        }
+        Ok(())
     }
 
-    fn count<T>(&self, arrived: Instant, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
-        let took = self.clock.now().saturating_duration_since(arrived);
-        self.pool.telemetry().ended(outcome.as_ref().err().map(ServeError::kind), took);
-        outcome
+    /// Counts the time that an answer took to be written.
+    pub fn encoded(&self, took: Duration) {
+        self.pool.telemetry().encoded(took);
+    }
+
+    /// Brings the rows that wait into the telemetry.
+    pub(crate) fn show_queue(&self) {
+        self.pool.telemetry().waiting(self.pool.queued_rows());
+    }
+
+    fn arrive(&self) -> Arrival<'_> {
+        self.pool.telemetry().request();
+        Arrival { version: self, at: self.clock.now(), ended: false }
     }
 
     async fn answer(
@@ -289,6 +305,35 @@ impl ServedVersion {
             }
         }
         Ok(())
+    }
+}
+
+/// A request that reached a version, counted once it ends: by its outcome, or as cancelled where its caller
+/// went away before there was one.
+struct Arrival<'a> {
+    version: &'a ServedVersion,
+    at: Instant,
+    ended: bool,
+}
+
+impl Arrival<'_> {
+    fn end<T>(mut self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
+        self.ended = true;
+        self.count(outcome.as_ref().err().map(ServeError::kind));
+        outcome
+    }
+
+    fn count(&self, failure: Option<ErrorKind>) {
+        let took = self.version.clock.now().saturating_duration_since(self.at);
+        self.version.pool.telemetry().ended(failure, took);
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(Some(ErrorKind::Cancelled));
+        }
     }
 }
 

@@ -210,7 +210,8 @@ async fn respond(
     let arrived = server.deadline();
     let json_bytes = json_bytes(request.headers())?;
     let version = server.open(model, selector.as_ref()).await?;
-    let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
+    let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
+    version.check_room()?;
     let mut decoded = match json_bytes {
         None => wire::decode_json(&body)?,
         Some(0) => infer::raw_request(&version.signature().inputs, &body)?,
@@ -219,8 +220,9 @@ async fn respond(
     drop(body);
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
     let outputs = infer::run(&version, &mut decoded, urgency).await?;
-    let number = version.version().get();
+    let (number, computed) = (version.version().get(), server.now());
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
+    version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);
     if let Some(bytes) = encoded.json_bytes {
         response.headers_mut().insert(JSON_BYTES, HeaderValue::from(bytes));

@@ -153,7 +153,8 @@ async fn answer(
     let deadline = server.deadline();
     let version = server.open(model, selector.as_ref()).await?;
     let raw_image = is_image(&request);
-    let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
+    let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
+    version.check_room()?;
     let json = match version.fields() {
         Some(fields) => {
             let rows = match raw_image {
@@ -161,7 +162,11 @@ async fn answer(
                 false => named_rows(&body, envelope, fields)?,
             };
             drop(body);
-            encode(&version.predict(rows, deadline).await?, envelope)
+            let answers = version.predict(rows, deadline).await?;
+            let computed = server.now();
+            let json = encode(&answers, envelope);
+            version.encoded(server.now().saturating_duration_since(computed));
+            json
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,

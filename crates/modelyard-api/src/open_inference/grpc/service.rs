@@ -71,11 +71,15 @@ async fn answer(
     let _busy = server.enter()?;
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
     let version = open(service, &message.model_name, &message.model_version).await?;
+    version.check_room()?;
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
     let outputs = infer::run(&version, &mut decoded, urgency).await?;
-    Ok(response::infer(&version, decoded.id, outputs))
+    let computed = server.now();
+    let answer = response::infer(&version, decoded.id, outputs);
+    version.encoded(server.now().saturating_duration_since(computed));
+    Ok(answer)
 }
 
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
