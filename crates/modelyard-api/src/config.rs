@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::watch::Watchers;
+
 /// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines:
 /// a connection that only holds on is closed within ten seconds.
 #[derive(Clone, Debug)]
@@ -34,6 +36,10 @@ pub struct ApiConfig {
     pub drain_max: Duration,
     /// Whether clients may load and unload models.
     pub repository_control: bool,
+    /// Whether `/metrics` has the names of NVIDIA's server, too.
+    pub triton_metrics: bool,
+    /// Who is told of answered requests.
+    pub watchers: Watchers,
     /// Threads that talk to connections, each with its own share of them.
     pub threads: usize,
 }
@@ -54,6 +60,8 @@ impl Default for ApiConfig {
             farewell: Duration::from_millis(500),
             drain_max: Duration::from_secs(30),
             repository_control: false,
+            triton_metrics: false,
+            watchers: Watchers::default(),
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }

@@ -18,9 +18,12 @@ mod patient;
 mod predict;
 mod router;
 mod routes;
+mod triton_metrics;
+mod watch;
 mod write;
 
 pub use config::ApiConfig;
 pub use error::{ApiError, Failure};
 pub use listen::serve;
 pub use openapi::openapi;
+pub use watch::{AccessLog, Call, Otlp, Served, TraceContext, Watcher, Watchers};

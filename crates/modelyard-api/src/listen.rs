@@ -73,6 +73,7 @@ pub async fn serve(
     }
     hall.close(&config).await;
     server.drain().await;
+    config.watchers.finish();
     Ok(())
 }
 

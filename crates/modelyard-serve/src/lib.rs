@@ -21,6 +21,6 @@ pub use config::ServeConfig;
 pub use error::ServeError;
 pub use modelyard_data::{Answer, FieldInfo, Kind, Prediction, Row, Value};
 pub use server::{InFlight, IndexEntry, ModelStatus, Server};
-pub use statistics::{Statistics, Total};
+pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
-pub use version::{ServedVersion, check_answer};
+pub use version::{Answered, ServedVersion, check_answer};

@@ -8,7 +8,7 @@ mod control;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_registry::{ModelVersion, Registry};
 use modelyard_runtime::Runtimes;
@@ -133,6 +133,11 @@ impl Server {
         self.loader.clock.now()
     }
 
+    /// The calendar time, by the server's clock.
+    pub fn wall(&self) -> SystemTime {
+        self.loader.clock.wall()
+    }
+
     /// The deadline of a request that names none and arrives now.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.now() + self.config().deadline_default)
@@ -163,7 +168,7 @@ impl Server {
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, ServeError> {
         let _busy = self.enter()?;
         let version = self.open(request.model.as_str(), request.version.as_ref()).await?;
-        let outputs = version.infer(request.inputs, &request.outputs, request.deadline.into()).await?;
+        let outputs = version.infer(request.inputs, &request.outputs, request.deadline.into()).await?.answer;
         Ok(InferResponse { model: request.model, version: version.version(), outputs })
     }
 

@@ -14,8 +14,8 @@ use crate::batch;
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
-use crate::pool::{Pool, Work};
-use crate::statistics::Statistics;
+use crate::pool::{Pool, Ran, Work};
+use crate::statistics::{Statistics, Times};
 use crate::telemetry::Telemetry;
 use crate::urgency::Urgency;
 
@@ -30,6 +30,15 @@ pub struct ServedVersion {
     pipeline_cost: RowCost,
     pool: Pool,
     clock: Arc<dyn Clock>,
+}
+
+/// An answer, and how long its parts took.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// Tensors, or named answers.
+    pub answer: T,
+    /// The wait and the run.
+    pub times: Times,
 }
 
 /// What loading a version needs beside its files.
@@ -157,7 +166,7 @@ impl ServedVersion {
         inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let arrived = self.arrive();
         arrived.end(self.answer(inputs, wanted, urgency).await)
     }
@@ -170,7 +179,7 @@ impl ServedVersion {
         self: &Arc<Self>,
         rows: Vec<Row>,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let arrived = self.arrive();
         arrived.end(self.answer_rows(rows, deadline).await)
     }
@@ -197,6 +206,11 @@ impl ServedVersion {
         self.pool.telemetry().encoded(took);
     }
 
+    /// Rows that wait for a batch now.
+    pub fn queued_rows(&self) -> usize {
+        self.pool.queued_rows()
+    }
+
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
         self.pool.telemetry().waiting(self.pool.queued_rows());
@@ -212,7 +226,7 @@ impl ServedVersion {
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let signature = self.signature();
         let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
         self.check_outputs(wanted)?;
@@ -222,22 +236,22 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let mut outputs = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
+        let Ran { mut outputs, times } = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
         if wanted.is_empty() {
-            return Ok(outputs);
+            return Ok(Answered { answer: outputs, times });
         }
         let mut take = |name: &String| {
             let at = outputs.iter().position(|output| output.name == *name)?;
             Some(outputs.swap_remove(at))
         };
-        Ok(wanted.iter().filter_map(&mut take).collect())
+        Ok(Answered { answer: wanted.iter().filter_map(&mut take).collect(), times })
     }
 
     async fn answer_rows(
         self: &Arc<Self>,
         rows: Vec<Row>,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         if !self.has_pipeline() {
             return Err(ServeError::NoPipeline { model: self.model.clone() });
         }
@@ -250,7 +264,7 @@ impl ServedVersion {
             let prepared = tokio::task::spawn_blocking(move || version.prepare(&rows)).await;
             prepared.map_err(|_| self.broken("its pipeline panicked"))??
         };
-        let outputs = self.answer(vec![input], &[], deadline.into()).await?;
+        let Answered { answer: outputs, times } = self.answer(vec![input], &[], deadline.into()).await?;
         let values = outputs.first().and_then(|output| output.tensor.as_f32());
         let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
         let pipeline = self.pipeline.as_ref().expect("looked at above");
@@ -258,7 +272,7 @@ impl ServedVersion {
             return Err(self.broken("its network's answer has another width than its pipeline"));
         }
         check_answer(&outputs)?;
-        Ok(pipeline.decode(values, count))
+        Ok(Answered { answer: pipeline.decode(values, count), times })
     }
 
     /// Runs the fitted transforms: rows by name to the network's one input.

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use modelyard_serve::Answered;
 use modelyard_types::VersionSelector;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use crate::body;
 use crate::error::Failure;
 use crate::router::{Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
+use crate::watch::Served;
 
 const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
@@ -219,11 +221,12 @@ async fn respond(
     };
     drop(body);
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
-    let outputs = infer::run(&version, &mut decoded, urgency).await?;
+    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
     let (number, computed) = (version.version().get(), server.now());
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
     version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);
+    response.extensions_mut().insert(Served::by(&version, times));
     if let Some(bytes) = encoded.json_bytes {
         response.headers_mut().insert(JSON_BYTES, HeaderValue::from(bytes));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_answer};
+use modelyard_serve::{Answer, Answered, FieldInfo, Kind, Row, ServedVersion, Times, Value, check_answer};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::body;
 use crate::error::Failure;
 use crate::router::{Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
+use crate::watch::Served;
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const VERB: &str = ":predict";
@@ -155,23 +156,24 @@ async fn answer(
     let raw_image = is_image(&request);
     let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
     version.check_room()?;
-    let json = match version.fields() {
+    let (json, times) = match version.fields() {
         Some(fields) => {
             let rows = match raw_image {
                 true => vec![image_row(fields, body.to_vec())?],
                 false => named_rows(&body, envelope, fields)?,
             };
             drop(body);
-            let answers = version.predict(rows, deadline).await?;
+            let Answered { answer: answers, times } = version.predict(rows, deadline).await?;
             let computed = server.now();
             let json = encode(&answers, envelope);
             version.encoded(server.now().saturating_duration_since(computed));
-            json
+            (json, times)
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,
     };
     let mut response = json_response(json);
+    response.extensions_mut().insert(Served::by(&version, times));
     response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.version().get()));
     Ok(response)
 }
@@ -211,17 +213,17 @@ async fn tensor_answer(
     body: &[u8],
     envelope: Envelope,
     deadline: Deadline,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<(Vec<u8>, Times), Failure> {
     let mut rows = TensorRows::new(&version.signature().inputs);
     decode(body, envelope, &mut rows)?;
     let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
-    let outputs = version.infer(inputs, &[], deadline.into()).await?;
+    let Answered { answer: outputs, times } = version.infer(inputs, &[], deadline.into()).await?;
     check_answer(&outputs)?;
     check_row_count(&outputs, count)?;
     let mut json = Vec::with_capacity(256);
     wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;
-    Ok(json)
+    Ok((json, times))
 }
 
 /// Rows can only be answered one by one where every output has one entry for each.

@@ -10,3 +10,4 @@ mod predict;
 mod routes;
 mod steady;
 mod support;
+mod watch;

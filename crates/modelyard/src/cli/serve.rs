@@ -84,7 +84,9 @@ pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> 
             registry.versions(name).await?;
         }
         let only = (!args.models.is_empty()).then_some(args.models);
-        let serving = Serving::start(registry, global, args.limits.resolve(None), only).await?;
+        let mut limits = args.limits.resolve(None);
+        args.limits.watch(&mut limits)?;
+        let serving = Serving::start(registry, global, limits, only).await?;
         serving.run(port, stop, |address, server| announce(address, server, output)).await?;
         output.remark("stopped");
         Ok(())

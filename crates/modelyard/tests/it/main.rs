@@ -15,5 +15,6 @@ mod page;
 mod predict;
 mod runs;
 mod serving;
+mod steady;
 mod templates;
 mod whole_way;

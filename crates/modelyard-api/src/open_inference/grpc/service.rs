@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use modelyard_serve::ServedVersion;
+use modelyard_serve::{Answered, ServedVersion};
 use modelyard_types::{Deadline, VersionSelector};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -26,6 +26,7 @@ use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
 use crate::router::{Service, selector};
+use crate::watch::Served;
 
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
 const STREAM_REQUESTS_MAX: usize = 32;
@@ -66,7 +67,7 @@ async fn answer(
     service: &Service,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
-) -> Result<ModelInferResponse, Failure> {
+) -> Result<(ModelInferResponse, Served), Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
@@ -75,11 +76,11 @@ async fn answer(
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
-    let outputs = infer::run(&version, &mut decoded, urgency).await?;
+    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
     let computed = server.now();
     let answer = response::infer(&version, decoded.id, outputs);
     version.encoded(server.now().saturating_duration_since(computed));
-    Ok(answer)
+    Ok((answer, Served::by(&version, times)))
 }
 
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
@@ -91,7 +92,7 @@ async fn answer_in_stream(
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
     Ok(match answer(&service, message, call_ends).await {
-        Ok(mut answer) => {
+        Ok((mut answer, _)) => {
             if wants_final {
                 response::mark_final(&mut answer);
             }
@@ -155,7 +156,10 @@ impl GrpcInferenceService for Inference {
         let timeout = request::timeout(request.metadata());
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let answered = answer(&self.service, request.into_inner(), ends).await;
-        answered.map(Response::new).map_err(|failure| refuse(&self.service, failure))
+        let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
+        let mut response = Response::new(answer);
+        response.extensions_mut().insert(served);
+        Ok(response)
     }
 
     type ModelStreamInferStream =
