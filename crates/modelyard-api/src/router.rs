@@ -105,7 +105,8 @@ impl Door {
         }
         response.headers_mut().insert(REQUEST_ID, id);
         if let Some(trace) = trace {
-            let value = HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are visible ASCII");
+            let value =
+                HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are visible ASCII");
             response.headers_mut().insert(TRACEPARENT, value);
         }
         if let Some(begun) = begun {

@@ -90,7 +90,8 @@ impl Watcher for Otlp {
 
 impl Endpoint {
     fn parse(text: &str) -> io::Result<Self> {
-        let unfit = |why| io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is no collector: {why}"));
+        let unfit =
+            |why| io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is no collector: {why}"));
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(unfit("it must begin with http:// (put a collector beside the server for TLS)"));
         };
@@ -126,7 +127,8 @@ impl Endpoint {
         stream.write_all(message)?;
         let mut start = [0; 12];
         stream.read_exact(&mut start)?;
-        let status = String::from_utf8_lossy(&start).rsplit(' ').next().map(str::to_owned).unwrap_or_default();
+        let status =
+            String::from_utf8_lossy(&start).rsplit(' ').next().map(str::to_owned).unwrap_or_default();
         match status.as_bytes() {
             [b'2', ..] => Ok(()),
             _ => Err(io::Error::other(format!("it answered with status {status}"))),
@@ -135,7 +137,8 @@ impl Endpoint {
 }
 
 fn message(calls: &[Call]) -> ExportTraceServiceRequest {
-    let attributes = vec![text("service.name", "modelyard"), text("service.version", env!("CARGO_PKG_VERSION"))];
+    let attributes =
+        vec![text("service.name", "modelyard"), text("service.version", env!("CARGO_PKG_VERSION"))];
     let spans = calls.iter().flat_map(spans).collect();
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -263,10 +266,17 @@ mod tests {
         let message = ExportTraceServiceRequest::decode(body.as_slice()).expect("OTLP");
         let spans = &message.resource_spans[0].scope_spans[0].spans;
         let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-        assert_eq!(names, ["queue", "compute", "POST /v2/models/m/infer"], "the caller that does not record is not");
+        assert_eq!(
+            names,
+            ["queue", "compute", "POST /v2/models/m/infer"],
+            "the caller that does not record is not"
+        );
         let own = &spans[2];
         assert_eq!(own.trace_id, 9u128.to_be_bytes());
-        assert_eq!((own.span_id.as_slice(), own.parent_span_id.as_slice()), (&7u64.to_be_bytes()[..], &5u64.to_be_bytes()[..]));
+        assert_eq!(
+            (own.span_id.as_slice(), own.parent_span_id.as_slice()),
+            (&7u64.to_be_bytes()[..], &5u64.to_be_bytes()[..])
+        );
         assert_eq!(own.end_time_unix_nano - own.start_time_unix_nano, 500_000);
         assert!(own.attributes.contains(&text("modelyard.model", "m")), "{:?}", own.attributes);
         assert_eq!(spans[0].end_time_unix_nano - spans[0].start_time_unix_nano, 100_000);

@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn no_two_traces_of_our_own_are_alike() {
         let ids = Ids::default();
-        let traces: std::collections::BTreeSet<u128> = (0..100).map(|_| TraceContext::new(&ids).trace).collect();
+        let traces: std::collections::BTreeSet<u128> =
+            (0..100).map(|_| TraceContext::new(&ids).trace).collect();
         assert_eq!(traces.len(), 100);
     }
 }

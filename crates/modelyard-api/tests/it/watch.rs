@@ -46,7 +46,8 @@ async fn serve(api: ApiConfig) -> Running {
 async fn the_access_log_tells_of_requests_and_nothing_of_what_they_hold() {
     let paper = Paper::default();
     let log = AccessLog::start(paper.clone()).expect("a thread");
-    let running = serve(ApiConfig { watchers: Watchers::new(vec![Arc::new(log)]), ..ApiConfig::default() }).await;
+    let running =
+        serve(ApiConfig { watchers: Watchers::new(vec![Arc::new(log)]), ..ApiConfig::default() }).await;
     let mut client = running.client().await;
     let given = format!("00-{TRACE}-00f067aa0ba902b7-01");
     let headers = [("x-request-id", "mine"), ("traceparent", &*given)];
@@ -62,11 +63,17 @@ async fn the_access_log_tells_of_requests_and_nothing_of_what_they_hold() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     let (good, bad) = (&lines[0], &lines[1]);
     assert_eq!((&good["request_id"], &good["trace_id"]), (&json!("mine"), &json!(TRACE)));
-    assert_eq!((&good["method"], &good["path"], &good["status"]), (&json!("POST"), &json!(INFER), &json!(200)));
+    assert_eq!(
+        (&good["method"], &good["path"], &good["status"]),
+        (&json!("POST"), &json!(INFER), &json!(200))
+    );
     assert_eq!((&good["model"], &good["version"]), (&json!("m"), &json!(1)));
     assert!(good["took_us"].as_u64() >= good["compute_us"].as_u64(), "{good}");
     assert!(good["unix_ms"].as_u64() > Some(1_700_000_000_000));
-    assert_eq!((&bad["status"], &bad["kind"], &bad["model"]), (&json!(404), &json!("not_found"), &Value::Null));
+    assert_eq!(
+        (&bad["status"], &bad["kind"], &bad["model"]),
+        (&json!(404), &json!("not_found"), &Value::Null)
+    );
     assert_ne!(bad["trace_id"], good["trace_id"]);
     assert!(!format!("{lines:?}").contains("1234"), "no payloads: {lines:?}");
 }

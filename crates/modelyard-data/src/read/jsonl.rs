@@ -11,9 +11,10 @@ use super::open::{NO_FILE, io_error, open, skip_byte_order_mark, unpack};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem, nearest};
-use crate::fields::{Builder, Builders, FieldKind, at, expand_columns, split_field, wanted};
+use crate::fields::{Builder, Builders, FieldKind, at, expand_columns};
 use crate::spec::{Format, PipelineSpec, SourceSpec};
 use crate::value::Value;
+use crate::window::Side;
 
 /// A line longer than this is surely no row.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -44,10 +45,10 @@ impl Reader for Jsonl {
 /// # Errors
 /// [`DataError`], as [`crate::read()`].
 pub fn from_bytes(bytes: &[u8], source: &SourceSpec, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let path = Path::new(NO_FILE);
     Lines::new(path, source, builders.columns.len()).read(unpack(bytes, path)?, &mut builders)?;
-    builders.finish(None)
+    builders.finish(None, &Side::default())
 }
 
 /// One file on its way.

@@ -7,15 +7,16 @@ pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
 pub mod npy;
-mod open;
+pub(crate) mod open;
 pub mod text_lines;
 
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::fields::{Builders, matches_pattern, split_field, wanted};
+use crate::fields::{Builders, matches_pattern};
 use crate::spec::{Format, Paths, PipelineSpec, SourceSpec};
+use crate::window::Side;
 
 pub use array::{Array, ArrayValues};
 
@@ -54,16 +55,20 @@ const READERS: &[&dyn Reader] = &[
 /// # Errors
 /// [`DataError`], naming the file, the line and the column.
 pub fn read(source: &SourceSpec, base: &Path, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let main = find_files(base, &source.source, source.labels.as_ref())?;
     let reader = reader_of(source, &main)?;
     reader.read(&main, source, &mut builders)?;
     let mut test_from = None;
+    let mut test_labels = Vec::new();
     if let Some(test_source) = &source.test_source {
         test_from = Some(builders.rows);
-        reader.read(&find_files(base, test_source, source.test_labels.as_ref())?, source, &mut builders)?;
+        let test = find_files(base, test_source, source.test_labels.as_ref())?;
+        reader.read(&test, source, &mut builders)?;
+        test_labels = test.labels;
     }
-    builders.finish(test_from)
+    let side = Side::read(spec, source, &main.labels, &test_labels)?;
+    builders.finish(test_from, &side)
 }
 
 /// Every file that [`read()`] would read, in a fixed order: what a digest of the data covers.

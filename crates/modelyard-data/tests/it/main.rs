@@ -12,6 +12,8 @@ mod reading;
 mod sound;
 mod stored;
 mod text;
+mod window_parts;
+mod windows;
 
 use modelyard_data::{
     Dataset, InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, TransformSpec,
@@ -22,6 +24,7 @@ fn spec(inputs: &[(&str, Kind)], output: OutputKind) -> PipelineSpec {
     PipelineSpec {
         inputs: inputs.iter().map(|(name, kind)| InputSpec::new(*name, *kind)).collect(),
         outputs: vec![OutputSpec::new("y", output)],
+        ..PipelineSpec::default()
     }
 }
 

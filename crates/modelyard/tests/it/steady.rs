@@ -14,7 +14,8 @@ const BODY: &str = r#"{"input": {"width": 9, "height": 1, "colour": "red"}}"#;
 /// Asks over new connections until nobody takes them any more; gives how many were answered.
 fn ask_until_gone(address: SocketAddr) -> usize {
     let length = BODY.len();
-    let head = format!("POST /predict HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("POST /predict HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     let mut answered = 0;
     loop {
         let Ok(mut stream) = TcpStream::connect(address) else { return answered };
@@ -63,7 +64,8 @@ fn collector() -> (SocketAddr, Receiver<usize>) {
             let text = String::from_utf8_lossy(&read).into_owned();
             let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
             assert!(head.starts_with("POST /v1/traces "), "{head}");
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
             let length: usize = length.parse().expect("a number");
             if read.len() == head.len() + 4 + length {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("writes");
@@ -84,12 +86,18 @@ fn requests_are_logged_and_traced_where_that_is_wanted() {
     let mut server = Running::start(folder.path(), &[&serve[..], &watching].concat());
     let address = server.wait_for_address();
     assert_eq!(http(address, "POST /predict", BODY).0, 200);
-    assert!(http(address, "GET /metrics", "").1.contains("nv_inference_count{model=\"shapes\",version=\"1\"} 1"));
+    assert!(
+        http(address, "GET /metrics", "").1.contains("nv_inference_count{model=\"shapes\",version=\"1\"} 1")
+    );
     server.interrupt().expect(0);
     assert!(takes.recv().expect("the collector got spans") > 100);
     let log = std::fs::read_to_string(folder.path().join("access.jsonl")).expect("it was written");
     let first: Value = serde_json::from_str(log.lines().next().expect("a line")).expect("JSON");
-    assert_eq!((first["path"].as_str(), first["model"].as_str()), (Some("/predict"), Some("shapes")), "{first}");
+    assert_eq!(
+        (first["path"].as_str(), first["model"].as_str()),
+        (Some("/predict"), Some("shapes")),
+        "{first}"
+    );
 }
 
 #[test]
@@ -98,7 +106,11 @@ fn telemetry_that_goes_nowhere_is_told_before_anything_is_served() {
     let serve = |options: [&str; 2]| {
         run(folder.path(), &[&["serve", "--listen", "127.0.0.1:0"][..], &options].concat()).expect(2)
     };
-    serve(["--access-log", "no/such/folder/log"]).says("cannot write the access log").says("hint: choose a file");
-    serve(["--otlp-endpoint", "https://127.0.0.1:4318"]).says("must begin with http://").says("hint: name a collector");
+    serve(["--access-log", "no/such/folder/log"])
+        .says("cannot write the access log")
+        .says("hint: choose a file");
+    serve(["--otlp-endpoint", "https://127.0.0.1:4318"])
+        .says("must begin with http://")
+        .says("hint: name a collector");
     serve(["--otlp-share", "2"]).says("no number from 0 to 1");
 }
