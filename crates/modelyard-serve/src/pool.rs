@@ -24,6 +24,7 @@ use crate::telemetry::VersionTelemetry;
 use crate::urgency::Urgency;
 
 /// What a session made of a request, and how long that took.
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) outputs: Vec<NamedTensor>,
     pub(crate) times: Times,

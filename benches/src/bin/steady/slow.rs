@@ -26,11 +26,11 @@ pub(crate) fn run(ground: &Ground) -> Result<Vec<Line>> {
     let alone = load.run(COMPARED);
     let before = descriptors(server.process());
     let memory = resident_mb(server.process());
-    let start = Instant::now();
     let mut slow = Vec::new();
     for number in 0..ground.options.slow {
         slow.push(Slow::open(Connection::open(address)?, number, &request)?);
     }
+    let start = Instant::now();
     let underway = load.start();
     let dripping = std::thread::spawn(move || {
         while start.elapsed() < PATIENCE {

@@ -41,7 +41,7 @@ pub(crate) struct Line {
 /// A line of a number that must not pass a limit.
 pub(crate) fn at_most(what: &'static str, measured: f64, limit: f64, unit: &str) -> Line {
     let held = measured <= limit;
-    Line { what, measured: format!("{measured:.1} {unit}"), limit: format!("≤ {limit} {unit}"), held }
+    Line { what, measured: format!("{measured:.1} {unit}"), limit: format!("≤ {limit:.1} {unit}"), held }
 }
 
 /// A line of a number that must reach a limit.

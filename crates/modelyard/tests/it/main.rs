@@ -6,6 +6,7 @@
 mod bad_input;
 mod clients;
 mod command_line;
+mod deploy;
 mod examples;
 mod guide;
 mod harness;
