@@ -6,8 +6,10 @@ pub mod csv;
 pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
+mod named;
 pub mod npy;
 pub(crate) mod open;
+pub mod parquet;
 pub mod text_lines;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ const READERS: &[&dyn Reader] = &[
     &jsonl::Jsonl,
     &idx::Idx,
     &npy::Npy,
+    &parquet::Parquet,
     &image_folder::ImageFolder,
     &image_folder::AudioFolder,
     &text_lines::TextLines,
@@ -130,7 +133,7 @@ fn expand_glob(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
 fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, DataError> {
     let format = match source.format {
         Some(format) => Some(format),
-        None => guess_format(&files.data[0]),
+        None => format_of(&files.data[0]),
     };
     let reader = READERS.iter().find(|reader| Some(reader.format()) == format);
     reader.copied().ok_or_else(|| {
@@ -139,12 +142,13 @@ fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, 
             format!("the format of {} cannot be told from its name", files.data[0].display()),
         )
         .with_hint(
-            "set format under [data] to csv, tsv, jsonl, idx, npy, image_folder, audio_folder or text_lines",
+            "set format under [data] to csv, tsv, jsonl, idx, npy, parquet, image_folder, audio_folder or text_lines",
         )
     })
 }
 
-fn guess_format(path: &Path) -> Option<Format> {
+/// The format that a file's name, or what a folder holds, tells.
+pub fn format_of(path: &Path) -> Option<Format> {
     if path.is_dir() {
         let sounds = image_folder::holds_sounds(path);
         return Some(if sounds { Format::AudioFolder } else { Format::ImageFolder });
@@ -169,9 +173,10 @@ mod tests {
             ("train-images-idx3-ubyte.gz", Some(Format::Idx)),
             ("a.npy", Some(Format::Npy)),
             ("pos.txt.gz", Some(Format::TextLines)),
-            ("a.parquet", None),
+            ("a.parquet", Some(Format::Parquet)),
+            ("a.xlsx", None),
         ] {
-            assert_eq!(guess_format(Path::new(name)), expected, "{name}");
+            assert_eq!(format_of(Path::new(name)), expected, "{name}");
         }
     }
 }

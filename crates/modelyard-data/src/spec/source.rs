@@ -108,6 +108,8 @@ pub enum Format {
     Idx,
     /// One NumPy array.
     Npy,
+    /// Apache Parquet: a table of named and typed columns.
+    Parquet,
     /// A folder per class with PNG and JPEG files.
     ImageFolder,
     /// A folder per class with WAV files.
