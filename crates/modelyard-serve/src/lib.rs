@@ -29,6 +29,6 @@ pub use rollout::{CANARY_LABEL, Labels, Routed};
 pub use server::{InFlight, IndexEntry, ModelStatus, Server};
 pub use settings::{Declared, ModelSettings};
 pub use source::{Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion};
-pub use statistics::{Statistics, Total};
+pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
-pub use version::{Generation, ServedVersion, check_answer};
+pub use version::{Answered, Generation, ServedVersion, check_answer};

@@ -19,10 +19,18 @@ use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
+use crate::statistics::Times;
 use crate::telemetry::VersionTelemetry;
 use crate::urgency::Urgency;
 
-type Outputs = Result<Vec<NamedTensor>, ServeError>;
+/// What a session made of a request, and how long that took.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outputs: Vec<NamedTensor>,
+    pub(crate) times: Times,
+}
+
+type Outputs = Result<Ran, ServeError>;
 
 struct Job {
     inputs: Vec<NamedTensor>,
@@ -122,6 +130,17 @@ impl Pool {
     /// Most rows of one batch; none where requests are not joined.
     pub(crate) fn batch_rows_max(&self) -> Option<usize> {
         self.core.batch_rows_max
+    }
+
+    /// Rows that wait now.
+    pub(crate) fn queued_rows(&self) -> usize {
+        self.core.lock().scheduler.queued_rows()
+    }
+
+    /// Whether not one more row would be taken into the queue.
+    pub(crate) fn is_full(&self) -> bool {
+        let now = self.core.clock.now();
+        self.core.lock().scheduler.is_full(now)
     }
 
     /// Queues the request and waits for its answer, until its deadline. Dropping the future cancels it.
@@ -314,7 +333,8 @@ impl Core {
         };
         let start = self.clock.now();
         let ran = catch_unwind(AssertUnwindSafe(|| session.run(inputs)));
-        self.observe(&batch, self.clock.now().saturating_duration_since(start));
+        let compute = self.clock.now().saturating_duration_since(start);
+        self.observe(&batch, compute);
         let (session, outputs) = match ran {
             Ok(Err(RuntimeError::Panicked { .. })) | Err(_) => {
                 (None, Err(Failure::Broke("its session panicked and was replaced".to_owned())))
@@ -324,21 +344,23 @@ impl Core {
         match outputs {
             Ok(outputs) if batch.members.len() == 1 => {
                 let member = batch.members.pop().expect("the length was looked at");
+                let times = Times { queue: member.waited, compute };
                 // A caller that went away needs no answer.
-                drop(member.work.reply.send(Ok(outputs)));
+                drop(member.work.reply.send(Ok(Ran { outputs, times })));
             }
-            Ok(outputs) => self.answer(batch, &outputs),
+            Ok(outputs) => self.answer(batch, &outputs, compute),
             Err(failure) => self.fail(batch, &failure),
         }
         session
     }
 
-    fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor]) {
+    fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor], compute: Duration) {
         let rows: Vec<usize> = batch.members.iter().map(|member| member.rows).collect();
         match batch::split(outputs, &rows) {
             Ok(parts) => {
-                for (member, part) in batch.members.into_iter().zip(parts) {
-                    drop(member.work.reply.send(Ok(part)));
+                for (member, outputs) in batch.members.into_iter().zip(parts) {
+                    let times = Times { queue: member.waited, compute };
+                    drop(member.work.reply.send(Ok(Ran { outputs, times })));
                 }
             }
             Err(what) => self.fail(batch, &Failure::Broke(what)),

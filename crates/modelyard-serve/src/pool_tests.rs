@@ -134,7 +134,7 @@ impl Bench {
 const LONG: Duration = Duration::from_secs(600);
 
 fn values(outputs: Outputs) -> Vec<f32> {
-    outputs.expect("an answer")[0].tensor.as_f32().expect("FP32").to_vec()
+    outputs.expect("an answer").outputs[0].tensor.as_f32().expect("FP32").to_vec()
 }
 
 fn kind(outputs: Outputs) -> ErrorKind {

@@ -142,6 +142,15 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         self.queued_rows
     }
 
+    /// Whether not one more row would be taken, once what expired is set aside.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        if self.queued_rows < self.limits.queue_rows_max {
+            return false;
+        }
+        self.expire(now);
+        self.queued_rows >= self.limits.queue_rows_max
+    }
+
     /// Takes a request into the queue.
     ///
     /// # Errors

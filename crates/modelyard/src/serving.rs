@@ -16,6 +16,7 @@ use crate::cli::GlobalArgs;
 use crate::clock::SystemClock;
 use crate::failure::{Exit, Failure};
 use crate::signals::StopSignal;
+use crate::watching::WatchArgs;
 use crate::wiring;
 
 /// Where a server listens unless told otherwise: this machine only.
@@ -52,6 +53,8 @@ pub(crate) struct ServingArgs {
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
+    #[command(flatten)]
+    watching: WatchArgs,
 }
 
 /// The limits of both halves of a server.
@@ -70,6 +73,14 @@ impl Limits {
 }
 
 impl ServingArgs {
+    /// Begins to watch what is to be served within these limits.
+    ///
+    /// # Errors
+    /// As [`WatchArgs::start`].
+    pub(crate) fn watch(&self, limits: &mut Limits) -> Result<(), Failure> {
+        self.watching.start(&mut limits.api)
+    }
+
     /// The flags over the project's settings over the defaults.
     pub(crate) fn resolve(&self, project: Option<&ServingSection>) -> Limits {
         let none = ServingSection::default();

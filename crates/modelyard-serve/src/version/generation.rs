@@ -5,8 +5,9 @@ use modelyard_data::{Answer, ColumnData, Continuing, Language, OutputActivation,
 use modelyard_model::{Sampler, Sampling};
 use modelyard_types::{Deadline, NamedTensor, Tensor, TensorData};
 
-use super::{ServedVersion, misfit_rows};
+use super::{Answered, ServedVersion, misfit_rows};
 use crate::error::ServeError;
+use crate::statistics::Times;
 
 /// How texts are to be continued.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +47,9 @@ impl ServedVersion {
         rows: &[Row],
         wish: &Generation,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let arrived = self.arrive();
-        let outcome = self.continue_rows(rows, wish, deadline).await;
-        self.count(arrived, outcome)
+        arrived.end(self.continue_rows(rows, wish, deadline).await)
     }
 
     async fn continue_rows(
@@ -57,7 +57,7 @@ impl ServedVersion {
         rows: &[Row],
         wish: &Generation,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let (Some(pipeline), Some(language)) = (&self.pipeline, self.language()) else {
             return Err(ServeError::NoPipeline { model: self.model.clone() });
         };
@@ -66,11 +66,13 @@ impl ServedVersion {
         let Some(ColumnData::Texts(texts)) = data.column(language.input()) else {
             return Err(self.broken("its pipeline has no text"));
         };
-        let mut answers = Vec::with_capacity(rows.len());
+        let mut all = Answered { answer: Vec::with_capacity(rows.len()), times: Times::default() };
         for text in texts.iter() {
-            answers.push(self.continue_text(language, text, wish, deadline).await?);
+            let Answered { answer, times } = self.continue_text(language, text, wish, deadline).await?;
+            all.answer.push(answer);
+            all.times += times;
         }
-        Ok(answers)
+        Ok(all)
     }
 
     async fn continue_text(
@@ -79,19 +81,21 @@ impl ServedVersion {
         text: &str,
         wish: &Generation,
         deadline: Deadline,
-    ) -> Result<Answer, ServeError> {
+    ) -> Result<Answered<Answer>, ServeError> {
         let refused = |error| ServeError::Generation(Box::new(error));
         let never = language.never_drawn();
         let mut sampler = Sampler::new(wish.sampling.clone(), &never, wish.seed).map_err(refused)?;
         let mut window = language.prompt(text);
         window.drain(..window.len().saturating_sub(language.steps()));
         let mut growing = Continuing::new(language, &wish.stop, wish.tokens_max);
+        let mut all = Times::default();
         loop {
-            let logits = self.logits(language, &window, deadline).await?;
+            let Answered { answer: logits, times } = self.logits(language, &window, deadline).await?;
+            all += times;
             let token = sampler.sample(&logits).map_err(refused)?;
             if let Some(whole) = growing.push(token) {
                 let outputs = vec![(language.output().to_owned(), Prediction::Text(whole))];
-                return Ok(Answer { outputs });
+                return Ok(Answered { answer: Answer { outputs }, times: all });
             }
             if window.len() == language.steps() {
                 window.remove(0);
@@ -106,14 +110,14 @@ impl ServedVersion {
         language: Language<'_>,
         window: &[u32],
         deadline: Deadline,
-    ) -> Result<Vec<f32>, ServeError> {
+    ) -> Result<Answered<Vec<f32>>, ServeError> {
         let mut values: Vec<f32> = window.iter().map(|&token| token as f32).collect();
         // Behind the last token a causal network does not look.
         values.resize(language.steps(), 0.0);
         let tensor = Tensor::new(vec![1, values.len()], TensorData::F32(values));
         let tensor = tensor.map_err(|error| self.broken(&format!("its prompt is no tensor ({error})")))?;
         let input = NamedTensor { name: self.signature().inputs[0].name.clone(), tensor };
-        let outputs = self.answer(vec![input], &[], deadline.into()).await?;
+        let Answered { answer: outputs, times } = self.answer(vec![input], &[], deadline.into()).await?;
         let all = outputs.first().and_then(|output| output.tensor.as_f32());
         let end = window.len() * language.logits();
         let step = all.and_then(|values| values.get(end - language.logits()..end));
@@ -123,6 +127,6 @@ impl ServedVersion {
         if activation == Some(OutputActivation::Softmax) {
             logits.iter_mut().for_each(|value| *value = value.ln());
         }
-        Ok(logits)
+        Ok(Answered { answer: logits, times })
     }
 }

@@ -93,7 +93,8 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
                 Err(gate_missed(&registry, &version, &store).await)
             };
         };
-        let limits = args.limits.resolve(Some(project.serving()));
+        let mut limits = args.limits.resolve(Some(project.serving()));
+        args.limits.watch(&mut limits)?;
         let serving = Serving::start(registry, global, limits, Some(vec![project.name().clone()])).await?;
         let damaged = |failure: Failure| failure.hint("--force trains anew");
         serving.must_answer().map_err(damaged)?;
