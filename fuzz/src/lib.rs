@@ -39,7 +39,7 @@ pub fn spec(bits: u8) -> PipelineSpec {
     let chosen = all.into_iter().enumerate().filter(|(at, _)| bits >> at & 1 == 0);
     let kind = if bits & 0x10 == 0 { OutputKind::Category } else { OutputKind::Number };
     let output = OutputSpec { column: Some("c6".to_owned()), ..OutputSpec::new("output", kind) };
-    PipelineSpec { inputs: chosen.map(|(_, input)| input).collect(), outputs: vec![output] }
+    PipelineSpec { inputs: chosen.map(|(_, input)| input).collect(), outputs: vec![output], ..PipelineSpec::default() }
 }
 
 /// Takes rows that could be read all the way: fitted, applied, decoded, stored and read again.
@@ -48,7 +48,7 @@ pub fn use_rows(spec: &PipelineSpec, read: Result<Dataset, DataError>) {
         Ok(data) => data,
         Err(error) => return drop((error.to_string(), error.hint())),
     };
-    let rows: Vec<usize> = (0..data.rows()).collect();
+    let rows = data.samples();
     let pipeline = match Pipeline::fit(spec, &data, &rows) {
         Ok(pipeline) => pipeline,
         Err(error) => return drop((error.to_string(), error.hint())),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::numbers::Numbers;
 use crate::picture::Picture;
 use crate::texts::Texts;
+use crate::window::Windows;
 
 /// The code of a missing category.
 pub const MISSING: u32 = u32::MAX;
@@ -21,6 +22,8 @@ pub struct Dataset {
     columns: Vec<Column>,
     split_column: Option<ColumnData>,
     test_from: Option<usize>,
+    windows: Option<Windows>,
+    warnings: Vec<String>,
 }
 
 /// One column with its name.
@@ -189,7 +192,24 @@ impl Dataset {
             assert_eq!(column.data.rows(), rows, "column {:?} is as long as the first", column.name);
         }
         assert!(test_from.is_none_or(|from| from <= rows), "the test rows are at the end");
-        Self { rows, columns, split_column: None, test_from }
+        Self { rows, columns, split_column: None, test_from, windows: None, warnings: Vec::new() }
+    }
+
+    /// The windows of a request: columns of steps have one value for each step, others one for each window.
+    pub(crate) fn of_request(columns: Vec<Column>, windows: Windows) -> Self {
+        let (rows, count) = (windows.rows(), windows.ends().len());
+        for column in &columns {
+            let values = column.data.rows();
+            assert!(values == rows || values == count, "column {:?} fits the windows", column.name);
+        }
+        Self {
+            rows,
+            columns,
+            split_column: None,
+            test_from: None,
+            windows: Some(windows),
+            warnings: Vec::new(),
+        }
     }
 
     /// The same with the column that decides the split.
@@ -197,6 +217,52 @@ impl Dataset {
         assert!(data.as_ref().is_none_or(|data| data.rows() == self.rows), "one value a row");
         self.split_column = data;
         self
+    }
+
+    /// The same with windows over its rows, and what laying them noticed.
+    pub(crate) fn with_windows(mut self, windows: Windows, warnings: Vec<String>) -> Self {
+        (self.windows, self.warnings) = (Some(windows), warnings);
+        self
+    }
+
+    /// The same with this column, in the place of one of its name where there is one.
+    pub(crate) fn with_column(mut self, column: Column) -> Self {
+        assert_eq!(column.data.rows(), self.rows, "column {:?} is as long as the others", column.name);
+        match self.columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => *known = column,
+            None => self.columns.push(column),
+        }
+        self
+    }
+
+    /// Of the samples from `row` on, keeps the last of each unit.
+    pub(crate) fn keep_last_of_each_unit(&mut self, row: usize) {
+        let Some(windows) = &mut self.windows else { return };
+        let (units, judged) = windows.keep_last_of_each_unit(row);
+        if judged < units {
+            self.warnings.push(format!(
+                "{judged} of the {units} units of the test source have a window that ends with their last row; \
+                 the others are not scored"
+            ));
+        }
+    }
+
+    /// The windows over the rows, where a sample is a window.
+    pub fn windows(&self) -> Option<&Windows> {
+        self.windows.as_ref()
+    }
+
+    /// The rows that name a sample each: those at which a window ends, or every row.
+    pub fn samples(&self) -> Vec<usize> {
+        match &self.windows {
+            Some(windows) => windows.ends().to_vec(),
+            None => (0..self.rows).collect(),
+        }
+    }
+
+    /// What reading noticed and a person should know, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How many rows there are, those of a separate test source included.

@@ -25,6 +25,20 @@ pub(crate) fn parse(text: &str, format: Option<&str>) -> Result<f64, Problem> {
     })
 }
 
+/// Whether a text that [`parse()`] reads as a datetime names its time zone; Unix seconds do.
+pub(crate) fn names_zone(text: &str, format: Option<&str>) -> bool {
+    match format {
+        None => seconds_in_utc_of(text).is_none(),
+        Some("unix" | "unix_ms") => true,
+        Some(format) => format.contains("%z") || format.contains("%:z") || format.contains("%Q"),
+    }
+}
+
+/// The seconds of a text that names no time zone.
+fn seconds_in_utc_of(text: &str) -> Option<f64> {
+    if text.parse::<Timestamp>().is_ok() { None } else { seconds_in_utc(text.parse().ok()?) }
+}
+
 fn parse_usual(text: &str) -> Option<f64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let digits = digits.split('.').next().unwrap_or(digits);

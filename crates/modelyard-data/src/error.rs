@@ -131,6 +131,14 @@ pub enum DataError {
         /// The way out.
         hint: Option<String>,
     },
+    /// Rows that make no series.
+    #[error("{problem}")]
+    Series {
+        /// What is wrong.
+        problem: String,
+        /// The way out.
+        hint: Option<String>,
+    },
     /// A split that cannot be made.
     #[error("split: {problem}")]
     Split {
@@ -195,6 +203,7 @@ impl DataError {
             | Self::Spec { hint, .. }
             | Self::Fit { hint, .. }
             | Self::Row { hint, .. }
+            | Self::Series { hint, .. }
             | Self::Split { hint, .. } => hint.clone(),
             _ => None,
         }
@@ -209,6 +218,7 @@ impl DataError {
         | Self::Spec { hint, .. }
         | Self::Fit { hint, .. }
         | Self::Row { hint, .. }
+        | Self::Series { hint, .. }
         | Self::Split { hint, .. } = &mut self
         {
             *hint = Some(text.into());

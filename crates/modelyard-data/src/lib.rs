@@ -10,6 +10,7 @@
 //! let spec = PipelineSpec {
 //!     inputs: vec![InputSpec::new("petal", Kind::Number)],
 //!     outputs: vec![OutputSpec::new("species", OutputKind::Category)],
+//!     ..PipelineSpec::default()
 //! };
 //! let text = b"petal,species\n1,setosa\n3,virginica\n";
 //! let data = modelyard_data::read::csv::from_bytes(text, &SourceSpec::new("iris.csv"), &spec)?;
@@ -44,21 +45,24 @@ mod split;
 mod texts;
 pub mod transform;
 mod value;
+mod window;
 
 pub use augment::{AugmentSpec, Augmentation};
 pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors};
 pub use error::{DataError, Place};
 pub use numbers::{Decimals, Numbers};
 pub use pipeline::{
-    Answer, FieldInfo, InputPart, OutputActivation, Pipeline, Prediction, TargetValues, Task,
+    Answer, Calibration, FieldInfo, ForecastStep, InputPart, OutputActivation, Pipeline, Prediction,
+    TargetValues, Task,
 };
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
 pub use read::{read, source_files};
 pub use spec::{
-    Columns, Format, InputSpec, Kind, OutputKind, OutputSpec, Paths, PipelineSpec, SourceSpec, SplitKind,
-    SplitSpec,
+    Columns, Duplicates, Every, Format, Gaps, InputSpec, Kind, OutputKind, OutputSpec, Paths, PipelineSpec,
+    Short, SourceSpec, SplitKind, SplitSpec, WindowSpec,
 };
 pub use split::{Parts, split};
 pub use texts::Texts;
 pub use transform::TransformSpec;
 pub use value::{Row, Value};
+pub use window::Windows;

@@ -1,11 +1,13 @@
 //! Training, validation and test rows: disjoint, complete, and the same for the same seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::dataset::{Categories, ColumnData, Dataset, MISSING};
+use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
 use crate::error::DataError;
 use crate::random::Random;
 use crate::spec::{OutputKind, OutputSpec, SplitKind, SplitSpec};
+use crate::window::Windows;
 
 const VALIDATION_USUAL: f64 = 0.15;
 const TEST_USUAL: f64 = 0.15;
@@ -19,6 +21,8 @@ pub struct Parts {
     pub validation: Vec<usize>,
     /// The rows kept away until the end.
     pub test: Vec<usize>,
+    /// Which samples were left out of all parts, and why, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Divides the rows. Those of a separate test source are the test rows; the split then divides the others.
@@ -29,12 +33,17 @@ pub struct Parts {
 pub fn split(spec: &SplitSpec, data: &Dataset, outputs: &[OutputSpec]) -> Result<Parts, DataError> {
     let own_test = data.test_rows();
     let fractions = Fractions::resolve(spec, own_test.is_some())?;
-    let rows = own_test.as_ref().map_or(data.rows(), |own| own.start);
+    let first_test = own_test.as_ref().map_or(data.rows(), |own| own.start);
+    let (pool, own_samples): (Vec<usize>, Vec<usize>) =
+        data.samples().into_iter().partition(|&row| row < first_test);
+    let rows = pool.len();
     let mut parts = match spec.kind {
         SplitKind::Random => random(rows, &fractions, spec.seed),
-        SplitKind::Stratified => stratified(strata(data, outputs)?, rows, &fractions, spec.seed),
-        SplitKind::Time => by_time(moments(data)?, rows, &fractions)?,
-        SplitKind::Group => by_group(categories(data)?, rows, &fractions, spec.seed)?,
+        SplitKind::Stratified => {
+            stratified(&pick(strata(data, outputs)?, &pool), rows, &fractions, spec.seed)
+        }
+        SplitKind::Time => by_time(&moments(data, &pool)?, rows, &fractions)?,
+        SplitKind::Group => by_group(&groups(data, &pool)?, rows, &fractions, spec.seed)?,
     };
     for (name, part, fraction) in [
         ("training", &parts.train, fractions.train),
@@ -46,11 +55,17 @@ pub fn split(spec: &SplitSpec, data: &Dataset, outputs: &[OutputSpec]) -> Result
                 .with_hint("give more rows, or set the fractions under [data.split]"));
         }
     }
-    if let Some(own) = own_test {
-        parts.test = own.collect();
-    }
     for part in [&mut parts.train, &mut parts.validation, &mut parts.test] {
+        part.iter_mut().for_each(|row| *row = pool[*row]);
         part.sort_unstable();
+    }
+    if own_test.is_some() {
+        parts.test = own_samples;
+    }
+    keep_healthy(data, outputs, &mut parts);
+    if let Some(windows) = data.windows() {
+        let gives_back = outputs.iter().any(|output| output.kind == OutputKind::Anomaly);
+        keep_apart(windows, (spec.kind, gives_back), &mut parts)?;
     }
     Ok(parts)
 }
@@ -110,6 +125,7 @@ fn random(rows: usize, fractions: &Fractions, seed: u64) -> Parts {
         test: order[..test].to_vec(),
         validation: order[test..test + validation].to_vec(),
         train: order[test + validation..].to_vec(),
+        notes: Vec::new(),
     }
 }
 
@@ -167,6 +183,7 @@ fn by_time(moments: &[f64], rows: usize, fractions: &Fractions) -> Result<Parts,
         train: order[..validation_from].to_vec(),
         validation: order[validation_from..test_from].to_vec(),
         test: order[test_from..].to_vec(),
+        notes: Vec::new(),
     })
 }
 
@@ -191,7 +208,7 @@ fn by_group(column: &Categories, rows: usize, fractions: &Fractions, seed: u64) 
     let kept_for_later = usize::from(fractions.validation > 0.0) + 1;
     let test = take_groups(&mut groups, rows as f64 * fractions.test, kept_for_later);
     let validation = take_groups(&mut groups, rows as f64 * fractions.validation, 1);
-    Ok(Parts { train: groups.concat(), validation, test })
+    Ok(Parts { train: groups.concat(), validation, test, notes: Vec::new() })
 }
 
 fn take_groups(groups: &mut Vec<Vec<usize>>, wanted: f64, keep: usize) -> Vec<usize> {
@@ -226,11 +243,105 @@ fn categories(data: &Dataset) -> Result<&Categories, DataError> {
     }
 }
 
-fn moments(data: &Dataset) -> Result<&[f64], DataError> {
-    match data.split_column() {
-        Some(ColumnData::Datetimes(column)) => Ok(column),
+/// What these rows are grouped by: the split's column, or the unit of windows.
+fn groups(data: &Dataset, pool: &[usize]) -> Result<Categories, DataError> {
+    match (data.split_column(), data.windows()) {
+        (None, Some(windows)) => {
+            let codes: Vec<u32> = pool.iter().map(|&row| windows.unit(row)).collect();
+            let units = codes.iter().max().map_or(0, |last| last + 1);
+            let dictionary = Dictionary::new((0..units).map(|unit| format!("{unit:010}")));
+            Ok(Categories { codes, dictionary: Arc::new(dictionary) })
+        }
+        _ => categories(data).map(|column| pick(column, pool)),
+    }
+}
+
+fn pick(column: &Categories, pool: &[usize]) -> Categories {
+    let codes = pool.iter().map(|&row| column.codes[row]).collect();
+    Categories { codes, dictionary: column.dictionary.clone() }
+}
+
+/// When these rows were: by the split's column, or the time of windows.
+fn moments(data: &Dataset, pool: &[usize]) -> Result<Vec<f64>, DataError> {
+    match (data.split_column(), data.windows()) {
+        (Some(ColumnData::Datetimes(column)), _) => Ok(pool.iter().map(|&row| column[row]).collect()),
+        (None, Some(windows)) => Ok(pool.iter().map(|&row| windows.time(row)).collect()),
         _ => Err(no_column()),
     }
+}
+
+/// Leaves samples that touch a row known to be anomalous out of what is learned from.
+fn keep_healthy(data: &Dataset, outputs: &[OutputSpec], parts: &mut Parts) {
+    let Some(output) = outputs.iter().find(|output| output.kind == OutputKind::Anomaly) else { return };
+    let Some(ColumnData::Numbers(known)) = data.column(&output.name) else { return };
+    let is_healthy = |row: &usize| match data.windows() {
+        Some(windows) => windows.rows_of(*row, 0).all(|row| known.get(row) != 1.0),
+        None => known.get(*row) != 1.0,
+    };
+    let before = parts.train.len() + parts.validation.len();
+    parts.train.retain(is_healthy);
+    parts.validation.retain(is_healthy);
+    let left_out = before - parts.train.len() - parts.validation.len();
+    if left_out > 0 {
+        parts
+            .notes
+            .push(format!("{left_out} samples with anomalous rows were left out of what is learned from"));
+    }
+}
+
+/// Sees to it that no part learns from what another judges by. By time, samples whose forecast reaches into the
+/// next part are left out (and where windows are given back, those that share a row with it), and a separate test
+/// source may not begin before a unit's training rows end; by chance, windows of two parts may not share rows.
+fn keep_apart(windows: &Windows, kind: (SplitKind, bool), parts: &mut Parts) -> Result<(), DataError> {
+    if let (SplitKind::Time, gives_back) = kind {
+        return keep_order(windows, gives_back, parts);
+    }
+    for (a, b) in
+        [(&parts.train, &parts.validation), (&parts.train, &parts.test), (&parts.validation, &parts.test)]
+    {
+        if windows.overlap(a, b) {
+            return Err(failed("windows of different parts share rows: the scores would be of rows learned from")
+                .with_hint("set kind = \"time\" or, with units, kind = \"group\" under [data.split]; or a stride of a whole window"));
+        }
+    }
+    Ok(())
+}
+
+/// The same for parts that follow each other in time.
+fn keep_order(windows: &Windows, gives_back: bool, parts: &mut Parts) -> Result<(), DataError> {
+    let first_time = |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::INFINITY, f64::min);
+    let last_time =
+        |part: &[usize]| part.iter().map(|&row| windows.time(row)).fold(f64::NEG_INFINITY, f64::max);
+    let (validation, test) = (first_time(&parts.validation), first_time(&parts.test));
+    let before = parts.train.len() + parts.validation.len();
+    let reaches = |row: usize| windows.time(row + windows.ahead());
+    parts.train.retain(|&row| windows.ahead() == 0 || reaches(row) < validation.min(test));
+    parts.validation.retain(|&row| windows.ahead() == 0 || reaches(row) < test);
+    let left_out = before - parts.train.len() - parts.validation.len();
+    if left_out > 0 {
+        parts.notes.push(format!(
+            "{left_out} windows were left out, because what they forecast reaches into the next part"
+        ));
+    }
+    if last_time(&parts.train).max(last_time(&parts.validation)) >= test {
+        return Err(failed("the test source begins before the training rows end")
+            .with_hint("remove the later rows from source, or divide by unit with kind = \"group\""));
+    }
+    if gives_back {
+        let shared = windows.keep_apart(&mut parts.validation, &parts.test);
+        let later = [parts.validation.as_slice(), &parts.test].concat();
+        let shared = shared + windows.keep_apart(&mut parts.train, &later);
+        if shared > 0 {
+            parts
+                .notes
+                .push(format!("{shared} windows were left out, because they share rows with the next part"));
+        }
+    }
+    if parts.train.is_empty() {
+        return Err(failed("every training window reaches into the next part")
+            .with_hint("a smaller length or horizon under [data.windows], or more rows"));
+    }
+    Ok(())
 }
 
 fn no_column() -> DataError {

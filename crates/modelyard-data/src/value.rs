@@ -20,11 +20,14 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// Several numbers: a vector, or the pixels of an image row by row.
     Vector(Vec<f64>),
+    /// Several texts, or texts and numbers mixed: a category or datetime at each step of a window.
+    List(Vec<Value>),
 }
 
 impl Value {
-    /// What JSON says: null is missing, true and false are the texts `true` and `false`, and arrays of
-    /// numbers, nested or not, become one vector. Objects, and arrays of anything else, are none of these.
+    /// What JSON says: null is missing, true and false are the texts `true` and `false`, arrays of numbers,
+    /// nested or not, become one vector, and flat arrays with texts in them a list. Objects, and arrays of
+    /// anything else, are none of these.
     pub fn from_json(json: &Json) -> Option<Self> {
         Some(match json {
             Json::Null => Self::Missing,
@@ -33,8 +36,10 @@ impl Value {
             Json::String(text) => Self::Text(text.clone()),
             Json::Array(items) => {
                 let mut values = Vec::with_capacity(items.len());
-                flatten(items, &mut values)?;
-                Self::Vector(values)
+                match flatten(items, &mut values) {
+                    Some(()) => Self::Vector(values),
+                    None => Self::List(items.iter().map(plain).collect::<Option<_>>()?),
+                }
             }
             Json::Object(_) => return None,
         })
@@ -49,6 +54,7 @@ impl Value {
             Self::Text(text) => Json::from(text.as_str()),
             Self::Bytes(bytes) => Json::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
             Self::Vector(values) => Json::from(values.as_slice()),
+            Self::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
         }
     }
 
@@ -60,8 +66,14 @@ impl Value {
             Self::Text(text) => format!("the text {:?}", crate::error::excerpt(text)),
             Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
             Self::Vector(values) => format!("a list of {} numbers", values.len()),
+            Self::List(items) => format!("a list of {} values", items.len()),
         }
     }
+}
+
+/// What is no array.
+fn plain(json: &Json) -> Option<Value> {
+    if json.is_array() { None } else { Value::from_json(json) }
 }
 
 /// Recursion is as deep as the JSON parser allowed the nesting to be.
@@ -92,7 +104,8 @@ mod tests {
         check("-1.5", Some(Value::Number(-1.5)));
         check("\"a\"", Some(Value::Text("a".into())));
         check("[[1, 2], [3, 4]]", Some(Value::Vector(vec![1.0, 2.0, 3.0, 4.0])));
-        check("[1, \"a\"]", None);
+        check("[1, \"a\"]", Some(Value::List(vec![Value::Number(1.0), Value::Text("a".into())])));
+        check("[[1], \"a\"]", None);
         check("{}", None);
     }
 

@@ -19,7 +19,7 @@ mod version;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use modelyard_data::{Answer, FieldInfo, Kind, Prediction, Row, Value};
+pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use server::{InFlight, IndexEntry, ModelStatus, Server};
 pub use statistics::{Statistics, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};

@@ -142,7 +142,7 @@ impl ServedVersion {
     pub fn labels(&self) -> Option<&[String]> {
         match self.pipeline.as_ref()?.task() {
             Task::Classification { classes, .. } => Some(classes),
-            Task::Binary { .. } | Task::Labels { .. } | Task::Regression { .. } => None,
+            _ => None,
         }
     }
 
@@ -234,15 +234,20 @@ impl ServedVersion {
             let prepared = tokio::task::spawn_blocking(move || version.prepare(&rows)).await;
             prepared.map_err(|_| self.broken("its pipeline panicked"))??
         };
+        let pipeline = self.pipeline.as_ref().expect("looked at above");
+        let given =
+            if pipeline.gives_input_back() { input.tensor.as_f32().map(<[f32]>::to_vec) } else { None };
         let outputs = self.answer(vec![input], &[], deadline.into()).await?;
         let values = outputs.first().and_then(|output| output.tensor.as_f32());
         let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
-        let pipeline = self.pipeline.as_ref().expect("looked at above");
         if values.len() != count * pipeline.output_width() {
             return Err(self.broken("its network's answer has another width than its pipeline"));
         }
         check_answer(&outputs)?;
-        Ok(pipeline.decode(values, count))
+        let Some(given) = given else { return Ok(pipeline.decode(values, count)) };
+        let mut left = values.to_vec();
+        pipeline.leave_residuals(&given, &mut left);
+        Ok(pipeline.decode(&left, count))
     }
 
     /// Runs the fitted transforms: rows by name to the network's one input.
@@ -250,9 +255,8 @@ impl ServedVersion {
         let pipeline = self.pipeline.as_ref().expect("the caller looked");
         let start: Instant = self.clock.now();
         let data = pipeline.dataset_from_rows(rows).map_err(misfit_rows)?;
-        let all: Vec<usize> = (0..rows.len()).collect();
         let mut values = Vec::new();
-        pipeline.apply(&data, &all, &mut values).map_err(misfit_rows)?;
+        pipeline.apply(&data, &data.samples(), &mut values).map_err(misfit_rows)?;
         self.pipeline_cost.observe(rows.len(), self.clock.now().saturating_duration_since(start));
         let mut shape = vec![rows.len()];
         shape.extend_from_slice(pipeline.input_shape());

@@ -64,6 +64,12 @@ fn purpose(task: &Task) -> String {
             format!("Tells `{output}`: any of {} labels ({}).", classes.len(), shorten(classes))
         }
         Task::Regression { outputs } => format!("Estimates {}.", names(outputs)),
+        Task::Forecast { output, horizon, .. } => format!("Forecasts `{output}`, {horizon} rows ahead."),
+        Task::Anomaly { output, .. } => {
+            format!(
+                "Tells `{output}`: how unlike healthy rows a row or window is, and whether that is too much."
+            )
+        }
     }
 }
 
@@ -158,6 +164,9 @@ fn inputs(prepared: &Prepared) -> String {
     let mut text = "## What it takes\n\n| input | kind | details |\n| --- | --- | --- |\n".to_owned();
     for field in prepared.pipeline.input_fields() {
         let details = match (&field.shape, field.categories.len()) {
+            (None, 0) if field.steps.is_some() => {
+                format!("a list of {} values", field.steps.unwrap_or_default())
+            }
             (Some([height, width, channels]), _) => format!("{height}×{width}, {channels} channels"),
             (None, 0) if field.width > 1 => format!("{} numbers", field.width),
             (None, 0) => String::new(),

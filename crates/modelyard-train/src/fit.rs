@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use modelyard_data::Pipeline;
 use modelyard_model::Network;
 use modelyard_registry::Checkpoints;
 use modelyard_registry::document::Scores;
@@ -15,7 +16,7 @@ use crate::prepare::Prepared;
 use crate::progress::{EpochRecord, Progress};
 use crate::project::Project;
 use crate::run::Run;
-use crate::scores::score_parts;
+use crate::scores::{calibrated, score_parts};
 
 /// What training needs to know about where it runs.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ impl<'a> Job<'a> {
 pub struct Trained {
     /// The network with its weights.
     pub network: Network,
+    /// The pipeline, with what validation rows told about the network's answers.
+    pub pipeline: Pipeline,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
     /// The epoch whose weights these are, from 1.
@@ -91,8 +94,9 @@ pub fn fit(
     let network = best.and_then(|best| best.network).unwrap_or_else(|| run.engine.network());
     let elapsed = run.history.iter().map(|record| record.elapsed).sum();
     let (history, threads) = (run.history, run.plan.threads);
-    let scores = score_parts(job.project, job.prepared, &network, threads)?;
-    Ok(Trained { network, history, kept_epoch, scores, threads, elapsed })
+    let pipeline = calibrated(job.prepared, &network, threads)?;
+    let scores = score_parts(job.project, job.prepared, &pipeline, &network, threads)?;
+    Ok(Trained { network, pipeline, history, kept_epoch, scores, threads, elapsed })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

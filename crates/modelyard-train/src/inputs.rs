@@ -79,6 +79,7 @@ mod tests {
         let spec = PipelineSpec {
             inputs: vec![InputSpec::new("x", Kind::Number)],
             outputs: vec![OutputSpec::new("y", OutputKind::Category)],
+            ..PipelineSpec::default()
         };
         let dataset = read(&SourceSpec::new("a.csv"), folder.path(), &spec).expect("reads");
         let rows = [3, 0, 2, 1];

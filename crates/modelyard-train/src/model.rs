@@ -59,7 +59,7 @@ impl TrainedModel {
         self.scorer(threads).score(dataset, rows, None, Intervals::Computed)
     }
 
-    /// Answers every row of a data set, some thousand at a time and in order.
+    /// Answers every sample of a data set (see [`Dataset::samples`]), some thousand at a time and in order.
     ///
     /// # Errors
     /// Where a row cannot be taken, or what `take` itself returns.
@@ -70,7 +70,7 @@ impl TrainedModel {
         mut take: impl FnMut(Vec<Answer>) -> Result<(), E>,
     ) -> Result<(), E> {
         let scorer = self.scorer(threads);
-        let rows: Vec<usize> = (0..dataset.rows()).collect();
+        let rows = dataset.samples();
         for rows in rows.chunks(PREDICT_ROWS) {
             let outputs = scorer.outputs(dataset, rows)?;
             take(self.pipeline.decode(&outputs, rows.len()))?;

@@ -56,7 +56,7 @@ pub fn package(
     let fingerprint = lineage.fingerprint.clone().unwrap_or_default();
     let profile = Profile::new(&prepared.dataset, &prepared.parts.train);
     let texts = [
-        (files::PIPELINE, prepared.pipeline.to_json()),
+        (files::PIPELINE, trained.pipeline.to_json()),
         (files::SIGNATURE, signature(prepared)?.to_json()),
         (files::SCORES, trained.scores.to_json()?),
         (files::PROFILE, profile.to_json()),

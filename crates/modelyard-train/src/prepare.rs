@@ -1,15 +1,16 @@
 //! A project beside its data: everything that can be known to be wrong is told here, with the line of the project
 //! file, before a number is computed. `check` stops after this; training goes on from it.
 
-use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline};
+use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline, Task};
 use modelyard_model::{
     Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError,
-    ModelError, Network, NetworkSpec,
+    ModelError, Network, NetworkSpec, Quantile,
 };
 
 use crate::class_weights::class_weights;
 use crate::error::TrainError;
-use crate::evaluate::{class_names, label_names, task_kind};
+use crate::evaluate::metric::{by_name, fits as fits_task};
+use crate::evaluate::{class_names, label_names, task_of};
 use crate::fingerprint::data_digest;
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
 
@@ -71,6 +72,7 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| at_last_layer(project, Problem::new(error.to_string()).hint_from(error.hint())))?;
     let loss = loss(project, width);
     let mut warnings = pipeline.warnings().to_vec();
+    warnings.extend(parts.notes.iter().cloned());
     let mut problems = rows_fit(project, &pipeline, &parts, &mut warnings);
     problems.extend(loss_fits(project, &loss));
     problems.extend(answers_among_inputs(project, &dataset));
@@ -101,6 +103,7 @@ fn locate_data(project: &Project, error: DataError) -> TrainError {
         DataError::NoColumn { column, .. } => Some(path_of_column(project, column)),
         DataError::Spec { field, .. } | DataError::Fit { field, .. } => path_of_field(project, field),
         DataError::Split { .. } => Some("data.split".to_owned()),
+        DataError::Series { .. } => Some("data.windows".to_owned()),
         _ => None,
     };
     match path {
@@ -130,6 +133,13 @@ fn path_of_column(project: &Project, column: &str) -> String {
             return format!("outputs[{i}].{key}");
         }
     }
+    let windows = spec.windows.as_ref();
+    if windows.is_some_and(|windows| windows.time == column) {
+        return "data.windows.time".to_owned();
+    }
+    if windows.is_some_and(|windows| windows.unit.as_deref() == Some(column)) {
+        return "data.windows.unit".to_owned();
+    }
     "data.split.column".to_owned()
 }
 
@@ -154,6 +164,9 @@ fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
 /// The number of values that the network gives a row, if that is what the outputs need.
 fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
     let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
+    if let Task::Forecast { .. } | Task::Anomaly { .. } = pipeline.task() {
+        return series_width(project, pipeline, &shape);
+    }
     let classes = label_names(pipeline.task()).len();
     let one_may_do = classes == 2 && class_names(pipeline.task()).len() == 2;
     let outputs = &project.pipeline().outputs;
@@ -178,6 +191,29 @@ fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -
             Err(at_last_layer(project, problem))
         }
     }
+}
+
+/// The same where the network gives several numbers a row in any shape: a forecast's steps, or its own input.
+fn series_width(project: &Project, pipeline: &Pipeline, shape: &[usize]) -> Result<usize, TrainError> {
+    let needed = pipeline.output_width();
+    if shape.iter().product::<usize>() == needed {
+        return Ok(needed);
+    }
+    let (what, hint) = match pipeline.task() {
+        Task::Forecast { horizon, quantiles, .. } if quantiles.len() > 1 => (
+            format!("{} quantiles of {horizon} steps are forecast", quantiles.len()),
+            format!("end it with {{ type = \"dense\", units = {needed} }}"),
+        ),
+        Task::Forecast { horizon, .. } => (
+            format!("{horizon} steps are forecast"),
+            format!("end it with {{ type = \"dense\", units = {needed} }}"),
+        ),
+        _ => (
+            format!("it shall give back its input, {:?}", pipeline.input_shape()),
+            format!("end it with {{ type = \"dense\", units = {needed} }}, or layers that keep the steps"),
+        ),
+    };
+    Err(at_last_layer(project, Problem::new(format!("the network ends in {shape:?}, and {what}")).hint(hint)))
 }
 
 /// An error of the network, with the line that it is about where there is one.
@@ -206,8 +242,16 @@ fn loss(project: &Project, width: usize) -> LossSpec {
             LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default())
         }
         (OutputKind::Category, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
-        (OutputKind::Number, _) => LossSpec::MeanSquaredError(MeanSquaredError::default()),
+        (OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly, _) => {
+            LossSpec::MeanSquaredError(MeanSquaredError::default())
+        }
     });
+    let quantiles = project.pipeline().outputs[0].quantiles.clone();
+    if let Some(quantiles) = quantiles
+        && (training.loss.is_none() || matches!(loss, LossSpec::Quantile(_)))
+    {
+        loss = LossSpec::Quantile(Quantile { quantiles: quantiles.into_iter().map(|q| q as f32).collect() });
+    }
     if let Some(smoothing) = training.label_smoothing {
         match &mut loss {
             LossSpec::CrossEntropy(loss) => loss.label_smoothing = smoothing,
@@ -220,9 +264,17 @@ fn loss(project: &Project, width: usize) -> LossSpec {
 
 /// Why a loss cannot compare what the outputs hold.
 fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
-    let for_category = matches!(loss, LossSpec::CrossEntropy(_) | LossSpec::BinaryCrossEntropy(_));
+    let for_category =
+        matches!(loss, LossSpec::CrossEntropy(_) | LossSpec::BinaryCrossEntropy(_) | LossSpec::Focal(_));
     let output = &project.pipeline().outputs[0];
     let problem = match (for_category, output.kind) {
+        _ if output.quantiles.is_some() && !matches!(loss, LossSpec::Quantile(_)) => Problem::new(format!(
+            "the loss `{}` learns one number a step, and output `{}` asks for quantiles",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"quantile\", or leave it out"),
+
         (false, OutputKind::Category) => Problem::new(format!(
             "the loss `{}` compares numbers, and output `{}` is a category",
             loss.name(),
@@ -235,13 +287,21 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
             output.name
         ))
         .hint("loss = \"binary_cross_entropy\""),
-        (true, OutputKind::Number) => Problem::new(format!(
+        (true, OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly) => Problem::new(format!(
             "the loss `{}` is for a category, and output `{}` is a number",
             loss.name(),
             output.name
         ))
         .hint("use mse, mae or huber"),
-        _ => return None,
+        _ => match (loss, &output.quantiles) {
+            (LossSpec::Quantile(loss), None) if loss.quantiles.len() > 1 => Problem::new(format!(
+                "the loss `quantile` learns {} numbers for each that output `{}` asks for",
+                loss.quantiles.len(),
+                output.name
+            ))
+            .hint("name the quantiles of a forecast in [[outputs]], as in quantiles = [0.1, 0.5, 0.9], or give the loss a single one"),
+            _ => return None,
+        },
     };
     Some(project.complain("training.loss", Target::Value, problem))
 }
@@ -250,9 +310,14 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
 fn answers_among_inputs(project: &Project, dataset: &Dataset) -> Vec<Diagnostic> {
     let spec = project.pipeline();
     let mut problems = Vec::new();
+    let is_forecast = spec.windows.as_ref().is_some_and(|windows| windows.horizon > 0);
     for output in &spec.outputs {
         let answer = output.column.as_ref().unwrap_or(&output.name);
         for (i, input) in spec.inputs.iter().enumerate() {
+            // What was is no answer to what will be, unless it is known ahead of time.
+            if is_forecast && !input.known_future {
+                continue;
+            }
             let column = dataset.columns().iter().find(|column| *column.name == *input.name);
             if column.is_some_and(|column| column.members.contains(answer)) {
                 let problem =
@@ -293,12 +358,19 @@ fn rows_fit(
             .hint("give [data.split] a `validation` fraction, or use another schedule");
         complain("training.schedule", problem);
     }
+    if parts.validation.is_empty() && matches!(pipeline.task(), Task::Forecast { .. } | Task::Anomaly { .. })
+    {
+        let problem =
+            Problem::new("the split leaves no validation rows, which set the intervals or the threshold")
+                .hint("give [data.split] a `validation` fraction");
+        complain("data.split", problem);
+    }
     if parts.test.is_empty() {
         warnings.push(
             "the split leaves no test rows: nothing will tell how good the model is on new data".into(),
         );
     }
-    let task = task_kind(pipeline.task());
+    let task = task_of(pipeline);
     for (i, gate) in project.gate_specs().iter().enumerate() {
         let rows = match gate.split {
             Split::Train => &parts.train,
@@ -311,7 +383,7 @@ fn rows_fit(
             let hint = format!("give [data.split] a `{}` fraction", gate.split.as_str());
             complain(&format!("gates[{i}].split"), problem.hint(hint));
         }
-        let fits = |name: &str| crate::evaluate::metric::by_name(name).is_none_or(|metric| metric.fits(task));
+        let fits = |name: &str| by_name(name).is_none_or(|metric| fits_task(metric, task));
         if !fits(&gate.metric) {
             let problem = Problem::new(format!("`{}` cannot score {}", gate.metric, task.as_str()))
                 .hint(format!("`{}_macro` scores any number of classes", gate.metric));

@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use modelyard_data::{Augmentation, TargetValues};
+use modelyard_data::{Augmentation, Pipeline, TargetValues};
 use modelyard_model::{Engine, EngineConfig, ModelError, Network, Step, Targets};
 use modelyard_types::Clock;
 
 use crate::checkpoint::{Checkpoint, Position};
 use crate::class_weights::class_weights;
 use crate::error::TrainError;
-use crate::evaluate::metric::{self, Metric};
+use crate::evaluate::metric::{self, Metric, score_of};
 use crate::evaluate::{self, SplitMix};
 use crate::fit::{Host, Job};
 use crate::inputs::InputRows;
@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
         };
         let rows = train.inputs.len();
         let engine = Engine::new(network, engine_config(training, prepared, threads, rows))?;
-        let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
+        let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
         let weights = class_weights(project, &prepared.pipeline, &train.truth)?;
         let steps = rows.div_ceil(training.batch_size);
         let plan =
@@ -213,8 +213,9 @@ impl<'a> Run<'a> {
                 batch.classes.extend(places.iter().map(|&place| truth[place]));
                 Targets::Classes(&batch.classes)
             }
+            TargetValues::Input => Targets::Values(&batch.inputs),
             TargetValues::Values(truth) => {
-                let width = self.prepared.pipeline.output_width();
+                let width = self.prepared.pipeline.task().answer_width();
                 batch.values.clear();
                 for &place in places {
                     batch.values.extend_from_slice(&truth[place * width..(place + 1) * width]);
@@ -237,18 +238,21 @@ impl<'a> Run<'a> {
             record.elapsed = self.teller.elapsed(self.clock);
             return Ok((record, None));
         };
-        let outputs = forward(&mut self.engine, &part.inputs)?;
-        let loss = f64::from(self.engine.loss_of(&outputs, targets_of(&part.truth), None)?);
-        let sample = evaluate::sample(&self.prepared.pipeline, &part.truth, &outputs);
+        let Prepared { pipeline, dataset, parts, .. } = self.prepared;
+        let outputs = forward(&mut self.engine, pipeline, &part.inputs)?;
+        // Of its own input the network should leave nothing.
+        let nothing = vec![0.0; if part.truth == TargetValues::Input { outputs.len() } else { 0 }];
+        let loss = f64::from(self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?);
+        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)?;
         record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
         for metric in metric::fitting(sample.task()) {
-            let score = metric.score(&sample).filter(|score| score.is_finite());
+            let score = score_of(metric, &sample).filter(|score| score.is_finite());
             record.metrics.extend(score.map(|score| (metric.name().to_owned(), score)));
         }
         record.metric = record.metrics.get(self.metric.name()).copied();
         let score = |watched| match watched {
             StoppingMetric::Loss => Some(loss),
-            StoppingMetric::Metric(metric) => metric.score(&sample),
+            StoppingMetric::Metric(metric) => score_of(metric, &sample),
         };
         if let Some(watched) = self.rates.spec.watched().map(StoppingMetric::named)
             && let Some(score) = score(watched).filter(|score| score.is_finite())
@@ -337,7 +341,7 @@ fn rates(training: &Training, engine: &Engine, mini_batches: usize) -> Rates {
 }
 
 /// The network's outputs for all rows of a part.
-fn forward(engine: &mut Engine, inputs: &InputRows<'_>) -> Result<Vec<f32>, TrainError> {
+fn forward(engine: &mut Engine, pipeline: &Pipeline, inputs: &InputRows<'_>) -> Result<Vec<f32>, TrainError> {
     let mut outputs = Vec::new();
     let mut some = Vec::new();
     let mut block = Vec::new();
@@ -345,13 +349,15 @@ fn forward(engine: &mut Engine, inputs: &InputRows<'_>) -> Result<Vec<f32>, Trai
     for places in places.chunks(FORWARD_ROWS) {
         inputs.gather(places, &mut block)?;
         engine.forward(&block, places.len(), &mut some)?;
+        pipeline.leave_residuals(&block, &mut some);
         outputs.extend_from_slice(&some);
     }
     Ok(outputs)
 }
 
-fn targets_of(truth: &TargetValues) -> Targets<'_> {
+fn targets_of<'a>(truth: &'a TargetValues, nothing: &'a [f32]) -> Targets<'a> {
     match truth {
+        TargetValues::Input => Targets::Values(nothing),
         TargetValues::Classes(classes) => Targets::Classes(classes),
         TargetValues::Values(values) => Targets::Values(values),
     }

@@ -5,12 +5,12 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
-use modelyard_data::{Dataset, Pipeline, TargetValues};
+use modelyard_data::{Dataset, Pipeline, TargetValues, Task};
 use modelyard_model::{Forward, Network};
 use modelyard_registry::document::{Scores, SplitScores};
 
 use crate::error::TrainError;
-use crate::evaluate::{self, Baseline, Intervals, TaskKind};
+use crate::evaluate::{self, Baseline, Intervals};
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
 
@@ -21,11 +21,12 @@ pub(crate) const FORWARD_ROWS: usize = 1024;
 pub(crate) fn score_parts(
     project: &Project,
     prepared: &Prepared,
+    pipeline: &Pipeline,
     network: &Network,
     threads: usize,
 ) -> Result<Scores, TrainError> {
-    let baseline = baseline(&prepared.pipeline, &prepared.dataset, &prepared.parts.train)?;
-    let scorer = Scorer { network: Arc::new(network.clone()), pipeline: &prepared.pipeline, threads };
+    let baseline = baseline(pipeline, &prepared.dataset, &prepared.parts.train)?;
+    let scorer = Scorer { network: Arc::new(network.clone()), pipeline, threads };
     let mut splits = BTreeMap::new();
     for split in Split::ALL {
         let rows = prepared.rows(split);
@@ -34,7 +35,7 @@ pub(crate) fn score_parts(
                 Split::Train => Intervals::Omitted,
                 Split::Validation | Split::Test => Intervals::Computed,
             };
-            let scores = scorer.score(&prepared.dataset, rows, Some(&baseline), intervals)?;
+            let scores = scorer.score(&prepared.dataset, rows, baseline.as_ref(), intervals)?;
             splits.insert(split.as_str().to_owned(), scores);
         }
     }
@@ -44,24 +45,39 @@ pub(crate) fn score_parts(
 
 /// The task as `scores.json` names it.
 pub(crate) fn task_name(pipeline: &Pipeline) -> &'static str {
-    match evaluate::task_kind(pipeline.task()) {
-        TaskKind::Binary => "binary",
-        TaskKind::Multiclass => "classification",
-        TaskKind::Multilabel => "labels",
-        TaskKind::Regression => "regression",
+    evaluate::task_of(pipeline).name()
+}
+
+/// The pipeline with what validation rows tell about the network's answers.
+pub(crate) fn calibrated(
+    prepared: &Prepared,
+    network: &Network,
+    threads: usize,
+) -> Result<Pipeline, TrainError> {
+    let mut pipeline = prepared.pipeline.clone();
+    if matches!(pipeline.task(), Task::Forecast { .. } | Task::Anomaly { .. }) {
+        let scorer = Scorer { network: Arc::new(network.clone()), pipeline: &prepared.pipeline, threads };
+        let rows = prepared.rows(Split::Validation);
+        let outputs = scorer.outputs(&prepared.dataset, rows)?;
+        pipeline.calibrate(&prepared.dataset, prepared.rows(Split::Train), rows, &outputs)?;
     }
+    Ok(pipeline)
 }
 
 /// The model that only knows the answers of these rows.
-fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Baseline, TrainError> {
-    Ok(match pipeline.targets(dataset, rows)? {
+fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Option<Baseline>, TrainError> {
+    if matches!(pipeline.task(), Task::Forecast { .. }) {
+        return Ok(Some(Baseline::SeasonalNaive));
+    }
+    Ok(Some(match pipeline.targets(dataset, rows)? {
+        TargetValues::Input => return Ok(None),
         TargetValues::Classes(truth) => {
             Baseline::of_classes(&truth, evaluate::class_names(pipeline.task()).len())
         }
         TargetValues::Values(truth) => {
-            Baseline::of_values(&pipeline.decode_values(&truth), pipeline.output_width())
+            Baseline::of_values(&pipeline.decode_targets(&truth), pipeline.task().answer_width())
         }
-    })
+    }))
 }
 
 /// Runs rows through pipeline and network, and scores what comes out.
@@ -72,8 +88,9 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The network's outputs for these rows, in order. Each thread takes a stretch of the rows; every row is
-    /// computed alone, so the number of threads changes nothing in the numbers.
+    /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order.
+    /// Each thread takes a stretch of the rows; every row is computed alone, so the number of threads changes
+    /// nothing in the numbers.
     pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
         let threads = NonZero::new(self.threads).map_or(1, NonZero::get);
         let stretch = rows.len().div_ceil(threads).max(FORWARD_ROWS);
@@ -100,6 +117,7 @@ impl Scorer<'_> {
             block.clear();
             self.pipeline.apply(dataset, rows, &mut block)?;
             forward.run(&block, rows.len(), &mut some)?;
+            self.pipeline.leave_residuals(&block, &mut some);
             outputs.extend_from_slice(&some);
         }
         Ok(outputs)
@@ -115,7 +133,7 @@ impl Scorer<'_> {
     ) -> Result<SplitScores, TrainError> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let outputs = self.outputs(dataset, rows)?;
-        let sample = evaluate::sample(self.pipeline, &truth, &outputs);
+        let sample = evaluate::sample(self.pipeline, dataset, rows, &truth, &outputs)?;
         Ok(evaluate::score(&sample, evaluate::label_names(self.pipeline.task()), baseline, intervals))
     }
 }

@@ -69,7 +69,12 @@ fn image_file(project: &Project, row: usize, truth: &Map<String, Value>) -> Opti
 fn row_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<String, Value> {
     let fields = spec.inputs.iter().filter_map(|input| {
         let column = dataset.column(&input.name)?;
-        Some((input.name.clone(), cell(column, row)))
+        let (Some(windows), Some(_)) = (dataset.windows(), spec.steps_of(input)) else {
+            return Some((input.name.clone(), cell(column, row)));
+        };
+        let ahead = if input.known_future { windows.ahead() } else { 0 };
+        let steps = windows.window(row).chain(row + 1..row + 1 + ahead).map(|row| cell(column, row));
+        Some((input.name.clone(), Value::Array(steps.collect())))
     });
     fields.collect()
 }
@@ -78,6 +83,11 @@ fn row_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<String
 fn truth_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<String, Value> {
     let fields = spec.outputs.iter().filter_map(|output| {
         let column = dataset.column(&output.name)?;
+        let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
+        if horizon > 0 {
+            let steps = (row + 1..row + 1 + horizon).map(|row| cell(column, row));
+            return Some((output.name.clone(), Value::Array(steps.collect())));
+        }
         let value = match (cell(column, row), &output.labels) {
             // The data writes 0, 1, 2, …; the project file names them.
             (Value::String(code), Some(labels)) => {

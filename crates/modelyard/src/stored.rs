@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use modelyard_data::read::format_of;
 use modelyard_data::{Dataset, Format, Paths, PipelineSpec, SourceSpec};
 use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_train::{Project, TrainedModel, files};
@@ -17,7 +18,7 @@ use crate::wiring;
 pub(crate) struct ModelAndData {
     /// The model's name.
     pub(crate) model: ModelName,
-    /// The data: a CSV, TSV, JSON lines, IDX or NPY file, or a folder of images.
+    /// The data: a CSV, TSV, JSON lines, Parquet, IDX or NPY file, or a folder of images.
     pub(crate) data: PathBuf,
     /// A version number or an alias.
     #[arg(long, env = "MODELYARD_MODEL_VERSION", default_value = "live", value_name = "VERSION")]
@@ -84,19 +85,10 @@ impl Stored {
     }
 }
 
-/// Whether a file's ending says that it is in another format than the project's own data.
+/// Whether a file's name says that it is in another format than the project's own data. `.txt` says nothing: tables
+/// come under that name, too.
 fn tells_another_format(data: &Path, declared: Format) -> bool {
-    let name = data.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    let endings = [
-        (".csv", Format::Csv),
-        (".tsv", Format::Tsv),
-        (".jsonl", Format::Jsonl),
-        (".ndjson", Format::Jsonl),
-        (".npy", Format::Npy),
-    ];
-    let told = endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format);
-    data.is_dir() || told.is_some_and(|told| told != declared)
+    format_of(data).is_some_and(|told| told != declared && told != Format::TextLines)
 }
 
 fn project_of(version: &ModelVersion, files: &VersionFiles) -> Result<Project, Failure> {

@@ -33,6 +33,9 @@ fn write_field(html: &mut String, id: &str, field: &FieldInfo) {
     let required = if field.optional { "" } else { " required" };
     let common = format!("id=\"{id}\" data-name=\"{name}\"{required}");
     let example = escape(&field.example.as_ref().map(example).unwrap_or_default());
+    if field.steps.is_some() {
+        return write_area(html, &format!("{common} data-kind=\"json\""), &example);
+    }
     match field.kind {
         Kind::Number => put(
             html,
@@ -81,6 +84,10 @@ fn describe(field: &FieldInfo) -> String {
         (Kind::Image, Some([height, width, _])) => format!("an image, {width} × {height} pixels"),
         (Kind::Image, None) => "an image".to_owned(),
     };
+    let what = match field.steps {
+        Some(steps) => format!("{steps} values as a JSON array, one for each step: {what}"),
+        None => what,
+    };
     if field.optional { format!("{what}, may be left out") } else { what }
 }
 
@@ -91,6 +98,7 @@ fn example(value: &Value) -> String {
         Value::Vector(values) if values.len() <= EXAMPLE_VALUES_MAX => {
             serde_json::to_string(values).unwrap_or_default()
         }
+        Value::List(items) if items.len() <= EXAMPLE_VALUES_MAX => value.to_json().to_string(),
         _ => String::new(),
     }
 }

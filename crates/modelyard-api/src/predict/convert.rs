@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use modelyard_serve::{Answer, Prediction};
+use modelyard_serve::{Answer, ForecastStep, Prediction};
 use modelyard_types::{Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 use serde::Deserializer;
 use serde::de::value::SeqAccessDeserializer;
@@ -141,6 +141,18 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
         out.push(b':');
         match prediction {
             Prediction::Number(number) => write::json(out, number),
+            Prediction::Forecast(steps) => write_forecast(out, steps),
+            Prediction::Anomaly { score, threshold, shares } => {
+                out.extend_from_slice(b"{\"score\":");
+                write::json(out, score);
+                out.extend_from_slice(b",\"threshold\":");
+                write::json(out, threshold);
+                out.extend_from_slice(b",\"anomalous\":");
+                write::json(out, &prediction.is_anomalous());
+                out.extend_from_slice(b",\"shares\":");
+                write_shares(out, shares);
+                out.push(b'}');
+            }
             Prediction::Category { label, probabilities } => {
                 out.extend_from_slice(b"{\"label\":");
                 write::json(out, label);
@@ -152,6 +164,38 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
                 write_probabilities(out, probabilities);
             }
         }
+    }
+    out.push(b'}');
+}
+
+fn write_forecast(out: &mut Vec<u8>, steps: &[ForecastStep]) {
+    out.extend_from_slice(b"{\"forecast\":[");
+    for (at, step) in steps.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"step\":" } else { b"{\"step\":" });
+        write::json(out, &step.step);
+        out.extend_from_slice(b",\"value\":");
+        write::json(out, &step.value);
+        if let Some((low, high)) = step.interval {
+            out.extend_from_slice(b",\"low\":");
+            write::json(out, &low);
+            out.extend_from_slice(b",\"high\":");
+            write::json(out, &high);
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// How much of an anomaly score each input has in it.
+fn write_shares(out: &mut Vec<u8>, shares: &[(String, f64)]) {
+    out.push(b'{');
+    for (at, (name, share)) in shares.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write::json(out, name);
+        out.push(b':');
+        write::json(out, share);
     }
     out.push(b'}');
 }

@@ -14,6 +14,7 @@ fn field(name: &str, kind: Kind) -> FieldInfo {
         width: 1,
         shape: None,
         optional: false,
+        steps: None,
         example: None,
     }
 }
@@ -44,6 +45,18 @@ fn rows_by_name_keep_the_meaning_of_json() {
 }
 
 #[test]
+fn the_steps_of_a_window_may_be_texts() {
+    let fields = [field("a", Kind::Category), field("b", Kind::Category)];
+    let body = r#"{"instances":[{"a":["red",null,true],"b":[1,null,"2"]}]}"#;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let want = row(&[
+        ("a", Value::List(vec![text("red"), Value::Missing, text("true")])),
+        ("b", Value::List(vec![Value::Number(1.0), Value::Missing, text("2")])),
+    ]);
+    assert_eq!(rows(body, Envelope::Instances, &fields), Ok(vec![want]));
+}
+
+#[test]
 fn one_input_may_be_given_bare() {
     let vector = [field("pixels", Kind::Vector)];
     let want = row(&[("pixels", Value::Vector(vec![1.0, 2.0]))]);
@@ -68,7 +81,10 @@ fn rows_that_are_wrong_are_told() {
         (r#"{"instances":[{"a":{"x":1}}]}"#, "an object as a value is {\"b64\": …}"),
         (r#"{"instances":[{"a":{"b64":"!"}}]}"#, "b64 is no base64"),
         (r#"{"instances":[{"a":1,"a":2}]}"#, "\"a\" stands twice"),
-        (r#"{"instances":[{"a":["x"]}]}"#, "expected numbers"),
+        (r#"{"instances":[{"a":[["x"]]}]}"#, "expected numbers"),
+        (r#"{"instances":[{"a":[[1],"x"]}]}"#, "an array with texts has no arrays in it"),
+        (r#"{"instances":[{"a":["x",[1]]}]}"#, "an array with texts has no arrays in it"),
+        (r#"{"instances":[{"a":[1,{}]}]}"#, "expected numbers or texts"),
         (r#"{"instances":[{"a":1e999}]}"#, "number out of range"),
         (deep.as_str(), "recursion limit exceeded"),
     ] {

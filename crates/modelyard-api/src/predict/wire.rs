@@ -223,7 +223,8 @@ fn bytes<E: Error>(text: &str) -> Result<Value, E> {
     STANDARD.decode(text).map(Value::Bytes).map_err(|error| E::custom(format!("b64 is no base64: {error}")))
 }
 
-/// One value of a row. The meaning of JSON's kinds is that of [`Value`]; nested arrays become one vector.
+/// One value of a row. The meaning of JSON's kinds is that of [`Value`]; nested arrays become one vector, and a flat
+/// array with texts in it a list.
 struct AnyValue(Value);
 
 impl<'de> Deserialize<'de> for AnyValue {
@@ -238,7 +239,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, a text, an array of numbers, or {\"b64\": …}")
+        f.write_str("a number, a text, an array of numbers or texts, or {\"b64\": …}")
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
@@ -266,9 +267,12 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while items.next_element_seed(Numbers(&mut values))?.is_some() {}
-        Ok(Value::Vector(values))
+        let mut read = Items::Numbers { values: Vec::new(), are_nested: false };
+        while items.next_element_seed(Item(&mut read))?.is_some() {}
+        Ok(match read {
+            Items::Numbers { values, .. } => Value::Vector(values),
+            Items::Mixed(values) => Value::List(values),
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -281,6 +285,94 @@ impl<'de> Visitor<'de> for AnyVisitor {
             None => bytes(&text),
             Some(_) => Err(A::Error::custom("an object as a value has only \"b64\"")),
         }
+    }
+}
+
+/// What an array was found to hold so far.
+enum Items {
+    /// Numbers, some of them perhaps in arrays of their own.
+    Numbers { values: Vec<f64>, are_nested: bool },
+    /// Texts, and perhaps numbers.
+    Mixed(Vec<Value>),
+}
+
+impl Items {
+    fn push_number(&mut self, number: f64) {
+        match self {
+            Self::Numbers { values, .. } => values.push(number),
+            Self::Mixed(values) => values.push(of_number(number)),
+        }
+    }
+
+    fn push_text<E: Error>(&mut self, text: String) -> Result<(), E> {
+        if let Self::Numbers { values, are_nested: false } = self {
+            *self = Self::Mixed(values.iter().copied().map(of_number).collect());
+        }
+        match self {
+            Self::Mixed(values) => values.push(Value::Text(text)),
+            Self::Numbers { .. } => return Err(E::custom("an array with texts has no arrays in it")),
+        }
+        Ok(())
+    }
+}
+
+/// A number of an array, where NaN stands for null.
+fn of_number(number: f64) -> Value {
+    if number.is_nan() { Value::Missing } else { Value::Number(number) }
+}
+
+/// One item of an array.
+struct Item<'a>(&'a mut Items);
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Item<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers or texts")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.0.push_number(f64::NAN);
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.0.push_text(value.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.0.push_number(value as f64);
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.0.push_number(value as f64);
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.0.push_number(value);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.push_text(text.to_owned())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Items::Numbers { values, are_nested } = self.0 else {
+            return Err(A::Error::custom("an array with texts has no arrays in it"));
+        };
+        *are_nested = true;
+        while items.next_element_seed(Numbers(values))?.is_some() {}
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 
-use super::{Field, FieldKind};
+use super::{Field, FieldKind, series_fields, split_field, wanted};
 use crate::dataset::{
     Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors, shrink,
 };
@@ -14,9 +14,11 @@ use crate::error::{DataError, Place, Problem, excerpt};
 use crate::numbers::Numbers;
 use crate::picture::Picture;
 use crate::sound::MelPlan;
+use crate::spec::{PipelineSpec, SplitSpec};
 use crate::texts::Texts;
 use crate::transform::Fitted;
 use crate::value::Value;
+use crate::window::{Rows, Side, derive, lay};
 
 /// One growing column.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Builder {
     pub(crate) members: Vec<String>,
     /// Where files lie that cells name; none where values come from a request, which names no files.
     pub(crate) folder: Option<PathBuf>,
+    /// For the time of a series: whether its datetimes name a time zone, once there is one.
+    pub(crate) zoned: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,13 +59,15 @@ impl Builder {
             FieldKind::Category { .. } => {
                 Growing::Categories { codes: Vec::new(), labels: Labels::Open(Dictionary::default()) }
             }
-            FieldKind::Datetime { .. } | FieldKind::Moment => Growing::Datetimes(Vec::new()),
+            FieldKind::Datetime { .. } | FieldKind::Moment | FieldKind::SeriesTime { .. } => {
+                Growing::Datetimes(Vec::new())
+            }
             FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
             FieldKind::Text => Growing::Texts(Texts::default()),
             FieldKind::Audio { mel } => Growing::Sounds { plan: MelPlan::new(mel), values: Vec::new() },
             FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
         };
-        Self { field, data, members: Vec::new(), folder: None }
+        Self { field, data, members: Vec::new(), folder: None, zoned: None }
     }
 
     /// The labels are known: another one is unknown.
@@ -90,6 +96,7 @@ impl Builder {
 
     /// Appends a trimmed text, known not to be a marker of a missing value.
     pub(crate) fn push_text(&mut self, text: &str) -> Result<(), Problem> {
+        self.watch_zone(text)?;
         match &mut self.data {
             Growing::Numbers(numbers) => numbers.push(parse_number(text)?),
             Growing::Categories { codes, labels } => codes.push(labels.code(text)),
@@ -100,6 +107,22 @@ impl Builder {
             Growing::Texts(texts) => texts.push(text),
         }
         Ok(())
+    }
+
+    /// Of a series either every datetime names a time zone or none does: UTC and local time cannot be told apart
+    /// and would put rows in a wrong order.
+    fn watch_zone(&mut self, text: &str) -> Result<(), Problem> {
+        let FieldKind::SeriesTime { format } = &self.field.kind else { return Ok(()) };
+        if format.is_none() && text.parse::<f64>().is_ok() {
+            return Ok(());
+        }
+        let names_zone = datetime::names_zone(text, format.as_deref());
+        if *self.zoned.get_or_insert(names_zone) == names_zone {
+            return Ok(());
+        }
+        let (this, before) = if names_zone { ("a", "none") } else { ("no", "one") };
+        Err(Problem::new(format!("{text:?} names {this} time zone, and the rows before name {before}"))
+            .hint("write every time of a series with its zone, as in 2024-02-29T06:30:00Z, or none of them"))
     }
 
     /// Appends a missing value; for a vector read cell by cell, one missing number.
@@ -122,6 +145,9 @@ impl Builder {
 
     /// Appends a raw value of a request or a JSON line.
     pub(crate) fn push_value(&mut self, value: &Value) -> Result<(), Problem> {
+        if let Value::Text(text) = value {
+            self.watch_zone(text.trim())?;
+        }
         match (&mut self.data, value) {
             (Growing::Vectors { width, values }, Value::Missing) => match width {
                 Some(width) => values.extend(std::iter::repeat_n(f32::NAN, *width)),
@@ -276,7 +302,9 @@ impl FieldKind {
     /// The moment that a text means.
     fn moment(&self, text: &str) -> Result<f64, Problem> {
         match self {
-            Self::Datetime { format } => datetime::parse(text, format.as_deref()),
+            Self::Datetime { format } | Self::SeriesTime { format: format @ Some(_) } => {
+                datetime::parse(text, format.as_deref())
+            }
             _ => match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => Ok(number),
                 _ => datetime::parse(text, None),
@@ -402,17 +430,23 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
 /// The columns that a reader fills, row by row.
 #[derive(Clone, Debug)]
 pub(crate) struct Builders {
-    /// Inputs, outputs, and last the column of the split where there is one.
+    /// Inputs, outputs, and then, where there are such, the column of the split, the time and the unit.
     pub(crate) columns: Vec<Builder>,
     has_split: bool,
+    spec: PipelineSpec,
     pub(crate) rows: usize,
 }
 
 impl Builders {
-    pub(crate) fn new(wanted: Vec<Field>, split: Option<Field>) -> Self {
+    /// Columns for what a pipeline, its split and its windows need.
+    pub(crate) fn new(spec: &PipelineSpec, split: &SplitSpec) -> Result<Self, DataError> {
+        let wanted = wanted(spec)?;
+        let split = split_field(split, spec)?;
+        let (time, unit) = series_fields(spec);
         let has_split = split.is_some();
-        let columns = wanted.into_iter().chain(split).map(|field| Builder::new(Arc::new(field))).collect();
-        Self { columns, has_split, rows: 0 }
+        let fields = wanted.into_iter().chain(split).chain(time).chain(unit);
+        let columns = fields.map(|field| Builder::new(Arc::new(field))).collect();
+        Ok(Self { columns, has_split, spec: spec.clone(), rows: 0 })
     }
 
     /// Cells may name files from now on: those of this table's folder.
@@ -421,10 +455,30 @@ impl Builders {
         self.columns.iter_mut().for_each(|builder| builder.folder = Some(folder.clone()));
     }
 
-    pub(crate) fn finish(self, test_from: Option<usize>) -> Result<Dataset, DataError> {
-        let mut columns = self.columns.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
-        let split = if self.has_split { columns.pop().map(|column| column.data) } else { None };
-        Ok(Dataset::new(columns, test_from).with_split_column(split))
+    /// The columns are complete; rows from `test_from` on came from a separate test source, and `side` is what
+    /// files beside the rows say.
+    pub(crate) fn finish(self, test_from: Option<usize>, side: &Side) -> Result<Dataset, DataError> {
+        let spec = self.spec.clone();
+        derive(&spec, side, self.lay(test_from)?)
+    }
+
+    fn lay(mut self, test_from: Option<usize>) -> Result<Dataset, DataError> {
+        let mut pop = |wanted: bool| if wanted { self.columns.pop() } else { None };
+        let has_unit = self.spec.windows.as_ref().is_some_and(|windows| windows.unit.is_some());
+        let unit = pop(has_unit).map(Builder::finish).transpose()?;
+        let time = pop(self.spec.windows.is_some());
+        let split = pop(self.has_split).map(Builder::finish).transpose()?.map(|column| column.data);
+        let columns = self.columns.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
+        let (Some(windows), Some(time)) = (&self.spec.windows, time) else {
+            return Ok(Dataset::new(columns, test_from).with_split_column(split));
+        };
+        let are_datetimes = time.zoned.is_some();
+        let ColumnData::Datetimes(times) = time.finish()?.data else { unreachable!("times grow as moments") };
+        let units = unit.map(|unit| match unit.data {
+            ColumnData::Categories(categories) => categories,
+            _ => unreachable!("units grow as categories"),
+        });
+        lay(windows, self.spec.ahead(), Rows { columns, split, test_from, times, are_datetimes, units })
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at};
 use crate::error::{DataError, Problem};
 use crate::spec::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SplitKind, SplitSpec};
 use crate::transform::{Fitted, Form, LogMel, Training, TransformSpec};
+use crate::window;
 
 /// One column that is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,10 @@ pub(crate) enum FieldKind {
     },
     /// Something that orders rows: a number or a datetime.
     Moment,
+    /// What orders the rows of a series: a number or a datetime, and either all or none name a time zone.
+    SeriesTime {
+        format: Option<String>,
+    },
     Vector {
         columns: Option<Columns>,
     },
@@ -50,13 +55,21 @@ pub(crate) enum FieldKind {
 
 /// All columns that are wanted, inputs before outputs.
 pub(crate) fn wanted(spec: &PipelineSpec) -> Result<Vec<Field>, DataError> {
+    window::check(spec)?;
     let mut names = BTreeSet::new();
     let mut fields = Vec::with_capacity(spec.inputs.len() + spec.outputs.len());
     for input in &spec.inputs {
         fields.push(input_field(input)?);
     }
     for output in &spec.outputs {
-        fields.push(output_field(output)?);
+        fields.extend(output_field(output)?);
+    }
+    let derived =
+        spec.outputs.iter().filter(|output| !fields.iter().any(|field| *field.name == *output.name));
+    if let Some(twice) =
+        derived.clone().find(|output| output.name.is_empty() || !names.insert(output.name.as_str().into()))
+    {
+        return Err(DataError::spec(&twice.name, "an output needs a name of its own"));
     }
     for field in &fields {
         if field.name.is_empty() {
@@ -103,30 +116,85 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
     })
 }
 
-fn output_field(output: &OutputSpec) -> Result<Field, DataError> {
+/// The column that an output is read from; none where it follows from other columns.
+fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
+    check_keys(output)?;
     let kind = match output.kind {
+        OutputKind::Remaining => return Ok(None),
+        OutputKind::Anomaly if output.column.is_none() => return Ok(None),
+        OutputKind::Anomaly => FieldKind::Category { names: None },
         OutputKind::Category => {
             if output.transforms.as_ref().is_some_and(|transforms| !transforms.is_empty()) {
                 return Err(DataError::spec(&output.name, "an output category takes no transforms"));
             }
             FieldKind::Category { names: output.labels.clone() }
         }
-        OutputKind::Labels if output.transforms.is_some() || output.labels.is_some() => {
-            let problem = "an output of labels takes neither transforms nor names";
+        OutputKind::Labels if output.transforms.is_some() => {
+            let problem = "an output of labels takes no transforms";
             return Err(DataError::spec(&output.name, problem));
         }
         OutputKind::Labels => FieldKind::Text,
-        OutputKind::Number if output.labels.is_some() => {
-            return Err(DataError::spec(&output.name, "labels belong to the kind category"));
-        }
         OutputKind::Number => FieldKind::Number,
     };
-    Ok(Field {
+    Ok(Some(Field {
         name: output.name.as_str().into(),
         column: output.column.clone().unwrap_or_else(|| output.name.clone()),
         kind,
         is_output: true,
-    })
+    }))
+}
+
+/// Keys that belong to another kind of output.
+fn check_keys(output: &OutputSpec) -> Result<(), DataError> {
+    let wrong = |key: &str, kinds: &str| {
+        Err(DataError::spec(&output.name, format!("{key} belongs to {kinds}, and this is {}", output.kind)))
+    };
+    if output.cap.is_some() && output.kind != OutputKind::Remaining {
+        return wrong("cap", "the kind remaining");
+    }
+    if output.cap.is_some_and(|cap| !cap.is_finite() || cap <= 0.0) {
+        return Err(DataError::spec(&output.name, "cap is a number above 0"));
+    }
+    if output.column.is_some() && output.kind == OutputKind::Remaining {
+        return Err(DataError::spec(
+            &output.name,
+            "what remains is counted from the rows, not read from a column",
+        )
+        .with_hint("a column that holds it is an output of kind number"));
+    }
+    if (output.quantile.is_some() || output.healthy.is_some()) && output.kind != OutputKind::Anomaly {
+        return wrong("quantile and healthy", "the kind anomaly");
+    }
+    if output.quantile.is_some_and(|quantile| !(0.0..1.0).contains(&quantile)) {
+        return Err(DataError::spec(&output.name, "quantile is a fraction from 0 to below 1"));
+    }
+    if (output.quantiles.is_some() || output.coverage.is_some()) && output.kind != OutputKind::Number {
+        return wrong("quantiles and coverage", "the kind number, forecast");
+    }
+    if output.transforms.is_some() && output.kind == OutputKind::Anomaly {
+        return wrong("transforms", "numbers");
+    }
+    if output.labels.is_some() && output.kind != OutputKind::Category {
+        return wrong("labels", "the kind category");
+    }
+    Ok(())
+}
+
+/// The column of the time of a series, and that of its unit, where windows are laid.
+pub(crate) fn series_fields(spec: &PipelineSpec) -> (Option<Field>, Option<Field>) {
+    let Some(windows) = &spec.windows else { return (None, None) };
+    let field = |name: &str, column: &String, kind| Field {
+        name: name.into(),
+        column: column.clone(),
+        kind,
+        is_output: false,
+    };
+    let time = FieldKind::SeriesTime { format: windows.format.clone() };
+    let unit = windows.unit.as_ref();
+    (
+        Some(field("time", &windows.time, time)),
+        unit.map(|column| field("unit", column, FieldKind::Category { names: None })),
+    )
 }
 
 /// The column that decides the split, where one does.
@@ -134,6 +202,9 @@ pub(crate) fn split_field(split: &SplitSpec, spec: &PipelineSpec) -> Result<Opti
     let kind = match split.kind {
         SplitKind::Random => return Ok(None),
         SplitKind::Stratified if split.column.is_none() => return Ok(None),
+        // The windows know the time and the unit of their rows.
+        SplitKind::Time if split.column.is_none() && spec.windows.is_some() => return Ok(None),
+        SplitKind::Group if split.column.is_none() && has_units(spec) => return Ok(None),
         SplitKind::Stratified | SplitKind::Group => FieldKind::Category { names: None },
         SplitKind::Time => {
             let input = spec.inputs.iter().find(|input| {
@@ -151,6 +222,10 @@ pub(crate) fn split_field(split: &SplitSpec, spec: &PipelineSpec) -> Result<Opti
             .with_hint("set column under [data.split]")
     })?;
     Ok(Some(Field { name: "split".into(), column, kind, is_output: false }))
+}
+
+fn has_units(spec: &PipelineSpec) -> bool {
+    spec.windows.as_ref().is_some_and(|windows| windows.unit.is_some())
 }
 
 /// How many leading transforms run as values come in: resize and grey of images, log_mel of sounds.

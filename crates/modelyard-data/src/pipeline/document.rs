@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::fit::check_numeric;
+use super::fit::{cap_of, check_numeric};
 use super::input::FittedInput;
 use super::output::FittedOutput;
-use super::{OutputActivation, Pipeline};
+use super::{Calibration, OutputActivation, Pipeline};
 use crate::dataset::Dictionary;
 use crate::error::{DataError, Problem};
 use crate::fields::{Field, FieldKind, wanted};
@@ -39,6 +39,8 @@ struct Document {
     /// How many numbers the network gives a row, and how they are read.
     output_width: usize,
     output_activation: OutputActivation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calibration: Option<Calibration>,
     warnings: Vec<String>,
 }
 
@@ -60,6 +62,8 @@ struct InputDocument {
 enum OutputDocument {
     Classes(Vec<String>),
     Steps(Vec<Fitted>),
+    /// Nothing is fitted for anomalies.
+    Input {},
 }
 
 impl Pipeline {
@@ -73,6 +77,7 @@ impl Pipeline {
             outputs: self.outputs.iter().map(output_document).collect(),
             output_width: self.output_width(),
             output_activation: self.activation,
+            calibration: self.calibration.clone(),
             warnings: self.warnings.clone(),
         };
         serde_json::to_string_pretty(&document).expect("every number in it is finite and every key a text")
@@ -120,6 +125,7 @@ fn output_document(output: &FittedOutput) -> OutputDocument {
             OutputDocument::Classes(classes.labels().map(String::from).collect())
         }
         FittedOutput::Number { steps, .. } => OutputDocument::Steps(steps.clone()),
+        FittedOutput::Anomaly { .. } => OutputDocument::Input {},
     }
 }
 
@@ -139,6 +145,7 @@ fn build(document: Document) -> Result<Pipeline, DataError> {
     }
     let mut pipeline = Pipeline::assemble(spec, inputs, outputs, document.warnings)?;
     pipeline.set_output_activation(document.output_width, document.output_activation)?;
+    pipeline.set_calibration(document.calibration).map_err(|problem| damaged(problem.text))?;
     Ok(pipeline)
 }
 
@@ -203,14 +210,15 @@ fn build_output(
                 _ => FittedOutput::Category { name, place, classes },
             })
         }
-        (OutputKind::Number, OutputDocument::Steps(steps)) => {
+        (OutputKind::Anomaly, OutputDocument::Input {}) => Ok(FittedOutput::Anomaly { name }),
+        (OutputKind::Number | OutputKind::Remaining, OutputDocument::Steps(steps)) => {
             let form = Form::Numbers { width: 1 };
             for step in &steps {
                 let transform = step.as_transform();
                 let checked = transform.output(&form).and_then(|_| transform.invert(&mut [0.0]));
                 checked.map_err(|problem: Problem| problem.in_fit(&name))?;
             }
-            Ok(FittedOutput::Number { name, place, steps })
+            Ok(FittedOutput::Number { name, place, steps, cap: cap_of(declared) })
         }
         _ => Err(damaged(format!("{name:?} is declared as one kind and fitted as another"))),
     }

@@ -17,6 +17,9 @@ use crate::transform::{
     TransformSpec,
 };
 use crate::value::Value;
+use crate::window::Windows;
+
+use serde_json::Value as Json;
 
 /// Rows a block while fitting.
 const BLOCK_ROWS: usize = 1024;
@@ -36,15 +39,23 @@ impl Pipeline {
             return Err(DataError::Split { problem: "there are no training rows".into(), hint: None });
         }
         let fields = wanted(spec)?;
-        let mut warnings = Vec::new();
+        let mut warnings = data.warnings().to_vec();
+        let seen = data.windows().map(|windows| windows.rows_seen(training_rows)).unwrap_or_default();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
-            let fit = InputFit { input, data, rows: training_rows };
+            let windows = data.windows().filter(|_| spec.steps_of(input).is_some());
+            let rows = if windows.is_some() { &seen } else { training_rows };
+            let fit = InputFit { input, data, rows, windows, first: training_rows[0] };
             inputs.push(fit.run(place, Arc::new(field.clone()), &mut warnings)?);
         }
+        let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
+        let output_rows = match data.windows() {
+            Some(windows) => windows.rows_forecast(training_rows, horizon),
+            None => training_rows.to_vec(),
+        };
         let mut outputs = Vec::with_capacity(spec.outputs.len());
         for (at, output) in spec.outputs.iter().enumerate() {
-            outputs.push(fit_output(output, spec.inputs.len() + at, data, training_rows, &mut warnings)?);
+            outputs.push(fit_output(output, spec.inputs.len() + at, data, &output_rows, &mut warnings)?);
         }
         Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
     }
@@ -58,14 +69,25 @@ impl Pipeline {
     ) -> Result<Self, DataError> {
         let layout = Layout::new(&spec, &inputs)?;
         let input_shape = layout.row_shape();
-        let task = task_of(&outputs)?;
+        let task = task_of(&spec, &outputs, &input_shape)?;
         let keys = Keys::new(&inputs, &outputs);
         let activation = OutputActivation::default();
-        Ok(Self { spec, inputs, input_shape, layout, outputs, task, activation, warnings, keys })
+        Ok(Self {
+            spec,
+            inputs,
+            input_shape,
+            layout,
+            outputs,
+            task,
+            activation,
+            calibration: None,
+            warnings,
+            keys,
+        })
     }
 }
 
-fn task_of(outputs: &[FittedOutput]) -> Result<Task, DataError> {
+fn task_of(spec: &PipelineSpec, outputs: &[FittedOutput], input: &[usize]) -> Result<Task, DataError> {
     let mut numbers = Vec::new();
     for output in outputs {
         match output {
@@ -86,12 +108,20 @@ fn task_of(outputs: &[FittedOutput]) -> Result<Task, DataError> {
                     .with_hint("declare one category, or one or more numbers"));
             }
             FittedOutput::Number { name, .. } => numbers.push(name.to_string()),
+            FittedOutput::Anomaly { name } => {
+                return Ok(Task::Anomaly { output: name.to_string(), size: input.iter().product() });
+            }
         }
     }
     if numbers.is_empty() {
         return Err(
             DataError::spec("outputs", "at least one output is needed").with_hint("declare [[outputs]]")
         );
+    }
+    let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
+    if horizon > 0 {
+        let quantiles = spec.outputs[0].quantiles.clone().unwrap_or_default();
+        return Ok(Task::Forecast { output: numbers.swap_remove(0), horizon, quantiles });
     }
     Ok(Task::Regression { outputs: numbers })
 }
@@ -101,6 +131,10 @@ struct InputFit<'a> {
     input: &'a InputSpec,
     data: &'a Dataset,
     rows: &'a [usize],
+    /// Where it gives the steps of windows.
+    windows: Option<&'a Windows>,
+    /// The first sample to learn from.
+    first: usize,
 }
 
 impl InputFit<'_> {
@@ -122,7 +156,7 @@ impl InputFit<'_> {
             steps: Vec::new(),
             dictionary,
             members: self.data.columns().get(place).map(|c| c.members.clone()).unwrap_or_default(),
-            example: self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row)),
+            example: self.example(column),
         };
         let coding = fitted.coding(column)?;
         self.warn(column, &fitted, warnings);
@@ -138,6 +172,17 @@ impl InputFit<'_> {
         }
         check_numeric(&fitted)?;
         Ok(fitted)
+    }
+
+    /// A value as a request gives it: of a row, or of each step of a window.
+    fn example(&self, column: &ColumnData) -> Option<Value> {
+        let Some(windows) = self.windows else {
+            return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row));
+        };
+        let ahead = if self.input.known_future { windows.ahead() } else { 0 };
+        let rows = windows.rows_of(self.first, 0).chain(self.first + 1..self.first + 1 + ahead);
+        let steps: Vec<Value> = rows.map(|row| example(column, row).unwrap_or(Value::Missing)).collect();
+        Value::from_json(&Json::Array(steps.iter().map(Value::to_json).collect()))
     }
 
     /// Shows the training rows as the steps so far leave them.
@@ -315,8 +360,11 @@ fn fit_output(
     rows: &[usize],
     warnings: &mut Vec<String>,
 ) -> Result<FittedOutput, DataError> {
-    let column = column_of(data, place, &output.name)?;
     let name: Arc<str> = output.name.as_str().into();
+    if output.kind == OutputKind::Anomaly {
+        return Ok(FittedOutput::Anomaly { name });
+    }
+    let column = column_of(data, place, &output.name)?;
     match (output.kind, column) {
         (OutputKind::Category, ColumnData::Categories(categories)) => {
             let mut labels = labels_of(categories, rows);
@@ -328,15 +376,20 @@ fn fit_output(
             let classes = Arc::new(Dictionary::new(labels::fit(output, texts, rows)?));
             Ok(FittedOutput::Labels { name, place, classes })
         }
-        (OutputKind::Number, ColumnData::Numbers(numbers)) => {
+        (OutputKind::Number | OutputKind::Remaining, ColumnData::Numbers(numbers)) => {
             let usual = [TransformSpec::Standard(Standard {})];
             let transforms = output.transforms.as_deref().unwrap_or(&usual);
             let raw: Vec<f64> = rows.iter().map(|&row| numbers.get(row)).collect();
             let steps = fit_number_steps(transforms, raw).map_err(|problem| problem.in_fit(&output.name))?;
-            Ok(FittedOutput::Number { name, place, steps })
+            Ok(FittedOutput::Number { name, place, steps, cap: cap_of(output) })
         }
         _ => Err(wrong_column(&output.name)),
     }
+}
+
+/// The largest answer of an output of a life; without a cap nothing but the smallest, 0, is known.
+pub(super) fn cap_of(output: &OutputSpec) -> Option<f64> {
+    (output.kind == OutputKind::Remaining).then(|| output.cap.unwrap_or(f64::INFINITY))
 }
 
 fn check_classes(

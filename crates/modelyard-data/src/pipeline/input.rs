@@ -93,7 +93,13 @@ impl FittedInput {
         })
     }
 
-    pub(super) fn field_info(&self) -> FieldInfo {
+    /// Numbers a row as they come in; 1 for what is not a number.
+    pub(super) fn incoming_width(&self) -> usize {
+        self.incoming.width().unwrap_or(1)
+    }
+
+    /// What a request gives; for windows, for this many steps.
+    pub(super) fn field_info(&self, steps: Option<usize>) -> FieldInfo {
         let shape = match &self.incoming {
             Form::Bytes { shape } => Some(*shape),
             _ => None,
@@ -102,7 +108,8 @@ impl FittedInput {
             name: self.name.to_string(),
             kind: self.kind,
             categories: self.dictionary.labels().map(String::from).collect(),
-            width: shape.map_or_else(|| self.incoming.width().unwrap_or(1), |s| s.iter().product()),
+            width: shape.map_or_else(|| self.incoming_width(), |s| s.iter().product()),
+            steps,
             shape,
             optional: self.is_optional(),
             example: self.example.clone(),

@@ -2,6 +2,7 @@
 //! training and in serving alike.
 
 mod apply;
+mod calibrate;
 mod decode;
 mod document;
 mod fit;
@@ -10,15 +11,17 @@ mod labels;
 mod output;
 mod parts;
 mod rows;
+mod steps;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{ColumnData, Dataset};
 use crate::error::DataError;
-use crate::spec::{Kind, PipelineSpec};
+use crate::spec::{InputSpec, Kind, PipelineSpec};
 use crate::value::Value;
 
-pub use decode::{Answer, Prediction};
+pub use calibrate::Calibration;
+pub use decode::{Answer, ForecastStep, Prediction};
 use input::FittedInput;
 use output::FittedOutput;
 pub use parts::InputPart;
@@ -33,6 +36,7 @@ pub struct Pipeline {
     outputs: Vec<FittedOutput>,
     task: Task,
     activation: OutputActivation,
+    calibration: Option<Calibration>,
     warnings: Vec<String>,
     keys: rows::Keys,
 }
@@ -66,6 +70,43 @@ pub enum Task {
         /// The outputs' names.
         outputs: Vec<String>,
     },
+    /// One number for each of several rows ahead.
+    Forecast {
+        /// The output's name.
+        output: String,
+        /// How many rows ahead.
+        horizon: usize,
+        /// The quantiles that the network gives at each step, ascending; empty where it gives one number.
+        quantiles: Vec<f64>,
+    },
+    /// What the network cannot give back of its input; see [`Pipeline::leave_residuals`].
+    Anomaly {
+        /// The output's name.
+        output: String,
+        /// Numbers of one input.
+        size: usize,
+    },
+}
+
+impl Task {
+    /// How many numbers the network gives a row.
+    pub fn output_width(&self) -> usize {
+        match self {
+            Self::Classification { classes, .. } | Self::Labels { classes, .. } => classes.len(),
+            Self::Binary { .. } => 1,
+            Self::Regression { outputs } => outputs.len(),
+            Self::Forecast { horizon, quantiles, .. } => horizon * quantiles.len().max(1),
+            Self::Anomaly { size, .. } => *size,
+        }
+    }
+
+    /// How many numbers a row's answer has, as metrics see it: a forecast's steps, or the outputs.
+    pub fn answer_width(&self) -> usize {
+        match self {
+            Self::Forecast { horizon, .. } => *horizon,
+            _ => self.output_width(),
+        }
+    }
 }
 
 /// What training compares the network's outputs with.
@@ -75,6 +116,8 @@ pub enum TargetValues {
     Classes(Vec<u32>),
     /// rows × outputs numbers, as the output transforms leave them; for labels 1 for each that the row has.
     Values(Vec<f32>),
+    /// What went into the network: it learns to give it back.
+    Input,
 }
 
 /// The last activation of the network, which decides how its outputs are read.
@@ -101,6 +144,9 @@ pub struct FieldInfo {
     pub categories: Vec<String>,
     /// For a vector: how many numbers. For an image: bytes. Otherwise 1.
     pub width: usize,
+    /// For an input of a window's steps: how many values a request gives, one for each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
     /// For an image: height, width and channels.
     pub shape: Option<[usize; 3]>,
     /// Whether it may be left out, because an `impute` transform fills it in.
@@ -111,8 +157,8 @@ pub struct FieldInfo {
 }
 
 impl Pipeline {
-    /// The shape of one row for the network: [features], or [height, width, channels]; of several parts, all their
-    /// numbers side by side.
+    /// The shape of one row for the network: [features], [height, width, channels], or [steps, features] of a
+    /// window; of several parts, all their numbers side by side.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }
@@ -136,11 +182,7 @@ impl Pipeline {
 
     /// How many numbers the network gives a row.
     pub fn output_width(&self) -> usize {
-        match &self.task {
-            Task::Classification { classes, .. } | Task::Labels { classes, .. } => classes.len(),
-            Task::Binary { .. } => 1,
-            Task::Regression { outputs } => outputs.len(),
-        }
+        self.task.output_width()
     }
 
     /// What the network is trained to do.
@@ -180,7 +222,30 @@ impl Pipeline {
 
     /// What each input takes.
     pub fn input_fields(&self) -> Vec<FieldInfo> {
-        self.inputs.iter().map(FittedInput::field_info).collect()
+        let horizon = self.spec.windows.as_ref().map_or(0, |windows| windows.horizon);
+        let inputs = self.inputs.iter().zip(&self.spec.inputs);
+        let field = |(input, declared): (&FittedInput, &InputSpec)| {
+            let ahead = if declared.known_future { horizon } else { 0 };
+            input.field_info(self.spec.steps_of(declared).map(|length| length + ahead))
+        };
+        inputs.map(field).collect()
+    }
+
+    /// Whether the network learns to give its input back, and what it leaves of it is the answer.
+    pub fn gives_input_back(&self) -> bool {
+        matches!(self.task, Task::Anomaly { .. })
+    }
+
+    /// Between the network and [`Pipeline::decode`], of the same rows: takes the network's inputs from its outputs
+    /// where the network learns to give them back, and changes nothing elsewhere.
+    ///
+    /// # Panics
+    /// Where there are not as many inputs as outputs, and the network learns to give them back.
+    pub fn leave_residuals(&self, inputs: &[f32], outputs: &mut [f32]) {
+        if self.gives_input_back() {
+            assert_eq!(inputs.len(), outputs.len(), "one output for each input");
+            outputs.iter_mut().zip(inputs).for_each(|(output, input)| *output -= input);
+        }
     }
 
     /// The targets of these rows.
@@ -188,7 +253,7 @@ impl Pipeline {
     /// # Errors
     /// [`DataError::Row`] where a row has no value, or a label that training never saw.
     pub fn targets(&self, data: &Dataset, rows: &[usize]) -> Result<TargetValues, DataError> {
-        output::targets(&self.outputs, data, rows)
+        output::targets(&self.outputs, &self.task, data, rows)
     }
 }
 

@@ -14,66 +14,105 @@ pub(super) enum FittedOutput {
     Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
     /// The labels in order; a row may have any number of them.
     Labels { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
-    /// The transforms in order.
-    Number { name: Arc<str>, place: usize, steps: Vec<Fitted> },
+    /// The transforms in order, and the largest answer where there is one (the smallest is then 0).
+    Number { name: Arc<str>, place: usize, steps: Vec<Fitted>, cap: Option<f64> },
+    /// The network's own input, which has no column.
+    Anomaly { name: Arc<str> },
 }
 
 impl FittedOutput {
+    pub(super) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Category { name, .. }
+            | Self::Labels { name, .. }
+            | Self::Number { name, .. }
+            | Self::Anomaly { name } => name,
+        }
+    }
+
     /// The value in the data's own unit.
     pub(super) fn invert(&self, value: f64) -> f64 {
         let mut values = [value];
-        if let Self::Number { steps, .. } = self {
+        if let Self::Number { steps, cap, .. } = self {
             for step in steps.iter().rev() {
                 step.as_transform().invert(&mut values).expect("fitting took only steps that can be undone");
+            }
+            if let Some(cap) = cap {
+                values[0] = values[0].clamp(0.0, *cap);
             }
         }
         values[0]
     }
 }
 
-/// The targets of these rows.
+/// The targets of these rows: for a forecast those of the `horizon` rows behind each.
 pub(super) fn targets(
     outputs: &[FittedOutput],
+    task: &Task,
     data: &Dataset,
     rows: &[usize],
 ) -> Result<TargetValues, DataError> {
-    if let [FittedOutput::Category { name, place, classes }] = outputs {
-        let ColumnData::Categories(column) = column_of(data, *place, name)? else {
-            return Err(wrong_column(name));
-        };
-        return class_targets(name, column, classes, rows).map(TargetValues::Classes);
-    }
-    if let [FittedOutput::Labels { name, place, classes }] = outputs {
-        let ColumnData::Texts(column) = column_of(data, *place, name)? else {
-            return Err(wrong_column(name));
-        };
-        return labels::targets(name, column, classes, rows).map(TargetValues::Values);
-    }
-    let mut values = vec![0.0; rows.len() * outputs.len()];
-    for (at, output) in outputs.iter().enumerate() {
-        let FittedOutput::Number { name, place, steps } = output else {
-            unreachable!("fitting takes one category, labels alone, or numbers only")
-        };
-        let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
-            return Err(wrong_column(name));
-        };
-        let mut block = Block {
-            rows: rows.len(),
-            form: Some(Form::Numbers { width: 1 }),
-            floats: rows.iter().map(|&row| column.get(row)).collect(),
-            ..Block::default()
-        };
-        if let Some(row) = block.floats.iter().position(|value| value.is_nan()) {
-            return Err(no_target(name, rows[row]));
+    match outputs {
+        [FittedOutput::Category { name, place, classes }] => {
+            let ColumnData::Categories(column) = column_of(data, *place, name)? else {
+                return Err(wrong_column(name));
+            };
+            class_targets(name, column, classes, rows).map(TargetValues::Classes)
         }
-        for step in steps {
-            step.as_transform().apply(&mut block);
+        [FittedOutput::Labels { name, place, classes }] => {
+            let ColumnData::Texts(column) = column_of(data, *place, name)? else {
+                return Err(wrong_column(name));
+            };
+            labels::targets(name, column, classes, rows).map(TargetValues::Values)
         }
-        for (row, value) in block.floats.iter().enumerate() {
-            values[row * outputs.len() + at] = *value as f32;
+        [FittedOutput::Anomaly { .. }] => Ok(TargetValues::Input),
+        _ => {
+            let mut values = vec![0.0; rows.len() * task.answer_width()];
+            let ahead = match task {
+                Task::Forecast { horizon, .. } => 1..*horizon + 1,
+                _ => 0..1,
+            };
+            let columns = outputs.iter().flat_map(|output| ahead.clone().map(move |step| (output, step)));
+            for (at, (output, step)) in columns.enumerate() {
+                let rows: Vec<usize> = rows.iter().map(|row| row + step).collect();
+                number_targets(output, data, &rows, &mut values, at)?;
+            }
+            Ok(TargetValues::Values(values))
         }
     }
-    Ok(TargetValues::Values(values))
+}
+
+/// Fills place `at` of each row's targets with the output's transformed numbers.
+fn number_targets(
+    output: &FittedOutput,
+    data: &Dataset,
+    rows: &[usize],
+    values: &mut [f32],
+    at: usize,
+) -> Result<(), DataError> {
+    let FittedOutput::Number { name, place, steps, .. } = output else {
+        unreachable!("fitting takes one category, labels alone, or numbers only")
+    };
+    let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
+        return Err(wrong_column(name));
+    };
+    let mut block = Block {
+        rows: rows.len(),
+        form: Some(Form::Numbers { width: 1 }),
+        floats: rows.iter().map(|&row| column.get(row)).collect(),
+        ..Block::default()
+    };
+    if let Some(row) = block.floats.iter().position(|value| value.is_nan()) {
+        return Err(no_target(name, rows[row]));
+    }
+    for step in steps {
+        step.as_transform().apply(&mut block);
+    }
+    let width = values.len() / rows.len().max(1);
+    for (row, value) in block.floats.iter().enumerate() {
+        values[row * width + at] = *value as f32;
+    }
+    Ok(())
 }
 
 fn class_targets(
@@ -118,6 +157,7 @@ pub(super) fn check_activation(
     activation: OutputActivation,
 ) -> Result<(), DataError> {
     use OutputActivation::{Linear, Sigmoid, Softmax};
+    let task_width = task.output_width();
     let (name, expected, hint) = match (&mut *task, activation) {
         (Task::Binary { .. }, Linear | Sigmoid) if width == 1 => return Ok(()),
         (Task::Classification { output, classes }, Linear | Sigmoid) if width == 1 && classes.len() == 2 => {
@@ -127,6 +167,9 @@ pub(super) fn check_activation(
         }
         (Task::Classification { classes, .. }, Linear | Softmax) if width == classes.len() => return Ok(()),
         (Task::Regression { outputs }, Linear | Sigmoid) if width == outputs.len() => return Ok(()),
+        (Task::Forecast { .. } | Task::Anomaly { .. }, Linear | Sigmoid) if width == task_width => {
+            return Ok(());
+        }
         (Task::Labels { classes, .. }, Linear | Sigmoid) if width == classes.len() => return Ok(()),
         (Task::Labels { output, classes }, _) => (
             output.clone(),
@@ -144,6 +187,11 @@ pub(super) fn check_activation(
                 classes.len(),
                 if classes.len() == 2 { ", or units = 1 and sigmoid" } else { "" }
             ),
+        ),
+        (Task::Forecast { output, .. } | Task::Anomaly { output, .. }, _) => (
+            output.clone(),
+            task_width,
+            format!("end the network with dense units = {task_width} and no activation"),
         ),
         (Task::Regression { outputs }, _) => (
             outputs.join(", "),

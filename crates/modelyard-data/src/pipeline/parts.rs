@@ -3,15 +3,13 @@
 use super::input::FittedInput;
 use crate::error::DataError;
 use crate::fields::FieldKind;
-use crate::spec::{InputSpec, Kind, PipelineSpec};
+use crate::spec::{FEATURES, InputSpec, Kind, PipelineSpec};
 use crate::transform::Form;
 
 /// More numbers a row than any network here is made for; a stored pipeline cannot ask for more memory.
 const FEATURES_MAX: usize = 1 << 26;
-/// The part of all inputs that have no shape of their own.
-const FEATURES: &str = "features";
 
-/// One part of the network's row: an image, a text, or plain numbers side by side.
+/// One part of the network's row: an image, a text, the steps of a window, or plain numbers side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputPart {
     /// The name by which layers take it (`from`).
@@ -27,18 +25,29 @@ impl InputPart {
     }
 }
 
+/// Where an input's numbers lie in a row: at each of `steps` steps, `stride` numbers apart. What is no input of steps
+/// has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cells {
+    pub(super) first: usize,
+    pub(super) steps: usize,
+    pub(super) stride: usize,
+}
+
 /// Where everything lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) parts: Vec<InputPart>,
-    /// For each input, where it begins in the row.
-    pub(super) offsets: Vec<usize>,
-    /// For each input, its part and where it begins in there.
-    places: Vec<(usize, usize)>,
+    /// For each input, where its numbers lie.
+    pub(super) cells: Vec<Cells>,
+    /// For each input, its part.
+    part_of: Vec<usize>,
 }
 
 impl Layout {
-    /// Lays the parts out in the order of their first inputs.
+    /// Lays the parts out in the order of their first inputs. Where there are windows, the inputs of steps are one
+    /// part of [steps, features], within a step side by side; those known ahead of time stand there twice: of the
+    /// step, and of the one `horizon` rows later.
     pub(super) fn new(spec: &PipelineSpec, inputs: &[FittedInput]) -> Result<Self, DataError> {
         if inputs.is_empty() {
             return Err(
@@ -48,20 +57,25 @@ impl Layout {
         let mut parts: Vec<InputPart> = Vec::new();
         let mut places = Vec::with_capacity(inputs.len());
         for (input, declared) in inputs.iter().zip(&spec.inputs) {
-            let shape = shape_of(input, declared)?;
-            let name = part_of(declared, shape.len());
-            let place = match parts.iter_mut().position(|part| part.name == name) {
+            let steps = spec.steps_of(declared);
+            let shape = match steps {
+                Some(steps) => {
+                    vec![steps, input.width().saturating_mul(1 + usize::from(declared.known_future))]
+                }
+                None => shape_of(input, declared)?,
+            };
+            let name = if steps.is_some() { FEATURES } else { part_of(declared, shape.len()) };
+            places.push(match parts.iter_mut().position(|part| part.name == name) {
                 None => {
                     parts.push(InputPart { name: name.to_owned(), shape });
                     (parts.len() - 1, 0)
                 }
                 Some(at) => {
-                    let before = parts[at].len();
-                    parts[at] = joined(&parts[at], &shape, declared)?;
+                    let before = *parts[at].shape.last().expect("a part has a shape");
+                    parts[at] = joined(&parts[at], &shape, steps.is_some(), declared)?;
                     (at, before)
                 }
-            };
-            places.push(place);
+            });
         }
         let width = parts.iter().fold(0usize, |width, part| width.saturating_add(part.len()));
         if width > FEATURES_MAX {
@@ -69,14 +83,19 @@ impl Layout {
             return Err(DataError::spec("inputs", problem));
         }
         let start = |part: usize| parts[..part].iter().map(InputPart::len).sum::<usize>();
-        let offsets = places.iter().map(|(part, inside)| start(*part) + inside).collect();
-        Ok(Self { parts, offsets, places })
+        let cells = places.iter().zip(&spec.inputs).map(|((part, inside), declared)| Cells {
+            first: start(*part) + inside,
+            steps: spec.steps_of(declared).unwrap_or(1),
+            stride: *parts[*part].shape.last().expect("a part has a shape"),
+        });
+        let cells = cells.collect();
+        Ok(Self { cells, part_of: places.iter().map(|(part, _)| *part).collect(), parts })
     }
 
     /// Where each input begins, with the shape of its part.
     pub(super) fn places(&self) -> impl Iterator<Item = (usize, &[usize])> {
-        let part = |place: &(usize, usize)| self.parts[place.0].shape.as_slice();
-        self.offsets.iter().copied().zip(self.places.iter().map(part))
+        let shape = |part: &usize| self.parts[*part].shape.as_slice();
+        self.cells.iter().map(|cells| cells.first).zip(self.part_of.iter().map(shape))
     }
 
     /// The shape of a whole row: the one part's, or all parts' numbers side by side.
@@ -96,10 +115,17 @@ fn part_of(declared: &InputSpec, dimensions: usize) -> &str {
 }
 
 /// The part with another input at its end.
-fn joined(part: &InputPart, shape: &[usize], declared: &InputSpec) -> Result<InputPart, DataError> {
+fn joined(
+    part: &InputPart,
+    shape: &[usize],
+    of_steps: bool,
+    declared: &InputSpec,
+) -> Result<InputPart, DataError> {
+    let of_shape = |shape| Ok(InputPart { name: part.name.clone(), shape });
     match (part.shape.as_slice(), shape) {
-        ([before], [more]) => {
-            Ok(InputPart { name: part.name.clone(), shape: vec![before.saturating_add(*more)] })
+        ([before], [more]) => of_shape(vec![before.saturating_add(*more)]),
+        ([steps, before], [same, more]) if of_steps && steps == same => {
+            of_shape(vec![*steps, before.saturating_add(*more)])
         }
         _ => Err(DataError::spec(
             &declared.name,

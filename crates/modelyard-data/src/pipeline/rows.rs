@@ -3,12 +3,14 @@
 use super::Pipeline;
 use super::input::FittedInput;
 use super::output::FittedOutput;
+use super::steps::Steps;
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem, nearest};
 use crate::fields::Builder;
 use crate::spec::Kind;
 use crate::transform::Form;
 use crate::value::{Row, Value};
+use crate::window::Windows;
 
 /// Every name that a row may use, sorted.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,10 +46,7 @@ impl Keys {
             }
         }
         for output in outputs {
-            let (FittedOutput::Category { name, .. }
-            | FittedOutput::Labels { name, .. }
-            | FittedOutput::Number { name, .. }) = output;
-            keys.push((name.to_string(), Slot::Output));
+            keys.push((output.name().to_string(), Slot::Output));
         }
         // A stable sort, so that of equal names the first stays first.
         keys.sort_by(|a, b| a.0.cmp(&b.0));
@@ -79,17 +78,26 @@ struct Given<'a> {
 }
 
 impl Pipeline {
-    /// Raw rows as a data set that [`Pipeline::apply`] takes. A row names inputs (or their columns, also those
-    /// of a vector one by one); what an `impute` fills in may be left out; outputs are passed over.
+    /// Raw rows as a data set whose [`Dataset::samples`] [`Pipeline::apply`] takes, one for each. A row names
+    /// inputs (or their columns, also those of a vector one by one); what an `impute` fills in may be left out;
+    /// outputs are passed over.
     ///
     /// # Errors
     /// [`DataError::Row`] naming the row's index and the name: unknown, absent, or of another kind.
     pub fn dataset_from_rows(&self, rows: &[Row]) -> Result<Dataset, DataError> {
+        let windows = self.spec.windows.as_ref();
         let mut builders: Vec<Builder> = self.inputs.iter().map(builder).collect();
         let mut given = Given { whole: Vec::new(), parts: vec![Vec::new(); self.inputs.len()] };
         for (index, row) in rows.iter().enumerate() {
             self.sort_out(index, row, &mut given)?;
             for (at, (input, builder)) in self.inputs.iter().zip(&mut builders).enumerate() {
+                let declared = &self.spec.inputs[at];
+                if let (Some(windows), Some(_)) = (windows, self.spec.steps_of(declared)) {
+                    let steps = Steps { input, windows, is_known_future: declared.known_future };
+                    let pushed = steps.push(given.whole[at], self.steps_ahead(), builder);
+                    pushed.map_err(|problem| problem.in_row(index, &input.name))?;
+                    continue;
+                }
                 let pushed = match given.whole[at] {
                     Some(value) => builder.push_value(value),
                     None if !given.parts[at].is_empty() => push_parts(input, &given.parts[at], builder),
@@ -101,7 +109,19 @@ impl Pipeline {
             }
         }
         let columns = builders.into_iter().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
-        Ok(Dataset::new(columns, None))
+        Ok(match windows {
+            Some(windows) => {
+                let laid = Windows::of_request(rows.len(), windows.length, self.steps_ahead());
+                Dataset::of_request(columns, laid)
+            }
+            None => Dataset::new(columns, None),
+        })
+    }
+
+    /// How many steps behind a window a request gives of what is known ahead.
+    fn steps_ahead(&self) -> usize {
+        let horizon = self.spec.windows.as_ref().map_or(0, |windows| windows.horizon);
+        if self.knows_future() { horizon } else { 0 }
     }
 
     fn sort_out<'a>(&self, index: usize, row: &'a Row, given: &mut Given<'a>) -> Result<(), DataError> {

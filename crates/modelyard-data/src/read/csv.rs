@@ -9,8 +9,9 @@ use super::open::{NO_FILE, io_error, open, skip_byte_order_mark, unpack};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem, nearest};
-use crate::fields::{Builders, Field, FieldKind, at, expand_columns, split_field, wanted};
+use crate::fields::{Builders, Field, FieldKind, at, expand_columns};
 use crate::spec::{Format, PipelineSpec, SourceSpec};
+use crate::window::Side;
 
 /// Cells separated by commas.
 pub(crate) struct Csv;
@@ -50,11 +51,11 @@ impl Reader for Tsv {
 /// # Errors
 /// [`DataError`], as [`crate::read()`].
 pub fn from_bytes(bytes: &[u8], source: &SourceSpec, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let path = Path::new(NO_FILE);
     let usual = if source.format == Some(Format::Tsv) { b'\t' } else { b',' };
     read_table(unpack(bytes, path)?, path, source, delimiter(source, usual)?, &mut builders)?;
-    builders.finish(None)
+    builders.finish(None, &Side::default())
 }
 
 fn read_files(

@@ -6,16 +6,19 @@ pub mod csv;
 pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
+mod named;
 pub mod npy;
-mod open;
+pub(crate) mod open;
+pub mod parquet;
 pub mod text_lines;
 
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
 use crate::error::DataError;
-use crate::fields::{Builders, matches_pattern, split_field, wanted};
+use crate::fields::{Builders, matches_pattern};
 use crate::spec::{Format, Paths, PipelineSpec, SourceSpec};
+use crate::window::Side;
 
 pub use array::{Array, ArrayValues};
 
@@ -43,6 +46,7 @@ const READERS: &[&dyn Reader] = &[
     &jsonl::Jsonl,
     &idx::Idx,
     &npy::Npy,
+    &parquet::Parquet,
     &image_folder::ImageFolder,
     &image_folder::AudioFolder,
     &text_lines::TextLines,
@@ -54,16 +58,20 @@ const READERS: &[&dyn Reader] = &[
 /// # Errors
 /// [`DataError`], naming the file, the line and the column.
 pub fn read(source: &SourceSpec, base: &Path, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let main = find_files(base, &source.source, source.labels.as_ref())?;
     let reader = reader_of(source, &main)?;
     reader.read(&main, source, &mut builders)?;
     let mut test_from = None;
+    let mut test_labels = Vec::new();
     if let Some(test_source) = &source.test_source {
         test_from = Some(builders.rows);
-        reader.read(&find_files(base, test_source, source.test_labels.as_ref())?, source, &mut builders)?;
+        let test = find_files(base, test_source, source.test_labels.as_ref())?;
+        reader.read(&test, source, &mut builders)?;
+        test_labels = test.labels;
     }
-    builders.finish(test_from)
+    let side = Side::read(spec, source, &main.labels, &test_labels)?;
+    builders.finish(test_from, &side)
 }
 
 /// Every file that [`read()`] would read, in a fixed order: what a digest of the data covers.
@@ -125,7 +133,7 @@ fn expand_glob(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
 fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, DataError> {
     let format = match source.format {
         Some(format) => Some(format),
-        None => guess_format(&files.data[0]),
+        None => format_of(&files.data[0]),
     };
     let reader = READERS.iter().find(|reader| Some(reader.format()) == format);
     reader.copied().ok_or_else(|| {
@@ -134,12 +142,13 @@ fn reader_of(source: &SourceSpec, files: &Files) -> Result<&'static dyn Reader, 
             format!("the format of {} cannot be told from its name", files.data[0].display()),
         )
         .with_hint(
-            "set format under [data] to csv, tsv, jsonl, idx, npy, image_folder, audio_folder or text_lines",
+            "set format under [data] to csv, tsv, jsonl, idx, npy, parquet, image_folder, audio_folder or text_lines",
         )
     })
 }
 
-fn guess_format(path: &Path) -> Option<Format> {
+/// The format that a file's name, or what a folder holds, tells.
+pub fn format_of(path: &Path) -> Option<Format> {
     if path.is_dir() {
         let sounds = image_folder::holds_sounds(path);
         return Some(if sounds { Format::AudioFolder } else { Format::ImageFolder });
@@ -164,9 +173,10 @@ mod tests {
             ("train-images-idx3-ubyte.gz", Some(Format::Idx)),
             ("a.npy", Some(Format::Npy)),
             ("pos.txt.gz", Some(Format::TextLines)),
-            ("a.parquet", None),
+            ("a.parquet", Some(Format::Parquet)),
+            ("a.xlsx", None),
         ] {
-            assert_eq!(guess_format(Path::new(name)), expected, "{name}");
+            assert_eq!(format_of(Path::new(name)), expected, "{name}");
         }
     }
 }

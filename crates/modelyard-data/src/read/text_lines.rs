@@ -8,8 +8,9 @@ use super::open::{NO_FILE, io_error, open, skip_byte_order_mark, unpack};
 use super::{Files, Reader};
 use crate::dataset::Dataset;
 use crate::error::{DataError, Problem};
-use crate::fields::{Builders, FieldKind, at, split_field, wanted};
+use crate::fields::{Builders, FieldKind, at};
 use crate::spec::{Format, PipelineSpec, SourceSpec};
+use crate::window::Side;
 
 /// A line longer than this is surely no text.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -39,10 +40,10 @@ impl Reader for TextLines {
 /// # Errors
 /// [`DataError`], as [`crate::read()`].
 pub fn from_bytes(bytes: &[u8], source: &SourceSpec, spec: &PipelineSpec) -> Result<Dataset, DataError> {
-    let mut builders = Builders::new(wanted(spec)?, split_field(&source.split, spec)?);
+    let mut builders = Builders::new(spec, &source.split)?;
     let path = Path::new(NO_FILE);
     Text::new(path, source)?.read(unpack(bytes, path)?, &mut builders)?;
-    builders.finish(None)
+    builders.finish(None, &Side::default())
 }
 
 /// One file on its way.

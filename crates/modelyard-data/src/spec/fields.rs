@@ -3,19 +3,27 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::WindowSpec;
 use crate::augment::AugmentSpec;
 use crate::transform::TransformSpec;
+
+/// The part of all inputs that have no shape of their own; where there are windows, that of their steps.
+pub(crate) const FEATURES: &str = "features";
 
 /// Everything between raw rows and the network: the inputs and the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {
     /// What the network sees. Numbers, categories, datetimes and vectors are put side by side in this order, as the
-    /// part `features`; each image, each text and each vector with a shape is a part of its own.
+    /// part `features`; each image, each text and each vector with a shape is a part of its own. Where there are
+    /// windows, `features` is [steps, features], and what is in another part is taken of a window's last row.
     pub inputs: Vec<InputSpec>,
     /// What the network is asked for: one category, the labels of one output, or one or more numbers.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
+    /// How rows become windows; none where each row is a sample of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowSpec>,
 }
 
 impl PipelineSpec {
@@ -28,7 +36,23 @@ impl PipelineSpec {
 
     /// The same inputs without outputs: what rows to predict look like.
     pub fn inputs_only(&self) -> Self {
-        Self { inputs: self.inputs.clone(), outputs: Vec::new() }
+        let windows = self.windows.clone().map(|windows| WindowSpec { stride: 1, ..windows });
+        Self { inputs: self.inputs.clone(), outputs: Vec::new(), windows }
+    }
+
+    /// How many steps of a window an input gives; none where it is one value of each row, or of a window's last.
+    pub fn steps_of(&self, input: &InputSpec) -> Option<usize> {
+        let windows = self.windows.as_ref()?;
+        let plain = matches!(input.kind, Kind::Number | Kind::Category | Kind::Datetime | Kind::Vector);
+        let in_features = input.part.as_deref().is_none_or(|part| part == FEATURES);
+        (plain && input.shape.is_none() && in_features).then_some(windows.length)
+    }
+
+    /// How many rows behind its window a sample needs: those it is to forecast, or of which inputs are known.
+    pub(crate) fn ahead(&self) -> usize {
+        let horizon = self.windows.as_ref().map_or(0, |windows| windows.horizon);
+        let needed = !self.outputs.is_empty() || self.inputs.iter().any(|input| input.known_future);
+        if needed { horizon } else { 0 }
     }
 }
 
@@ -48,7 +72,8 @@ pub struct InputSpec {
     pub columns: Option<Columns>,
     /// What is done with the value, in order. When absent: `impute` if training rows have missing values,
     /// then `standard` for numbers and vectors, `one_hot` for categories, `datetime_parts` for datetimes and
-    /// `image_to_float` for images. Texts and sounds have no usual one: name `tokenize`, `bag_of_words` or `log_mel`. An empty list leaves numbers as they are.
+    /// `image_to_float` for images. Texts and sounds have no usual one: name `tokenize`, `bag_of_words` or `log_mel`.
+    /// An empty list leaves numbers as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transforms: Option<Vec<TransformSpec>>,
     /// Height, width and channels by which a vector is shown to the network as an image.
@@ -60,12 +85,22 @@ pub struct InputSpec {
     pub augment: Option<Vec<AugmentSpec>>,
     /// The part of the network's input that it belongs to, where there are several: layers take parts by `from`.
     /// When absent: the input's own name for images, texts and vectors with a shape, `features` for all others.
+    /// Where there are windows, `features` holds their steps, and what has another part is given once a window: the
+    /// value of its last row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// How a datetime is written, as in `%d.%m.%Y %H:%M`, or `unix` or `unix_ms`. When absent: RFC 3339,
     /// `YYYY-MM-DD HH:MM[:SS]`, a date, or Unix seconds. What names no time zone is taken as UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// Whether the value is known ahead of time, as a holiday or a plan is: where windows have a `horizon`, the
+    /// network then sees each step's value and that of the row `horizon` rows later.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub known_future: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl InputSpec {
@@ -81,6 +116,7 @@ impl InputSpec {
             augment: None,
             part: None,
             format: None,
+            known_future: false,
         }
     }
 }
@@ -91,7 +127,7 @@ impl InputSpec {
 pub struct OutputSpec {
     /// The name under which answers give this output.
     pub name: String,
-    /// Whether it is a category or a number.
+    /// What kind of answer it is.
     pub kind: OutputKind,
     /// The column in the data; the same as `name` when absent. Formats with a file of labels ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,12 +139,41 @@ pub struct OutputSpec {
     /// `robust` or `log1p`. When absent: `standard`. An empty list trains on the number as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transforms: Option<Vec<TransformSpec>>,
+    /// For `remaining`: the longest life that the network is asked for; longer ones count as this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<f64>,
+    /// For a forecast: the quantiles that the network gives at each step, as in [0.1, 0.5, 0.9], trained with the
+    /// loss `quantile`. When absent it gives one number a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<Vec<f64>>,
+    /// For a forecast: the share of true values that its interval shall hold, calibrated on the validation rows.
+    /// When absent: what lies between the outermost `quantiles`, or 0.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+    /// For `anomaly`: the share of healthy validation rows that stay below the threshold. When absent: 0.995.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<f64>,
+    /// For `anomaly` with a `column` of labels: the label of healthy rows. When absent: `0`, `false`, `no`,
+    /// `normal`, `healthy`, `ok` or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<String>,
 }
 
 impl OutputSpec {
     /// An output of this name and kind with every setting at its default.
     pub fn new(name: impl Into<String>, kind: OutputKind) -> Self {
-        Self { name: name.into(), kind, column: None, labels: None, transforms: None }
+        Self {
+            name: name.into(),
+            kind,
+            column: None,
+            labels: None,
+            transforms: None,
+            cap: None,
+            quantiles: None,
+            coverage: None,
+            quantile: None,
+            healthy: None,
+        }
     }
 }
 
@@ -163,6 +228,33 @@ pub enum OutputKind {
     Category,
     /// Any number of a set of texts, separated by `;`: multi-label classification.
     Labels,
+    /// How many rows of time the row's unit still has before its last one: remaining useful life. It needs
+    /// `[data.windows]` with a `unit`; the units of `source` are taken to end with their last row, and those of
+    /// `test_source` to have left what `test_labels` says, one number a line.
+    Remaining,
+    /// How unlike the healthy rows a row or window is: the network learns to give its own input back, and what it
+    /// cannot give back is the score. Rows known to be anomalous, by a `column` or by times in `labels` under
+    /// `[data]`, are kept from training and used for the scores.
+    Anomaly,
+}
+
+impl OutputKind {
+    /// The kind's name as the project file writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Category => "category",
+            Self::Labels => "labels",
+            Self::Remaining => "remaining",
+            Self::Anomaly => "anomaly",
+        }
+    }
+}
+
+impl std::fmt::Display for OutputKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// One pattern or several.

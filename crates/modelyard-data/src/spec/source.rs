@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SplitSpec;
+use super::{SplitSpec, WindowSpec};
 
 /// Where the rows come from, in which format, and how they are divided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ pub struct SourceSpec {
     /// How the rows are divided into training, validation and test rows.
     #[serde(default)]
     pub split: SplitSpec,
+    /// How rows become windows over series; when absent each row is a sample of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowSpec>,
 }
 
 impl SourceSpec {
@@ -56,6 +59,7 @@ impl SourceSpec {
             delimiter: None,
             missing: missing_markers(),
             split: SplitSpec::default(),
+            windows: None,
         }
     }
 }
@@ -104,6 +108,8 @@ pub enum Format {
     Idx,
     /// One NumPy array.
     Npy,
+    /// Apache Parquet: a table of named and typed columns.
+    Parquet,
     /// A folder per class with PNG and JPEG files.
     ImageFolder,
     /// A folder per class with WAV files.

@@ -1,6 +1,6 @@
 //! Decoders of outside bytes never panic, whatever comes.
 
-use modelyard_data::read::{csv, idx, image_folder, jsonl, npy, text_lines};
+use modelyard_data::read::{csv, idx, image_folder, jsonl, npy, parquet, text_lines};
 use modelyard_data::{Kind, OutputKind, Pipeline, Profile, SourceSpec};
 use proptest::prelude::*;
 
@@ -13,6 +13,7 @@ fn feed(bytes: &[u8]) {
     let _ = csv::from_bytes(bytes, &source, &spec);
     let _ = jsonl::from_bytes(bytes, &source, &spec);
     let _ = text_lines::from_bytes(bytes, &source, &spec);
+    let _ = parquet::from_bytes(bytes, &source, &spec);
     let _ = idx::from_bytes(bytes);
     let _ = npy::from_bytes(bytes);
     let _ = image_folder::from_bytes(bytes);

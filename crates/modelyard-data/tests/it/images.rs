@@ -139,7 +139,11 @@ fn fashion_mnist_reads_whole() {
     let names =
         ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"];
     output.labels = Some(names.map(String::from).to_vec());
-    let spec = PipelineSpec { inputs: vec![InputSpec::new("picture", Kind::Image)], outputs: vec![output] };
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("picture", Kind::Image)],
+        outputs: vec![output],
+        ..PipelineSpec::default()
+    };
     let data = read(&source, folder, &spec).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((data.rows(), data.test_rows()), (70_000, Some(60_000..70_000)));
     let rows = all_rows(&data);

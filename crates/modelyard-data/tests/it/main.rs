@@ -7,11 +7,14 @@ mod contract;
 mod decoders;
 mod images;
 mod labels;
+mod parquet;
 mod pipeline;
 mod reading;
 mod sound;
 mod stored;
 mod text;
+mod window_parts;
+mod windows;
 
 use modelyard_data::{
     Dataset, InputSpec, Kind, OutputKind, OutputSpec, Pipeline, PipelineSpec, SourceSpec, TransformSpec,
@@ -22,6 +25,7 @@ fn spec(inputs: &[(&str, Kind)], output: OutputKind) -> PipelineSpec {
     PipelineSpec {
         inputs: inputs.iter().map(|(name, kind)| InputSpec::new(*name, *kind)).collect(),
         outputs: vec![OutputSpec::new("y", output)],
+        ..PipelineSpec::default()
     }
 }
 

@@ -133,7 +133,11 @@ fn a_request_names_no_files() {
 
 #[test]
 fn a_sound_needs_log_mel_and_nothing_else_takes_it() {
-    let spec = PipelineSpec { inputs: vec![InputSpec::new("x", Kind::Audio)], outputs: Vec::new() };
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("x", Kind::Audio)],
+        outputs: Vec::new(),
+        ..PipelineSpec::default()
+    };
     let folder = folder();
     let error = read(&SourceSpec::new("."), folder.path(), &spec).expect_err("no transform");
     assert!(error.hint().expect("a way out").contains("log_mel"), "{error}");

@@ -155,7 +155,11 @@ fn text_files_give_a_row_a_line_and_their_name_as_class() {
 
 #[test]
 fn a_text_file_is_cut_into_chunks() {
-    let spec = PipelineSpec { inputs: vec![InputSpec::new("x", Kind::Text)], outputs: Vec::new() };
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("x", Kind::Text)],
+        outputs: Vec::new(),
+        ..PipelineSpec::default()
+    };
     let source = SourceSpec { chunk: Some(4), ..SourceSpec::new("x.txt") };
     let data = text_lines::from_bytes("ab\r\ncd\n春夏秋\n".as_bytes(), &source, &spec).expect("reads");
     let Some(ColumnData::Texts(texts)) = data.column("x") else { panic!("texts") };
@@ -164,7 +168,11 @@ fn a_text_file_is_cut_into_chunks() {
 
 #[test]
 fn text_that_is_not_utf_8_is_told_with_its_line() {
-    let spec = PipelineSpec { inputs: vec![InputSpec::new("x", Kind::Text)], outputs: Vec::new() };
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("x", Kind::Text)],
+        outputs: Vec::new(),
+        ..PipelineSpec::default()
+    };
     let error =
         text_lines::from_bytes(b"good\nb\xff\n", &SourceSpec::new("x.txt"), &spec).expect_err("bytes");
     assert!(error.to_string().contains(":2"), "{error}");

@@ -2,6 +2,7 @@
 //! classes' shares) or the mean of the training answers. A score is only worth its distance to this one's.
 
 use super::Sample;
+use super::series::{Detail, Series};
 
 /// What the training answers say without looking at an input.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +11,8 @@ pub enum Baseline {
     Shares(Vec<f32>),
     /// The mean of each output; of labels, the share of rows that have each.
     Means(Vec<f32>),
+    /// For a forecast: what was one season before.
+    SeasonalNaive,
 }
 
 impl Baseline {
@@ -36,6 +39,10 @@ impl Baseline {
     /// The rows of a sample, answered by this model.
     pub fn answer(&self, sample: &Sample) -> Sample {
         let mut answered = sample.clone();
+        if let Sample::Series(series) = &mut answered {
+            self.answer_series(series);
+            return answered;
+        }
         match (&mut answered, self) {
             (Sample::Classes { probabilities: answers, .. }, Self::Shares(row))
             | (
@@ -49,6 +56,19 @@ impl Baseline {
             _ => unreachable!("a baseline is made from the same task's answers"),
         }
         answered
+    }
+
+    fn answer_series(&self, series: &mut Series) {
+        match (&mut series.detail, &mut series.plain) {
+            (Detail::Forecast(forecast), Some(Sample::Values { predicted, .. })) => {
+                *predicted = forecast.naive.clone();
+                let quantiles = forecast.quantiles.len();
+                forecast.said =
+                    forecast.naive.iter().flat_map(|value| std::iter::repeat_n(*value, quantiles)).collect();
+                forecast.intervals.clear();
+            }
+            (_, plain) => *plain = plain.as_ref().map(|plain| self.answer(plain)),
+        }
     }
 }
 

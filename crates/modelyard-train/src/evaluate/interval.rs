@@ -45,6 +45,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
         Sample::Classes { classes, .. } => *classes,
         Sample::Labels { labels, .. } => *labels,
         Sample::Values { outputs, .. } => *outputs,
+        Sample::Series(_) => return None,
     };
     let drawn = rows.min(BOOTSTRAP_ROWS);
     let resamples = (BOOTSTRAP_VALUES / (drawn * width).max(1)).min(100);

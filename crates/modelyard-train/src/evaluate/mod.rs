@@ -8,6 +8,7 @@ mod labels;
 pub mod metric;
 mod sample;
 mod score;
+pub mod series;
 
 pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
@@ -16,3 +17,4 @@ pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use labels::LabelCounts;
 pub use sample::{Sample, TaskKind};
 pub use score::{Intervals, class_names, label_names, leading_metric, sample, score, task_kind};
+pub use series::{Series, task_of};

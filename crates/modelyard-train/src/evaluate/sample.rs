@@ -1,5 +1,8 @@
 //! What a metric looks at: the true answers beside the predicted ones.
 
+use super::metric::Metric;
+use super::series::{Detail, Series};
+
 /// What kind of answer is scored; it decides which metrics apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
@@ -11,6 +14,12 @@ pub enum TaskKind {
     Multilabel,
     /// Numbers.
     Regression,
+    /// A number for each of several rows ahead.
+    Forecast,
+    /// What remains of a life.
+    Remaining,
+    /// Anomalies.
+    Anomaly,
 }
 
 impl TaskKind {
@@ -26,6 +35,42 @@ impl TaskKind {
             Self::Multiclass => "classification",
             Self::Multilabel => "multi-label classification",
             Self::Regression => "regression",
+            Self::Forecast => "a forecast",
+            Self::Remaining => "remaining life",
+            Self::Anomaly => "anomalies",
+        }
+    }
+
+    /// The name in `scores.json` and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Multiclass => "classification",
+            Self::Multilabel => "labels",
+            Self::Regression => "regression",
+            Self::Forecast => "forecast",
+            Self::Remaining => "remaining",
+            Self::Anomaly => "anomaly",
+        }
+    }
+
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Binary,
+        Self::Multiclass,
+        Self::Multilabel,
+        Self::Regression,
+        Self::Forecast,
+        Self::Remaining,
+        Self::Anomaly,
+    ];
+
+    /// The kind whose metrics fit too, because its answers are compared in the same way.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Forecast | Self::Remaining => Self::Regression,
+            Self::Anomaly => Self::Binary,
+            plain => plain,
         }
     }
 }
@@ -60,6 +105,8 @@ pub enum Sample {
         /// How many outputs there are.
         outputs: usize,
     },
+    /// Either of them, over a series.
+    Series(Box<Series>),
 }
 
 impl Sample {
@@ -69,6 +116,10 @@ impl Sample {
             Self::Classes { truth, .. } => truth.len(),
             Self::Labels { truth, labels, .. } => truth.len() / labels.max(&1),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
+            Self::Series(series) => match (&series.plain, &series.detail) {
+                (_, Detail::Anomaly(alarms)) => alarms.flagged.len(),
+                (plain, _) => plain.as_ref().map_or(0, Self::rows),
+            },
         }
     }
 
@@ -79,6 +130,7 @@ impl Sample {
             Self::Classes { .. } => TaskKind::Multiclass,
             Self::Labels { .. } => TaskKind::Multilabel,
             Self::Values { .. } => TaskKind::Regression,
+            Self::Series(series) => series.task(),
         }
     }
 
@@ -88,11 +140,28 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Labels { .. } | Self::Values { .. } => Vec::new(),
+            Self::Labels { .. } | Self::Values { .. } | Self::Series(_) => Vec::new(),
         }
     }
 
-    /// These rows alone, in this order; rows may repeat.
+    /// The plain sample in a series; itself where it is none.
+    pub fn into_plain(self) -> Option<Self> {
+        match self {
+            Self::Series(series) => series.plain,
+            plain => Some(plain),
+        }
+    }
+
+    /// What a metric looks at: the plain sample, where the metric is not one of series. None where nothing is
+    /// known to compare with.
+    pub fn seen_by(&self, metric: &dyn Metric) -> Option<&Self> {
+        match self {
+            Self::Series(series) if !metric.fits(series.task()) => series.plain.as_ref(),
+            other => Some(other),
+        }
+    }
+
+    /// These rows alone, in this order; rows may repeat. A series stays whole: its rows are not drawn one by one.
     pub fn pick(&self, rows: &[usize]) -> Self {
         match self {
             Self::Classes { truth, probabilities, classes } => Self::Classes {
@@ -110,6 +179,7 @@ impl Sample {
                 predicted: pick_rows(predicted, *outputs, rows),
                 outputs: *outputs,
             },
+            Self::Series(_) => self.clone(),
         }
     }
 }

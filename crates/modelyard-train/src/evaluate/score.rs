@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use modelyard_data::{Pipeline, TargetValues, Task};
+use modelyard_data::{Dataset, Pipeline, TargetValues, Task};
 use modelyard_registry::document::{ClassScore, ConfusionMatrix, MetricValue, SplitScores};
 
-use super::metric::{Metric, fitting};
+use super::metric::{METRICS, Metric, fitting};
 use super::{Baseline, Confusion, LabelCounts, Sample, TaskKind};
+use crate::error::TrainError;
 
 /// The names of the classes; empty for numbers.
 pub fn class_names(task: &Task) -> &[String] {
     match task {
         Task::Classification { classes, .. } => classes,
         Task::Binary { classes, .. } => classes,
-        Task::Labels { .. } | Task::Regression { .. } => &[],
+        Task::Labels { .. } | Task::Regression { .. } | Task::Forecast { .. } | Task::Anomaly { .. } => &[],
     }
 }
 
@@ -31,7 +32,11 @@ pub fn task_kind(task: &Task) -> TaskKind {
         return TaskKind::Multilabel;
     }
     match class_names(task).len() {
-        0 => TaskKind::Regression,
+        0 => match task {
+            Task::Forecast { .. } => TaskKind::Forecast,
+            Task::Anomaly { .. } => TaskKind::Anomaly,
+            _ => TaskKind::Regression,
+        },
         1 | 2 => TaskKind::Binary,
         _ => TaskKind::Multiclass,
     }
@@ -39,24 +44,35 @@ pub fn task_kind(task: &Task) -> TaskKind {
 
 /// The true answers of some rows beside what the network gave for them. `outputs` are the network's raw
 /// outputs; numbers are compared in the unit of the data.
-pub fn sample(pipeline: &Pipeline, truth: &TargetValues, outputs: &[f32]) -> Sample {
+///
+/// # Errors
+/// Where the data set does not hold what is known of anomalies as it should.
+pub fn sample(
+    pipeline: &Pipeline,
+    dataset: &Dataset,
+    rows: &[usize],
+    truth: &TargetValues,
+    outputs: &[f32],
+) -> Result<Sample, TrainError> {
     let answers = pipeline.decode_values(outputs);
-    match truth {
+    let plain = match truth {
         TargetValues::Classes(truth) => Sample::Classes {
             truth: truth.clone(),
             probabilities: answers,
             classes: class_names(pipeline.task()).len(),
         },
+        // What is known of anomalies is no target.
+        TargetValues::Input => Sample::Values { truth: Vec::new(), predicted: Vec::new(), outputs: 1 },
         TargetValues::Values(truth) if matches!(pipeline.task(), Task::Labels { .. }) => {
             Sample::Labels { truth: truth.clone(), probabilities: answers, labels: pipeline.output_width() }
         }
-        // Decoding undoes the output transforms on targets just as on outputs.
         TargetValues::Values(truth) => Sample::Values {
-            truth: pipeline.decode_values(truth),
+            truth: pipeline.decode_targets(truth),
             predicted: answers,
-            outputs: pipeline.output_width(),
+            outputs: pipeline.task().answer_width(),
         },
-    }
+    };
+    super::series::wrap(pipeline, dataset, rows, outputs, plain)
 }
 
 /// Whether scores come with intervals. Those of training rows have none: the rows were not drawn to test.
@@ -106,6 +122,7 @@ fn value(
     intervals: Intervals,
 ) -> Option<MetricValue> {
     let finite = |score: &f64| score.is_finite();
+    let (sample, dull) = (sample.seen_by(metric)?, dull.and_then(|dull| dull.seen_by(metric)));
     let value = metric.score(sample).filter(finite)?;
     let interval = match intervals {
         Intervals::Computed => metric.interval(sample, value),
@@ -141,5 +158,10 @@ fn class_score(confusion: &Confusion, class: usize, label: &str) -> ClassScore {
 
 /// The metric shown while training and first in a report.
 pub fn leading_metric(task: TaskKind) -> &'static dyn Metric {
-    fitting(task).next().expect("every task has metrics")
+    let own = METRICS.into_iter().find(|metric| metric.fits(task) && task != task.plain());
+    let first = match task {
+        TaskKind::Anomaly => own,
+        _ => fitting(task.plain()).next(),
+    };
+    first.expect("every task has metrics")
 }

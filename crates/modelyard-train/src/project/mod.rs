@@ -154,7 +154,11 @@ impl Project {
 
     /// The inputs and outputs.
     pub fn pipeline(&self) -> PipelineSpec {
-        PipelineSpec { inputs: self.file.inputs.clone(), outputs: self.file.outputs.clone() }
+        PipelineSpec {
+            inputs: self.file.inputs.clone(),
+            outputs: self.file.outputs.clone(),
+            windows: self.file.data.windows.clone(),
+        }
     }
 
     /// The layers.

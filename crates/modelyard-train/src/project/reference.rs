@@ -176,13 +176,12 @@ impl<'a> Page<'a> {
         self.line("For `[[gates]]` and `early_stopping`. Scores come with 95 % intervals.\n");
         self.line("| name | for | better | meaning |\n| --- | --- | --- | --- |");
         for metric in METRICS {
-            let tasks = [TaskKind::Binary, TaskKind::Multiclass, TaskKind::Multilabel, TaskKind::Regression]
-                .into_iter()
-                .filter(|task| metric.fits(*task));
+            let tasks = TaskKind::ALL.into_iter().filter(|task| metric.fits(*task));
             let tasks = match tasks.collect::<Vec<_>>().as_slice() {
                 [TaskKind::Binary, TaskKind::Multiclass] => "a category",
                 [TaskKind::Binary] => "a category of two classes",
                 [TaskKind::Multilabel] => "labels",
+                [only @ (TaskKind::Forecast | TaskKind::Remaining | TaskKind::Anomaly)] => only.as_str(),
                 _ => "numbers",
             };
             let better = if metric.higher_is_better() { "higher" } else { "lower" };

@@ -14,7 +14,7 @@ use super::raw::{
 };
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
-use crate::evaluate::metric::{METRICS, Metric, by_name};
+use crate::evaluate::metric::{METRICS, Metric, by_name, fits};
 use crate::gates::Gate;
 use crate::schedule::ScheduleSpec;
 
@@ -110,12 +110,12 @@ pub(super) fn resolve(file: &ProjectFile) -> Result<Resolved, Vec<Finding>> {
         .ok();
     columns(file, &mut findings);
     outputs(file, &mut findings);
-    let asked = file.outputs.first().map_or(OutputKind::Number, |output| output.kind);
+    let tasks = tasks(file);
     let mut gates = Vec::new();
     for (i, spec) in file.gates.iter().enumerate() {
-        gate(spec, &format!("gates[{i}]"), asked, &mut gates, &mut findings);
+        gate(spec, &format!("gates[{i}]"), tasks, &mut gates, &mut findings);
     }
-    let training = training(&file.training, asked, &mut findings);
+    let training = training(&file.training, tasks, &mut findings);
     match (name, training) {
         (Some(name), Some(training)) if findings.is_empty() => Ok(Resolved { name, training, gates }),
         _ => Err(findings),
@@ -135,13 +135,22 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
             findings.push(Finding::at(path, Problem::new(format!("the name {name:?} is taken already"))));
         }
     }
+    let is_forecast = file.data.windows.as_ref().is_some_and(|windows| windows.horizon > 0);
     for output in &file.outputs {
+        if output.kind == OutputKind::Remaining
+            || (output.kind == OutputKind::Anomaly && output.column.is_none())
+        {
+            continue;
+        }
         let answer = output.column.as_ref().unwrap_or(&output.name);
         for (i, input) in file.inputs.iter().enumerate() {
-            if input.columns.is_none() && input.column.as_ref().unwrap_or(&input.name) == answer {
+            // What was is no answer to what will be, unless it is known ahead of time.
+            let may_see = is_forecast && !input.known_future;
+            if !may_see && input.columns.is_none() && input.column.as_ref().unwrap_or(&input.name) == answer {
+                let remove = if is_forecast { "known_future" } else { "this input" };
                 let problem =
                     Problem::new(format!("the column {answer:?} is an output and cannot be an input too"))
-                        .hint("the network would only learn to copy the answer: remove this input");
+                        .hint(format!("the network would only learn to copy the answer: remove {remove}"));
                 findings.push(Finding { path: format!("inputs[{i}]"), target: Target::Key, problem });
             }
         }
@@ -161,12 +170,25 @@ fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
     }
 }
 
-fn gate(spec: &GateSpec, path: &str, asked: OutputKind, gates: &mut Vec<Gate>, findings: &mut Vec<Finding>) {
+/// The tasks that the outputs can mean before the classes are counted.
+fn tasks(file: &ProjectFile) -> &'static [TaskKind] {
+    let horizon = file.data.windows.as_ref().map_or(0, |windows| windows.horizon);
+    match file.outputs.first().map(|output| output.kind) {
+        Some(OutputKind::Category) => &[TaskKind::Binary, TaskKind::Multiclass],
+        Some(OutputKind::Labels) => &[TaskKind::Multilabel],
+        Some(OutputKind::Remaining) => &[TaskKind::Remaining],
+        Some(OutputKind::Anomaly) => &[TaskKind::Anomaly],
+        _ if horizon > 0 => &[TaskKind::Forecast],
+        _ => &[TaskKind::Regression],
+    }
+}
+
+fn gate(spec: &GateSpec, path: &str, tasks: &[TaskKind], gates: &mut Vec<Gate>, findings: &mut Vec<Finding>) {
     let metric_path = format!("{path}.metric");
     let Some(metric) = by_name(&spec.metric) else {
         return findings.push(Finding::at(metric_path, unknown_metric(&spec.metric, &[])));
     };
-    if let Some(problem) = misfit(metric, asked) {
+    if let Some(problem) = misfit(metric, tasks) {
         findings.push(Finding::at(metric_path, problem));
     }
     let bounds = [(GateComparison::AtLeast, spec.at_least), (GateComparison::AtMost, spec.at_most)];
@@ -188,35 +210,36 @@ fn unknown_metric(name: &str, more: &[&str]) -> Problem {
 }
 
 /// Why a metric cannot score this kind of output.
-fn misfit(metric: &dyn Metric, asked: OutputKind) -> Option<Problem> {
-    let (tasks, what): (&[TaskKind], _) = match asked {
-        OutputKind::Category => (&[TaskKind::Binary, TaskKind::Multiclass], "a category"),
-        OutputKind::Labels => (&[TaskKind::Multilabel], "labels"),
-        OutputKind::Number => (&[TaskKind::Regression], "numbers"),
-    };
-    if tasks.iter().any(|task| metric.fits(*task)) {
+fn misfit(metric: &dyn Metric, tasks: &[TaskKind]) -> Option<Problem> {
+    if tasks.iter().any(|task| fits(metric, *task)) {
         return None;
     }
+    let what = match tasks {
+        [TaskKind::Regression] => "numbers",
+        [TaskKind::Multilabel] => "labels",
+        [only] => only.as_str(),
+        _ => "a category",
+    };
     let fitting: Vec<&str> = METRICS
         .iter()
-        .filter(|metric| tasks.iter().any(|task| metric.fits(*task)))
+        .filter(|metric| tasks.iter().any(|task| fits(**metric, *task)))
         .map(|metric| metric.name())
         .collect();
     Some(Problem::new(format!("`{}` cannot score {what}", metric.name())).expected(fitting.join(", ")))
 }
 
 /// A name that must be `loss` or a metric that can score the outputs.
-fn watched(name: &str, path: &str, asked: OutputKind, findings: &mut Vec<Finding>) {
+fn watched(name: &str, path: &str, tasks: &[TaskKind], findings: &mut Vec<Finding>) {
     match by_name(name) {
         Some(metric) => {
-            findings.extend(misfit(metric, asked).map(|problem| Finding::at(path, problem)));
+            findings.extend(misfit(metric, tasks).map(|problem| Finding::at(path, problem)));
         }
         None if name == "loss" => {}
         None => findings.push(Finding::at(path, unknown_metric(name, &["loss"]))),
     }
 }
 
-fn training(section: &TrainingSection, asked: OutputKind, findings: &mut Vec<Finding>) -> Option<Training> {
+fn training(section: &TrainingSection, tasks: &[TaskKind], findings: &mut Vec<Finding>) -> Option<Training> {
     let wrong = |path: &str, error: serde_json::Error| Finding::at(path, Problem::new(error.to_string()));
     let loss = section.loss.as_ref().map(|loss| loss.resolve()).transpose();
     let loss = loss.map_err(|error| findings.push(wrong("training.loss", error))).ok()?;
@@ -225,10 +248,10 @@ fn training(section: &TrainingSection, asked: OutputKind, findings: &mut Vec<Fin
     let schedule = section.schedule.resolve();
     let schedule = schedule.map_err(|error| findings.push(wrong("training.schedule", error))).ok()?;
     if let Some(stopping) = &section.early_stopping {
-        watched(&stopping.metric, "training.early_stopping.metric", asked, findings);
+        watched(&stopping.metric, "training.early_stopping.metric", tasks, findings);
     }
     if let Some(metric) = schedule.watched() {
-        watched(metric, "training.schedule.metric", asked, findings);
+        watched(metric, "training.schedule.metric", tasks, findings);
     }
     if let Some(warmup) = section.warmup
         && warmup.steps.is_some() == warmup.epochs.is_some()
@@ -237,7 +260,7 @@ fn training(section: &TrainingSection, asked: OutputKind, findings: &mut Vec<Fin
             .expected("warmup = { steps = 500 } or warmup = { epochs = 2 }");
         findings.push(Finding::at("training.warmup", problem));
     }
-    if asked != OutputKind::Category {
+    if !tasks.contains(&TaskKind::Multiclass) {
         for (key, given) in [
             ("class_weights", section.class_weights.is_some()),
             ("label_smoothing", section.label_smoothing.is_some()),

@@ -40,6 +40,7 @@ pub(super) fn errors(
         Sample::Classes { truth, probabilities, classes } => {
             wrong_classes(rows, truth, probabilities.chunks_exact((*classes).max(1)), labels)
         }
+        Sample::Series(_) => Vec::new(),
         Sample::Labels { truth, probabilities, labels: width } => {
             let width = (*width).max(1);
             wrong_labels(rows, truth.chunks_exact(width).zip(probabilities.chunks_exact(width)), labels)

@@ -45,7 +45,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
     if let Some((split, scores)) = shown {
         page += &reached(split, scores, trained);
     }
-    let metric = evaluate::leading_metric(evaluate::task_kind(prepared.pipeline.task()));
+    let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
     page += &curves::curves(trained, metric.name());
     if let Some((split, scores)) = shown {
         page += &answers(project, prepared, trained, (split, scores))?;
@@ -90,10 +90,15 @@ fn answers(
     (split, scores): (Split, &SplitScores),
 ) -> Result<String, TrainError> {
     let rows = prepared.rows(split);
-    let pipeline = &prepared.pipeline;
+    let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
-    let sample = evaluate::sample(pipeline, &truth, &scorer.outputs(&prepared.dataset, rows)?);
+    let outputs = scorer.outputs(&prepared.dataset, rows)?;
+    let sample = evaluate::sample(pipeline, &prepared.dataset, rows, &truth, &outputs)?;
+    // Of anomalies the scores tell what is known; answers have no truth to stand beside.
+    let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
+        return Ok(String::new());
+    };
     let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
@@ -107,6 +112,7 @@ fn answers(
             };
             numbers::residuals(names, truth, predicted, *outputs)
         }
+        Sample::Series(_) => String::new(),
     };
     Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
 }

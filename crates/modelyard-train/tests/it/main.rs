@@ -5,5 +5,6 @@ mod examples;
 mod generated;
 mod inputs;
 mod resuming;
+mod series;
 mod support;
 mod training;

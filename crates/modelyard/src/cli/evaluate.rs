@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use modelyard_registry::document::Scores;
-use modelyard_train::evaluate::{TaskKind, task_kind};
+use modelyard_train::evaluate::task_of;
 use modelyard_train::project::Split;
 use serde::Serialize;
 
@@ -57,12 +57,12 @@ pub(crate) fn run(args: &EvaluateArgs, output: &mut Output) -> Result<(), Failur
     let stored = Stored::load(&args.asked)?;
     let data = &args.asked.data;
     let dataset = stored.read(data, args.labels.as_deref(), stored.model.pipeline().spec())?;
-    let rows: Vec<usize> = (0..dataset.rows()).collect();
+    let rows = dataset.samples();
     let scored = stored.model.evaluate(&dataset, &rows, args.threads.count())?;
     let test = stored.project.gates().iter().filter(|gate| gate.split == Split::Test);
     let gates = test.map(|gate| gate.judge(Some(&scored))).collect();
     let splits = BTreeMap::from([(Split::Test.as_str().to_owned(), scored)]);
-    let scores = Scores { task: task_name(&stored).to_owned(), splits, gates };
+    let scores = Scores { task: task_of(stored.model.pipeline()).name().to_owned(), splits, gates };
     let (name, number) = (&stored.version.name, stored.version.version);
     output.text(format!("{name} version {number} on {}\n\n{}", data.display(), report(&scores)));
     output.json(&EvaluateJson {
@@ -77,14 +77,4 @@ pub(crate) fn run(args: &EvaluateArgs, output: &mut Output) -> Result<(), Failur
     }
     let message = format!("{name} version {number} misses a gate on {}", data.display());
     Err(Failure::new(Exit::GateMissed, message))
-}
-
-/// The task as `scores.json` names it.
-fn task_name(stored: &Stored) -> &'static str {
-    match task_kind(stored.model.pipeline().task()) {
-        TaskKind::Binary => "binary",
-        TaskKind::Multiclass => "classification",
-        TaskKind::Multilabel => "labels",
-        TaskKind::Regression => "regression",
-    }
 }

@@ -14,6 +14,9 @@ const HELP: &str = "\
 Examples:
   modelyard new penguins                          tell penguin species apart, from a CSV file
   modelyard new weights --template table-regression    predict a number, from a CSV file
+  modelyard new demand --template forecast        forecast a series, from a CSV file
+  modelyard new pumps --template remaining-life   how long machines still run
+  modelyard new motor --template anomaly          what is unusual in a series
   modelyard new clothes --template images         tell pictures apart, from a folder of PNG files
   modelyard new reviews --template text           tell texts apart, English and Chinese
   modelyard new items --template multimodal       a picture, a number and a text in one network
@@ -42,6 +45,12 @@ enum Template {
     TableClassification,
     /// Rows of a table into a number: the weight of 342 penguins.
     TableRegression,
+    /// Hours of a series into the next ones: the demand of 12 weeks.
+    Forecast,
+    /// Rows of machines until they fail into the time that is left: 24 pumps.
+    RemainingLife,
+    /// A series into what is unusual in it: eleven days of a motor.
+    Anomaly,
     /// Pictures into classes: 120 photographs of boots, bags and trousers.
     Images,
     /// Texts into classes: 480 short reviews, English and Chinese.
@@ -72,6 +81,21 @@ fn files_of(template: Template) -> Vec<(String, &'static [u8])> {
             file("modelyard.toml", include_bytes!("../../templates/table-regression/modelyard.toml")),
             file("README.md", include_bytes!("../../templates/table-regression/README.md")),
             file("penguins.csv", PENGUINS),
+        ],
+        Template::Forecast => vec![
+            file("modelyard.toml", include_bytes!("../../templates/forecast/modelyard.toml")),
+            file("README.md", include_bytes!("../../templates/forecast/README.md")),
+            file("demand.csv", include_bytes!("../../templates/forecast/demand.csv")),
+        ],
+        Template::RemainingLife => vec![
+            file("modelyard.toml", include_bytes!("../../templates/remaining-life/modelyard.toml")),
+            file("README.md", include_bytes!("../../templates/remaining-life/README.md")),
+            file("pumps.csv", include_bytes!("../../templates/remaining-life/pumps.csv")),
+        ],
+        Template::Anomaly => vec![
+            file("modelyard.toml", include_bytes!("../../templates/anomaly/modelyard.toml")),
+            file("README.md", include_bytes!("../../templates/anomaly/README.md")),
+            file("motor.csv", include_bytes!("../../templates/anomaly/motor.csv")),
         ],
         Template::Text => vec![
             file("modelyard.toml", include_bytes!("../../templates/text/modelyard.toml")),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use modelyard_data::{Answer, Format, Prediction};
+use modelyard_data::{Answer, Dataset, ForecastStep, Format, Prediction, Windows};
+use modelyard_train::TrainedModel;
 use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::ThreadsArgs;
@@ -26,6 +27,9 @@ A CSV or TSV file comes back with `predicted_NAME` beside its own columns, and
 of each file. Other formats come back as the answers alone, in the order of
 the rows. Columns that the model does not use may be there; the answers need
 not be.
+
+Of a model of windows, the last row of each window is answered; the rows before
+the first window come back without an answer (`null` as JSON).
 
 With --json or --format jsonl, one line for each row, as the HTTP routes
   answer: {output: number}, or {output: {\"label\": class, \"probabilities\":
@@ -73,11 +77,48 @@ pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure
         AnswerFormat::Jsonl => Box::new(JsonLines { out: open(args.out.as_deref())? }),
         AnswerFormat::Csv => Box::new(Cells::new(args, &stored)?),
     };
-    let written = stored.model.predict(&dataset, args.threads.count(), |answers| writer.write(&answers));
+    let threads = args.threads.count();
+    let written = match dataset.windows() {
+        None => stored.model.predict(&dataset, threads, |answers| writer.write(&answers)),
+        Some(windows) => windows_answered(&stored.model, &dataset, windows, threads)
+            .and_then(|answers| write_rows(writer.as_mut(), &answers)),
+    };
     match written.and_then(|()| writer.finish()) {
         Err(Stopped::ReaderLeft) | Ok(()) => Ok(()),
         Err(Stopped::Failed(failure)) => Err(failure),
     }
+}
+
+/// The answer of each row of the files at which a window ends, in their order.
+fn windows_answered(
+    model: &TrainedModel,
+    dataset: &Dataset,
+    windows: &Windows,
+    threads: usize,
+) -> Result<Vec<Option<Answer>>, Stopped> {
+    let origins = (0..dataset.rows()).filter_map(|row| windows.origin(row));
+    let mut rows = vec![None; origins.max().map_or(0, |last| last + 1)];
+    let mut ends = windows.ends().iter();
+    model.predict::<Stopped>(dataset, threads, |answers| {
+        for (answer, &end) in answers.into_iter().zip(&mut ends) {
+            let row = windows.origin(end).expect("no window ends at a row that was put into a gap");
+            rows[row] = Some(answer);
+        }
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Writes each row of the files, answered or not.
+fn write_rows(writer: &mut dyn AnswerWriter, rows: &[Option<Answer>]) -> Result<(), Stopped> {
+    let Some(first) = rows.iter().flatten().next() else { return Ok(()) };
+    for row in rows {
+        match row {
+            Some(answer) => writer.write(std::slice::from_ref(answer))?,
+            None => writer.write_unanswered(first)?,
+        }
+    }
+    Ok(())
 }
 
 /// Why writing ended before the last row.
@@ -116,6 +157,8 @@ impl From<csv::Error> for Stopped {
 /// Writes answers in the order of the rows.
 trait AnswerWriter {
     fn write(&mut self, answers: &[Answer]) -> Result<(), Stopped>;
+    /// A row at which no window ends; others are answered like `model`.
+    fn write_unanswered(&mut self, model: &Answer) -> Result<(), Stopped>;
     fn finish(&mut self) -> Result<(), Stopped>;
 }
 
@@ -144,6 +187,10 @@ impl AnswerWriter for JsonLines {
         Ok(())
     }
 
+    fn write_unanswered(&mut self, _model: &Answer) -> Result<(), Stopped> {
+        Ok(writeln!(self.out, "null")?)
+    }
+
     fn finish(&mut self) -> Result<(), Stopped> {
         Ok(self.out.flush()?)
     }
@@ -154,6 +201,21 @@ fn as_json(answer: &Answer) -> Value {
     let output = |(name, prediction): &(String, Prediction)| {
         let value = match prediction {
             Prediction::Number(number) => json!(number),
+            Prediction::Forecast(steps) => {
+                let step = |step: &ForecastStep| match step.interval {
+                    Some((low, high)) => {
+                        json!({ "step": step.step, "value": step.value, "low": low, "high": high })
+                    }
+                    None => json!({ "step": step.step, "value": step.value }),
+                };
+                json!({ "forecast": steps.iter().map(step).collect::<Vec<_>>() })
+            }
+            Prediction::Anomaly { score, threshold, shares } => {
+                let shares: Map<String, Value> =
+                    shares.iter().map(|(name, share)| (name.clone(), json!(share))).collect();
+                let anomalous = prediction.is_anomalous();
+                json!({ "score": score, "threshold": threshold, "anomalous": anomalous, "shares": shares })
+            }
             Prediction::Category { label, probabilities } => {
                 json!({ "label": label, "probabilities": by_class(probabilities) })
             }
@@ -230,17 +292,8 @@ impl Cells {
     fn write_header(&mut self, answer: &Answer) -> Result<(), Stopped> {
         let Some(mut header) = self.header.take() else { return Ok(()) };
         for (name, prediction) in &answer.outputs {
-            header.push_field(&format!("predicted_{name}"));
-            if let Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } =
-                prediction
-            {
-                match self.probabilities {
-                    true => {
-                        probabilities.iter().for_each(|(c, _)| header.push_field(&format!("probability_{c}")))
-                    }
-                    false if matches!(prediction, Prediction::Labels { .. }) => {}
-                    false => header.push_field("probability"),
-                }
+            for cell in header_cells(name, prediction, self.probabilities) {
+                header.push_field(&cell);
             }
         }
         Ok(self.out.write_record(&header)?)
@@ -263,8 +316,42 @@ impl AnswerWriter for Cells {
         Ok(())
     }
 
+    fn write_unanswered(&mut self, model: &Answer) -> Result<(), Stopped> {
+        self.write_header(model)?;
+        let mut cells = csv::StringRecord::new();
+        self.rows.next(&mut cells)?;
+        for (name, prediction) in &model.outputs {
+            header_cells(name, prediction, self.probabilities).iter().for_each(|_| cells.push_field(""));
+        }
+        Ok(self.out.write_record(&cells)?)
+    }
+
     fn finish(&mut self) -> Result<(), Stopped> {
         Ok(self.out.flush()?)
+    }
+}
+
+/// The names of the cells that [`push_cells`] fills.
+fn header_cells(name: &str, prediction: &Prediction, every_class: bool) -> Vec<String> {
+    match prediction {
+        Prediction::Number(_) => vec![format!("predicted_{name}")],
+        Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } => {
+            let classes = probabilities.iter().map(|(class, _)| format!("probability_{class}"));
+            let rest = match prediction {
+                _ if every_class => classes.collect(),
+                Prediction::Labels { .. } => Vec::new(),
+                _ => vec!["probability".to_owned()],
+            };
+            [vec![format!("predicted_{name}")], rest].concat()
+        }
+        Prediction::Forecast(steps) => {
+            let of = |step: &ForecastStep| {
+                let ends: &[&str] = if step.interval.is_some() { &["", "_low", "_high"] } else { &[""] };
+                ends.iter().map(|end| format!("predicted_{name}_{}{end}", step.step)).collect::<Vec<_>>()
+            };
+            steps.iter().flat_map(of).collect()
+        }
+        Prediction::Anomaly { .. } => vec![format!("predicted_{name}"), "score".to_owned()],
     }
 }
 
@@ -295,6 +382,18 @@ fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_clas
                     .iter()
                     .for_each(|(_, probability)| cells.push_field(&format!("{probability:.6}")));
             }
+        }
+        Prediction::Forecast(steps) => {
+            for step in steps {
+                cells.push_field(&step.value.to_string());
+                for end in step.interval.iter().flat_map(|(low, high)| [low, high]) {
+                    cells.push_field(&end.to_string());
+                }
+            }
+        }
+        Prediction::Anomaly { score, .. } => {
+            cells.push_field(if prediction.is_anomalous() { "yes" } else { "no" });
+            cells.push_field(&score.to_string());
         }
         Prediction::Category { label, probabilities } => {
             cells.push_field(label);

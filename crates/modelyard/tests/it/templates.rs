@@ -31,6 +31,21 @@ fn the_regression_template_runs() {
 }
 
 #[test]
+fn the_forecast_template_runs() {
+    check("forecast", 3);
+}
+
+#[test]
+fn the_template_of_remaining_life_runs() {
+    check("remaining-life", 3);
+}
+
+#[test]
+fn the_anomaly_template_runs() {
+    check("anomaly", 3);
+}
+
+#[test]
 fn the_image_template_runs() {
     check("images", 122);
 }

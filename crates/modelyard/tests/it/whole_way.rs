@@ -151,7 +151,14 @@ fn a_project_is_named_by_its_file_too_and_the_store_can_stand_elsewhere() {
 fn two_processes_that_publish_at_once_both_do() {
     let folder = trained();
     let at = folder.path();
-    let mut others: Vec<Running> = (0..2).map(|_| Running::start(at, &["train", ".", "--force"])).collect();
+    // Two seeds: equal content, made in the same millisecond, would rightly be one version.
+    let start = |seed: &str| {
+        let text = SMALL_PROJECT.replace("seed = 3\nthreads", &format!("seed = {seed}\nthreads"));
+        let file = format!("seed-{seed}.toml");
+        fs::write(at.join(&file), text).expect("can write");
+        Running::start(at, &["train", &file])
+    };
+    let mut others = ["4", "5"].map(start);
     for other in &mut others {
         other.finish().expect(0);
     }

@@ -2,12 +2,15 @@
 //! scikit-learn's where it has them.
 
 mod accuracy;
+mod alarms;
 mod f1;
+mod forecast;
 mod log_loss;
 mod mae;
 mod mape;
 mod mean_error;
 mod multilabel;
+mod nasa;
 mod per_class;
 mod precision;
 mod r2;
@@ -45,7 +48,7 @@ pub trait Metric: Sync {
 }
 
 /// Every metric, in the order in which reports show them.
-pub const METRICS: [&dyn Metric; 19] = [
+pub const METRICS: [&dyn Metric; 26] = [
     &accuracy::Accuracy,
     &f1::MACRO,
     &f1::WEIGHTED,
@@ -65,6 +68,13 @@ pub const METRICS: [&dyn Metric; 19] = [
     &mae::MAE,
     &r2::R2,
     &mape::MAPE,
+    &nasa::NasaScore,
+    &forecast::MASE,
+    &forecast::PINBALL,
+    &forecast::COVERAGE,
+    &alarms::EVENTS_FOUND,
+    &alarms::FALSE_ALARMS,
+    &alarms::FLAGGED_SHARE,
 ];
 
 /// The metric of this name.
@@ -74,7 +84,17 @@ pub fn by_name(name: &str) -> Option<&'static dyn Metric> {
 
 /// The metrics that can score answers of this kind.
 pub fn fitting(task: TaskKind) -> impl Iterator<Item = &'static dyn Metric> {
-    METRICS.into_iter().filter(move |metric| metric.fits(task))
+    METRICS.into_iter().filter(move |metric| fits(*metric, task))
+}
+
+/// Whether a metric can score answers of this kind, by itself or by the plain sample that a series holds.
+pub fn fits(metric: &dyn Metric, task: TaskKind) -> bool {
+    metric.fits(task) || metric.fits(task.plain())
+}
+
+/// The score by a metric of what it looks at in a sample.
+pub fn score_of(metric: &dyn Metric, sample: &Sample) -> Option<f64> {
+    metric.score(sample.seen_by(metric)?)
 }
 
 #[cfg(test)]

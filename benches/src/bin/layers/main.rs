@@ -11,33 +11,23 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock and the command line")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod subjects;
+
 use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use modelyard_model::{
-    BatchNorm, Bidirectional, Conv2d, Dense, Dropout, Embedding, Engine, EngineConfig, Forward, Gru,
-    LayerSpec, LossSpec, Lstm, MaxPool2d, MeanSquaredError, Network, NetworkSpec, OptimizerSpec,
-    RecurrentSpec, Rng, Sgd, SimpleRnn, Targets,
+    Dense, Engine, EngineConfig, Forward, LayerSpec, LossSpec, MeanSquaredError, Network, NetworkSpec,
+    OptimizerSpec, Rng, Sgd, Targets,
 };
+
+use subjects::{Subject, frame_layer, subjects};
 
 /// The large product: rows, inner dimension, columns. The rows of one block stay in cache.
 const LARGE: [usize; 3] = [2048, 256, 256];
 /// Seconds that one side computes in one turn.
 const TURN_SECONDS: f64 = 0.1;
-
-/// A layer at a usual size.
-struct Subject {
-    name: &'static str,
-    layer: LayerSpec,
-    input: Vec<usize>,
-    rows: usize,
-    /// The product that makes up its forward pass over one row: rows, inner dimension, columns. None for layers
-    /// that only move values.
-    product: Option<[usize; 3]>,
-    /// What it was seen to wait for.
-    bound: &'static str,
-}
 
 /// What can be run again and again.
 trait Side {
@@ -87,70 +77,6 @@ fn options() -> Result<(String, usize)> {
     }
     ensure!(rounds > 0, "--rounds takes a number from 1");
     Ok((filter, rounds))
-}
-
-/// Each kind of layer, at a size as people use it.
-fn subjects() -> Vec<Subject> {
-    let sequence = |name, layer, features: usize, gates: usize, bound| {
-        let product = Some([64, features + 64, gates * 64]);
-        Subject { name, layer, input: vec![64, features], rows: 32, product, bound }
-    };
-    let image = |name, layer, product, bound| Subject {
-        name,
-        layer,
-        input: vec![28, 28, 32],
-        rows: 16,
-        product,
-        bound,
-    };
-    let both = Bidirectional::new(RecurrentSpec::Lstm(Lstm::new(64)));
-    vec![
-        Subject {
-            name: "dense",
-            layer: LayerSpec::Dense(Dense::new(512, None)),
-            input: vec![512],
-            rows: 256,
-            product: Some([1, 512, 512]),
-            bound: "products",
-        },
-        image(
-            "conv2d",
-            LayerSpec::Conv2d(Conv2d::new(64, 3, None)),
-            Some([26 * 26, 9 * 32, 64]),
-            "products; copying patches",
-        ),
-        sequence("lstm", LayerSpec::Lstm(Lstm::new(64)), 64, 4, "products; exp and division in the gates"),
-        sequence("gru", LayerSpec::Gru(Gru::new(64)), 64, 3, "products; exp and division in the gates"),
-        sequence("simple_rnn", LayerSpec::SimpleRnn(SimpleRnn::new(64)), 64, 1, "a step's small products"),
-        sequence("bidirectional", LayerSpec::Bidirectional(both), 64, 8, "as lstm"),
-        Subject {
-            name: "embedding",
-            layer: LayerSpec::Embedding(Embedding::new(5_000, 64)),
-            input: vec![64],
-            rows: 32,
-            product: None,
-            bound: "clearing the gradient of all tokens",
-        },
-        image("max_pool2d", LayerSpec::MaxPool2d(MaxPool2d::default()), None, "memory"),
-        image("batch_norm", LayerSpec::BatchNorm(BatchNorm::default()), None, "memory; sums in 64 bits"),
-        image("dropout", LayerSpec::Dropout(Dropout { rate: 0.2 }), None, "the hash that draws the mask"),
-    ]
-}
-
-/// The layer before the one to be measured.
-fn frame_layer() -> LayerSpec {
-    LayerSpec::BatchNorm(BatchNorm::default())
-}
-
-impl Subject {
-    /// Whether the layer takes the network's own input, of which nobody asks the derivative.
-    fn is_first(&self) -> bool {
-        matches!(self.layer, LayerSpec::Embedding(_))
-    }
-
-    fn layers(&self) -> Vec<LayerSpec> {
-        if self.is_first() { vec![self.layer.clone()] } else { vec![frame_layer(), self.layer.clone()] }
-    }
 }
 
 /// One training step of some layers.
@@ -253,17 +179,20 @@ fn print(subject: &Subject, layer: f64, product: Option<f64>, large: f64) {
     let input: Vec<String> = subject.input.iter().map(ToString::to_string).collect();
     let start = format!("| {} | {} | {} |", subject.name, input.join("×"), subject.rows);
     let bound = subject.bound;
-    let (Some(product), Some(size)) = (product, subject.product) else {
+    if subject.multiplications == 0 {
         let values = (subject.rows * subject.input.iter().product::<usize>()) as f64;
         println!("{start} none: {:.2} ns a value | | | | {bound} |", layer / values * 1e9);
         return;
-    };
+    }
     // Forward once, backward twice: by the weights and by the inputs.
-    let work = 2.0 * (subject.rows * size.iter().product::<usize>()) as f64;
-    let rate = 3.0 * work / layer / 1e9;
-    let (same, large) = (work / product / 1e9, 2.0 * LARGE.iter().product::<usize>() as f64 / large / 1e9);
-    let share = rate / same.max(large);
-    println!("{start} {rate:.0} | {same:.0} | {large:.0} | {share:.2} | {bound} |");
+    let rate = 6.0 * (subject.rows * subject.multiplications) as f64 / layer / 1e9;
+    let large = 2.0 * LARGE.iter().product::<usize>() as f64 / large / 1e9;
+    let same = product
+        .zip(subject.product)
+        .map(|(seconds, size)| 2.0 * (subject.rows * size.iter().product::<usize>()) as f64 / seconds / 1e9);
+    let share = rate / same.unwrap_or(0.0).max(large);
+    let same = same.map_or_else(String::new, |rate| format!("{rate:.0}"));
+    println!("{start} {rate:.0} | {same} | {large:.0} | {share:.2} | {bound} |");
 }
 
 /// This thread's processor time, from the scheduler's own count in nanoseconds.
