@@ -34,6 +34,17 @@ pub struct TakenWeights {
     pub left: Vec<String>,
 }
 
+/// One array of a network's weights, by its name (`0.dense.kernel`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightArray {
+    /// The layer's name and the array's own, with a dot between.
+    pub name: String,
+    /// The shape, as the layer declares it.
+    pub shape: Vec<usize>,
+    /// The values, the last axis fastest.
+    pub values: Vec<f32>,
+}
+
 /// `network.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,10 +128,15 @@ impl Network {
         let tensors =
             SafeTensors::deserialize(safetensors).map_err(|source| ModelError::Weights { source })?;
         let wanted = spec.layout()?;
-        check_tensors(&wanted, &tensors)?;
+        let given = tensors.iter().map(|(name, tensor)| (name, tensor.shape().to_vec())).collect();
+        check_arrays(&wanted, &given)?;
+        if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.dtype() != Dtype::F32) {
+            let message = format!("holds {:?}, the network has F32", tensor.dtype());
+            return Err(ModelError::WeightTensor { name: name.to_owned(), message });
+        }
         let mut network = Self::zeros(spec)?;
         for (layer, parameter, place) in places(&wanted) {
-            let tensor = tensors.tensor(&layer.parameter_name(parameter)).expect("check_tensors has seen it");
+            let tensor = tensors.tensor(&layer.parameter_name(parameter)).expect("check_arrays has seen it");
             let weights = match parameter.role {
                 Role::Trained => &mut network.parameters[place],
                 Role::State => &mut network.state[place],
@@ -128,6 +144,37 @@ impl Network {
             for (weight, bytes) in weights.iter_mut().zip(tensor.data().chunks_exact(4)) {
                 *weight = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
             }
+        }
+        Ok(network)
+    }
+
+    /// A network with these weights: all that it declares, in any order.
+    ///
+    /// # Errors
+    /// Where the network cannot be, or an array is missing, extra or of another shape.
+    pub fn from_arrays(spec: NetworkSpec, arrays: Vec<WeightArray>) -> Result<Self, ModelError> {
+        let wanted = spec.layout()?;
+        check_arrays(
+            &wanted,
+            &arrays.iter().map(|array| (array.name.as_str(), array.shape.clone())).collect(),
+        )?;
+        let mut network = Self::zeros(spec)?;
+        let mut own: HashMap<String, (Role, std::ops::Range<usize>)> = places(&wanted)
+            .map(|(layer, parameter, place)| (layer.parameter_name(parameter), (parameter.role, place)))
+            .collect();
+        for WeightArray { name, values, .. } in arrays {
+            let message = match own.remove(&name) {
+                Some((role, place)) if values.len() == place.len() => {
+                    match role {
+                        Role::Trained => network.parameters[place].copy_from_slice(&values),
+                        Role::State => network.state[place].copy_from_slice(&values),
+                    }
+                    continue;
+                }
+                Some((_, place)) => format!("has {} values, its shape holds {}", values.len(), place.len()),
+                None => "is given twice".to_owned(),
+            };
+            return Err(ModelError::WeightTensor { name, message });
         }
         Ok(network)
     }
@@ -237,28 +284,22 @@ fn places(layout: &Layout) -> impl Iterator<Item = (&LayoutLayer, &Parameter, st
     })
 }
 
-/// Checks that a file holds exactly the declared arrays; names the first that differs.
-fn check_tensors(layout: &Layout, tensors: &SafeTensors<'_>) -> Result<(), ModelError> {
+/// Checks that exactly the declared arrays are there, by name and shape; names the first that differs.
+fn check_arrays(layout: &Layout, given: &HashMap<&str, Vec<usize>>) -> Result<(), ModelError> {
     let error = |name: String, message: String| Err(ModelError::WeightTensor { name, message });
     let mut wanted = HashSet::new();
     for (layer, parameter, _) in places(layout) {
         let name = layer.parameter_name(parameter);
-        let Ok(tensor) = tensors.tensor(&name) else {
+        let Some(shape) = given.get(name.as_str()) else {
             return error(name, "is missing".to_owned());
         };
-        if tensor.dtype() != Dtype::F32 {
-            return error(name, format!("holds {:?}, the network has F32", tensor.dtype()));
-        }
-        if tensor.shape() != parameter.shape {
-            return error(
-                name,
-                format!("has shape {:?}, the network has {:?}", tensor.shape(), parameter.shape),
-            );
+        if *shape != parameter.shape {
+            return error(name, format!("has shape {shape:?}, the network has {:?}", parameter.shape));
         }
         wanted.insert(name);
     }
-    match tensors.names().into_iter().filter(|name| !wanted.contains(*name)).min() {
+    match given.keys().filter(|name| !wanted.contains(**name)).min() {
         None => Ok(()),
-        Some(name) => error(name.to_owned(), "is not part of the declared network".to_owned()),
+        Some(name) => error((*name).to_owned(), "is not part of the declared network".to_owned()),
     }
 }

@@ -41,17 +41,15 @@ pub enum TrainError {
         #[source]
         source: io::Error,
     },
-    /// The loss is no longer a number.
-    #[error(
-        "training diverged: the loss became {loss} in epoch {epoch}, step {step} (learning rate {learning_rate})"
-    )]
+    /// The loss or the gradients are no longer numbers.
+    #[error("training diverged: {found} in epoch {epoch}, step {step} (learning rate {learning_rate})")]
     Diverged {
         /// The epoch, from 1.
         epoch: usize,
         /// The step in the epoch, from 1.
         step: usize,
-        /// The loss: NaN or infinite.
-        loss: f32,
+        /// What became NaN or infinite, in words.
+        found: String,
         /// The learning rate in force.
         learning_rate: f32,
         /// What to try.

@@ -168,12 +168,12 @@ impl<'a> Run<'a> {
         for mini_batch in first..end {
             let from = mini_batch * self.training.batch_size;
             let to = (from + self.training.batch_size).min(self.plan.rows);
-            let loss =
+            let step =
                 self.learn(from..to, if mini_batch + 1 == end { Engine::step } else { Engine::gather })?;
-            if !loss.is_finite() {
-                return Err(self.diverged(mini_batch + 1, loss));
+            if !step.is_finite() {
+                return Err(self.diverged(mini_batch + 1, &step));
             }
-            let sum = self.loss_sum() + f64::from(loss) * (to - from) as f64;
+            let sum = self.loss_sum() + f64::from(step.loss) * (to - from) as f64;
             self.position.loss_sum_bits = sum.to_bits();
         }
         self.position.mini_batches = end;
@@ -204,8 +204,8 @@ impl<'a> Run<'a> {
         (self.position.mini_batches * self.training.batch_size).min(self.plan.rows)
     }
 
-    /// Learns from the rows at these places of the epoch's order; gives the mean loss.
-    fn learn(&mut self, rows: Range<usize>, learn: Learn) -> Result<f32, TrainError> {
+    /// Learns from the rows at these places of the epoch's order.
+    fn learn(&mut self, rows: Range<usize>, learn: Learn) -> Result<Step, TrainError> {
         let places = &self.order[rows];
         let batch = &mut self.batch;
         self.train.inputs.gather(places, &mut batch.inputs)?;
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             batch.weights.extend(batch.classes.iter().map(|class| weights[*class as usize]));
             batch.weights.as_slice()
         });
-        Ok(learn(&mut self.engine, &batch.inputs, targets, weights)?.loss)
+        Ok(learn(&mut self.engine, &batch.inputs, targets, weights)?)
     }
 
     /// Scores the validation rows at the end of an epoch; gives its record and what early stopping watches.
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
         self.position = Position { epoch, mini_batches: 0, loss_sum_bits: 0, random, seconds: 0.0 };
     }
 
-    fn diverged(&self, mini_batch: usize, loss: f32) -> TrainError {
+    fn diverged(&self, mini_batch: usize, at: &Step) -> TrainError {
         let rate = self.engine.learning_rate();
         let mut ways = vec![format!("a smaller learning_rate (such as {:e})", rate / 10.0)];
         if self.training.clip_norm.is_none() {
@@ -307,7 +307,13 @@ impl<'a> Run<'a> {
         TrainError::Diverged {
             epoch: self.position.epoch,
             step: mini_batch,
-            loss,
+            found: match at {
+                Step { loss, .. } if !loss.is_finite() => format!("the loss became {loss}"),
+                Step { penalty, .. } if !penalty.is_finite() => {
+                    format!("what its layers add to the loss became {penalty}")
+                }
+                Step { loss, .. } => format!("the gradients became infinite, at a loss of {loss},"),
+            },
             learning_rate: rate,
             hint: format!("try {}", ways.join(", or ")),
             kept: None,

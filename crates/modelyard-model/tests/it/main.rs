@@ -1,9 +1,11 @@
 //! The crate through its public doors.
 
+mod endings;
 mod files;
 mod generate;
 mod going_on;
 mod graph;
+mod padding;
 mod slopes;
 mod spec;
 mod tokens;

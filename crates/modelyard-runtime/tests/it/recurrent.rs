@@ -36,11 +36,18 @@ fn check(what: &str, layers: &Value, rten_refuses: Option<&str>) {
     check_rten(what, &report(what, &[STEPS, FEATURES], layers, rows), rten_refuses);
 }
 
-/// Tokens of rows that end in more or less padding.
-fn check_tokens(what: &str, layers: &Value, rten_refuses: Option<&str>) {
-    let tokens = [[3, 1, 4, 1, 5, 2, 6], [2, 5, 1, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0], [0; STEPS]];
+/// Tokens of rows that end in more or less padding, begin in it, and have it in their middle.
+pub(crate) fn check_tokens(what: &str, layers: &Value, rten_refuses: Option<&str>) {
+    let tokens = [
+        [3, 1, 4, 1, 5, 2, 6],
+        [2, 5, 1, 0, 0, 0, 0],
+        [6, 0, 0, 0, 0, 0, 0],
+        [0; STEPS],
+        [0, 0, 3, 5, 2, 1, 4],
+        [2, 0, 4, 0, 0, 6, 0],
+    ];
     let tokens: Vec<f32> = tokens.as_flattened().iter().map(|&token| token as f32).collect();
-    let rows = named("input", &[4, STEPS], tokens);
+    let rows = named("input", &[6, STEPS], tokens);
     check_rten(what, &report(what, &[STEPS], layers, rows), rten_refuses);
 }
 
