@@ -169,7 +169,7 @@ impl Scorer<'_> {
         Ok(found)
     }
 
-    /// The scores on these rows.
+    /// The scores on these rows, without intervals where their windows share rows.
     pub(crate) fn score(
         &self,
         dataset: &Dataset,
@@ -180,6 +180,9 @@ impl Scorer<'_> {
         let truth = self.pipeline.targets(dataset, rows)?;
         let sample = self.sample(dataset, rows, &truth)?;
         let dull = baseline.map(|baseline| baseline.answer(&sample, &truth));
+        // Windows that share rows are not drawn one by one, so that no interval would be true.
+        let overlap = dataset.windows().is_some_and(|windows| windows.share_rows(rows));
+        let intervals = if overlap { Intervals::Omitted } else { intervals };
         let labels = evaluate::label_names(self.pipeline.task());
         Ok(evaluate::score(&sample, labels, dull.as_ref(), intervals))
     }
