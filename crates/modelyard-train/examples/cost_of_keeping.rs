@@ -57,7 +57,9 @@ fn write_project(folder: &Path) -> std::io::Result<()> {
     let header: Vec<String> = (0..64).map(|column| format!("c{column}")).collect();
     let mut rows = format!("{},y\n", header.join(","));
     for row in 0..4_000u32 {
-        (0..64u32).for_each(|column| drop(write!(rows, "{},", (row * 31 + column * 17) % 101)));
+        for column in 0..64u32 {
+            let _ = write!(rows, "{},", (row * 31 + column * 17) % 101);
+        }
         let _ = writeln!(rows, "{}", row % 7);
     }
     std::fs::write(folder.join("rows.csv"), rows)?;

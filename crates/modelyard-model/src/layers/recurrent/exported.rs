@@ -122,7 +122,7 @@ impl Writer<'_, '_, '_> {
         }
         let weights = [self.weights(0, self.layer.input[1]), self.weights(1, settings.units), self.biases()];
         let counting = self.layer.mask.as_deref().map(|mask| self.counting(mask));
-        let lengths = counting.as_ref().map(|counting| self.to_front(counting)).unwrap_or_default();
+        let lengths = counting.as_ref().map(|counting| self.bring_to_front(counting)).unwrap_or_default();
         self.transpose(&[1, 0, 2]);
         let sequence = self.graph.last();
         let mut inputs = vec![sequence.as_str(), &weights[0], &weights[1], &weights[2], &lengths];
@@ -133,7 +133,7 @@ impl Writer<'_, '_, '_> {
         self.graph.node_to(operator.name, &inputs, &[&all, &last], attributes);
         self.graph.set_last(if settings.return_sequences { all } else { last });
         if let (Some(counting), true) = (counting, settings.return_sequences) {
-            self.to_their_places(&counting);
+            self.put_back(&counting);
         }
     }
 
@@ -195,7 +195,7 @@ impl Writer<'_, '_, '_> {
     }
 
     /// Moves the steps that count to the front of the sequence, in their order; gives how many they are: [batch].
-    fn to_front(&mut self, counting: &Counting) -> String {
+    fn bring_to_front(&mut self, counting: &Counting) -> String {
         let [steps, features] = [self.layer.input[0], self.layer.input[1]];
         // Padding comes behind all else, and otherwise the step's own number decides.
         let name = format!("{}_steps", self.graph.last());
@@ -219,7 +219,7 @@ impl Writer<'_, '_, '_> {
     /// From the states of the steps that count, [steps, directions, batch, units], to those of all steps. A walk from
     /// the first step has at padding the state of the step before, or none yet; one from the last that of the step
     /// behind, or none yet, where the operator gives zeros.
-    fn to_their_places(&mut self, counting: &Counting) {
+    fn put_back(&mut self, counting: &Counting) {
         let (steps, units) = (signed(self.layer.input[0]), signed(self.recurrent.settings().units));
         let [zero, one] = [("none", 0.0), ("one", 1.0)].map(|(name, value)| self.number(name, value));
         let before = self.graph.node("Sub", &[&counting.so_far, &one], vec![]);
