@@ -15,7 +15,7 @@ pub enum Baseline {
     /// The mean of each output; of labels, the share of rows that have each.
     Means(Vec<f32>),
     /// What three tokens in a row say, for language models.
-    Trigram(Trigram),
+    Trigram(Box<Trigram>),
     /// For a forecast: what was one season before.
     SeasonalNaive,
 }
@@ -43,7 +43,7 @@ impl Baseline {
 
     /// From the texts of the training rows, cut into so many different tokens.
     pub fn of_tokens(texts: &NextTokens, tokens: usize) -> Self {
-        Self::Trigram(Trigram::learn(texts, tokens))
+        Self::Trigram(Box::new(Trigram::learn(texts, tokens)))
     }
 
     /// What the baseline of such answers is, for pages.
