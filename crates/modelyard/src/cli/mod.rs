@@ -12,6 +12,7 @@ mod models;
 mod new;
 mod predict;
 mod reference;
+mod routes;
 mod runs;
 mod serve;
 mod train;
@@ -92,6 +93,7 @@ enum Command {
     Predict(predict::PredictArgs),
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
+    Routes(routes::RoutesArgs),
     Runs(runs::RunsArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -117,6 +119,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Predict(args) => predict::run(&args, output),
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
+        Command::Routes(args) => routes::run(args, output),
         Command::Runs(args) => runs::run(args, output),
         Command::Import(args) => import::run(&args, &global, output),
         Command::Export(args) => export::run(&args, output),
