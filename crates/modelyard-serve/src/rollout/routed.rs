@@ -14,7 +14,7 @@ use super::watch::Part;
 use super::{COPIES_MAX, Rollout, agreement};
 use crate::error::ServeError;
 use crate::urgency::Urgency;
-use crate::version::{Answered, ServedVersion, check_answer};
+use crate::version::{Answered, Generation, ServedVersion, check_answer};
 
 /// A version that answers one request.
 pub struct Routed {
@@ -106,6 +106,22 @@ impl Routed {
                 Ok(agreement::of_answers(&mine, &theirs.answer, copy.tolerance))
             });
         }
+        outcome
+    }
+
+    /// As [`ServedVersion::generate`]; continuations are watched and not copied.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::generate`].
+    pub async fn generate(
+        &self,
+        rows: &[Row],
+        wish: &Generation,
+        deadline: Deadline,
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
+        let arrived = self.version.now();
+        let outcome = self.version.generate(rows, wish, deadline).await;
+        self.ended(arrived, &outcome);
         outcome
     }
 

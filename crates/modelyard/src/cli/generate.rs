@@ -42,6 +42,7 @@ pub(crate) struct GenerateArgs {
     prompt: String,
     /// Below 1 likely tokens get likelier; 0 always takes the likeliest.
     #[arg(long, env = "MODELYARD_TEMPERATURE", value_name = "NUMBER", default_value_t = 1.0)]
+    #[arg(allow_negative_numbers = true)]
     temperature: f32,
     /// Draw only among so many of the likeliest tokens [default: all].
     #[arg(long, env = "MODELYARD_TOP_K", value_name = "COUNT")]

@@ -38,7 +38,7 @@ fn a_version_is_tuned_in_fewer_epochs_with_its_frozen_layers_bit_for_bit() {
     ];
     changed_project(at, &changes);
     let tuned = run(at, &["train", ".", "--json"]).expect(0).json();
-    assert!(accuracy(&tuned) >= Some(0.9), "{tuned}");
+    assert!(accuracy(&tuned) >= Some(0.85), "{tuned}");
     assert!(accuracy(&tuned) > accuracy(&scratch.json()), "{scratch}");
     let (before, after) = (weights(at, "1"), weights(at, "3"));
     assert_eq!(before["0.dense.kernel"], after["0.dense.kernel"], "frozen");
