@@ -170,6 +170,20 @@ pub enum ServeError {
     /// A text that cannot be continued as was asked.
     #[error("{0}")]
     Generation(Box<ModelError>),
+    /// The memory budget has no room for the version.
+    #[error(
+        "version {version} of model {model} has {bytes} bytes, and the memory budget of {budget} has no room"
+    )]
+    NoRoom {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Bytes of its network's file.
+        bytes: u64,
+        /// Bytes that may be loaded at once.
+        budget: u64,
+    },
     /// A folder of models cannot be used, or something in it.
     #[error("{path}: {what}")]
     Folder {
@@ -227,7 +241,7 @@ impl ServeError {
             }
             Self::NoPipeline { .. } | Self::DuplicateOutput { .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
-            Self::QueueFull { .. } => ErrorKind::ResourceExhausted,
+            Self::QueueFull { .. } | Self::NoRoom { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
             Self::Draining | Self::NotLoaded { .. } | Self::Unloaded { .. } => ErrorKind::Unavailable,
             Self::Broken { .. } | Self::AnswerNotFinite { .. } => ErrorKind::Internal,
@@ -251,6 +265,7 @@ impl ServeError {
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
+            Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
             Self::Folder { hint, .. } => Some(hint.clone()),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),

@@ -4,6 +4,7 @@ mod generation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
@@ -20,7 +21,7 @@ use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
 use crate::statistics::{Statistics, Times};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
 
@@ -38,6 +39,9 @@ pub struct ServedVersion {
     pipeline_cost: RowCost,
     pool: Pool,
     clock: Arc<dyn Clock>,
+    /// When it was asked last, in turns of the server.
+    used: AtomicU64,
+    _held: Held,
 }
 
 /// An answer, and how long its parts took.
@@ -104,6 +108,8 @@ impl Loader {
             pipeline_cost: RowCost::new(None),
             pool,
             clock: Arc::clone(&self.clock),
+            used: AtomicU64::new(0),
+            _held: self.telemetry.hold(source.bytes),
         })
     }
 
@@ -158,6 +164,21 @@ impl ServedVersion {
     /// The instant now, by its clock.
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Notes that it was asked in this turn.
+    pub(crate) fn touch(&self, turn: u64) {
+        self.used.store(turn, Ordering::Relaxed);
+    }
+
+    /// The turn in which it was asked last.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of its network's file, by which it counts in the memory budget.
+    pub fn bytes(&self) -> u64 {
+        self.source.bytes
     }
 
     /// What its source told of it when it was loaded.

@@ -67,7 +67,7 @@ async fn status(State(service): State<Service>, Path(model): Path<String>) -> Re
         return Ok(only_post());
     }
     let status = service.server.model(&model)?;
-    let live = status.live.as_ref().map(|live| live.version().to_string());
+    let live = status.answering().map(|version| version.to_string());
     let told = json!({
         "name": model,
         "ready": live.is_some() && !service.server.is_draining(),
