@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use crate::error::TrainError;
 use crate::evaluate::metric::METRICS;
-use crate::evaluate::{Baseline, class_names, task_kind};
+use crate::evaluate::class_names;
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
+use crate::scores::baseline_answers;
 
 /// How many classes a card shows one by one.
 const CLASSES_SHOWN_MAX: usize = 50;
@@ -93,7 +94,9 @@ fn scores(trained: &Trained, task: &Task) -> String {
         .into_iter()
         .find_map(|split| trained.scores.splits.get(split.as_str()).map(|scores| (split, scores)));
     match shown {
-        Some((split, scores)) => score_table(&mut text, split, scores, task),
+        Some((split, scores)) => {
+            score_table(&mut text, split, scores, baseline_answers(trained.pipeline.task()));
+        }
         None => text.push_str("\nNobody knows: no rows were kept away from training.\n"),
     }
     if let (Some((Split::Test, test)), Some(train)) = (shown, trained.scores.splits.get("train")) {
@@ -114,18 +117,17 @@ fn scores(trained: &Trained, task: &Task) -> String {
     text
 }
 
-fn score_table(text: &mut String, split: Split, scores: &SplitScores, task: &Task) {
+fn score_table(text: &mut String, split: Split, scores: &SplitScores, baseline: &str) {
     let kept = match split {
         Split::Test => "that were kept away from training",
         _ => "that decided when to stop, so these scores are flattering",
     };
     let _ = write!(
         text,
-        "\nOn {} {} rows {kept}. {}\n\n\
+        "\nOn {} {} rows {kept}. The baseline {baseline}.\n\n\
          | metric | score | 95 % interval | baseline |\n| --- | --- | --- | --- |\n",
         scores.rows,
-        split.as_str(),
-        Baseline::description(task_kind(task))
+        split.as_str()
     );
     for metric in METRICS {
         if let Some(found) = scores.metrics.get(metric.name()) {

@@ -91,6 +91,17 @@ fn baseline(pipeline: &Pipeline, dataset: &Dataset, rows: &[usize]) -> Result<Op
     }))
 }
 
+/// What the baseline beside the scores answers, as a sentence goes on.
+pub(crate) fn baseline_answers(task: &Task) -> &'static str {
+    match task {
+        Task::Forecast { .. } => "repeats what was one season before",
+        Task::NextToken { .. } => {
+            "is an interpolated Kneser-Ney trigram of the same tokens, learned from the same rows"
+        }
+        _ => "always answers with the most frequent class or the mean",
+    }
+}
+
 /// Runs rows through pipeline and network, and scores what comes out.
 pub(crate) struct Scorer<'a> {
     pub(crate) network: Arc<Network>,

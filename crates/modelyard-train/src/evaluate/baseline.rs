@@ -46,19 +46,6 @@ impl Baseline {
         Self::Trigram(Box::new(Trigram::learn(texts, tokens)))
     }
 
-    /// What the baseline of such answers is, for pages.
-    pub(crate) fn description(task: super::TaskKind) -> &'static str {
-        match task {
-            super::TaskKind::NextToken => {
-                "The baseline is an interpolated Kneser-Ney trigram of the same tokens, learned from the same rows."
-            }
-            super::TaskKind::Forecast => {
-                "The baseline is the seasonal naive forecast: what was one season before."
-            }
-            _ => "The baseline always answers with the most frequent class or the mean.",
-        }
-    }
-
     /// The rows of a sample, whose true answers these are, answered by this model.
     pub fn answer(&self, sample: &Sample, truth: &TargetValues) -> Sample {
         if let (Self::Trigram(trigram), TargetValues::Tokens(next)) = (self, truth) {

@@ -7,6 +7,7 @@ mod curves;
 mod errors;
 mod html;
 mod numbers;
+mod series;
 mod svg;
 
 use std::fmt::Write as _;
@@ -18,12 +19,12 @@ use modelyard_registry::document::{ClassScore, SplitScores};
 use self::html::{escape, number, section, table};
 use crate::error::TrainError;
 use crate::evaluate::metric::METRICS;
-use crate::evaluate::{self, Baseline, Sample, TaskKind, label_names};
+use crate::evaluate::{self, Sample, TaskKind, label_names};
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
-use crate::scores::Scorer;
+use crate::scores::{Scorer, baseline_answers};
 
 /// Writes the page about a run.
 ///
@@ -66,7 +67,12 @@ fn reached(split: Split, scores: &SplitScores, trained: &Trained, task: TaskKind
         let baseline = found.baseline.map_or_else(dash, number);
         vec![name.to_owned(), number(found.value), interval.unwrap_or_else(dash), baseline]
     });
-    let caption = format!("On {} {} rows. {}", scores.rows, split.as_str(), Baseline::description(task));
+    let caption = format!(
+        "On {} {} rows. The baseline {}.",
+        scores.rows,
+        split.as_str(),
+        baseline_answers(trained.pipeline.task())
+    );
     let mut body = table(&caption, &["metric", "score", "95 % interval", "baseline"], rows);
     if !trained.scores.gates.is_empty() {
         body.push_str("<ul>");
@@ -90,11 +96,12 @@ fn answers(
     let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
+    if pipeline.gives_input_back() {
+        return series::scores(pipeline, &prepared.dataset, rows, &scorer.outputs(&prepared.dataset, rows)?);
+    }
     let sample = scorer.sample(&prepared.dataset, rows, &truth)?;
-    // Of anomalies the scores tell what is known; answers have no truth to stand beside.
-    let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
-        return Ok(String::new());
-    };
+    let forecasts = series::forecasts(&sample);
+    let Some(sample) = sample.into_plain() else { return Ok(forecasts) };
     let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
@@ -104,14 +111,17 @@ fn answers(
         Sample::Tokens { .. } => return Ok(errors::least_expected(project, prepared, rows, &sample)),
         Sample::Values { truth, predicted, outputs } => {
             let names = match pipeline.task() {
-                Task::Regression { outputs } => outputs.as_slice(),
-                _ => &[],
+                Task::Regression { outputs } => outputs.clone(),
+                Task::Forecast { output, horizon, .. } => {
+                    (1..=*horizon).map(|step| format!("{output}, {step} ahead")).collect()
+                }
+                _ => Vec::new(),
             };
-            numbers::residuals(names, truth, predicted, *outputs)
+            numbers::residuals(&names, truth, predicted, *outputs)
         }
         Sample::Series(_) => String::new(),
     };
-    Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
+    Ok(forecasts + &html + &errors::errors(project, prepared, rows, &sample, labels))
 }
 
 /// The scores of each label.

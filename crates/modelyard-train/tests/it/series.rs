@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use modelyard_data::Prediction;
-use modelyard_train::{Project, TrainError, prepare};
+use modelyard_train::{Project, TrainError, prepare, report};
 
 use crate::support::Folder;
 
@@ -132,7 +132,10 @@ fn a_part_of_its_own_joins_the_steps_in_one_network() {
 #[test]
 fn a_forecast_is_scored_beside_the_season_before() {
     let folder = Folder::new(WAVE, &wave());
-    let (_, prepared, trained) = folder.train();
+    let (project, prepared, trained) = folder.train();
+    let page = report(&project, &prepared, &trained).expect("a page");
+    assert!(page.contains("What it forecast") && page.contains("wave, 3 ahead"), "forecasts are drawn");
+    assert!(page.contains("The baseline repeats what was one season before."));
     assert!(
         prepared.warnings.iter().any(|text| text.contains("windows were left out")),
         "{:?}",
@@ -209,7 +212,9 @@ at_least = 0.3
 #[test]
 fn what_is_unusual_is_flagged() {
     let folder = Folder::new(ANOMALY, &broken_wave());
-    let (_, prepared, trained) = folder.train();
+    let (project, prepared, trained) = folder.train();
+    let page = report(&project, &prepared, &trained).expect("a page");
+    assert!(page.contains("What it found unusual") && page.contains("threshold"), "scores are drawn");
     assert!(trained.scores.gates_passed(), "{:?}", trained.scores.gates);
     let mut inputs = Vec::new();
     prepared.pipeline.apply(&prepared.dataset, &[329], &mut inputs).expect("a window");
