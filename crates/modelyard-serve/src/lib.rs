@@ -13,6 +13,7 @@ mod probe;
 pub mod scheduler;
 mod server;
 mod statistics;
+mod target;
 mod telemetry;
 mod urgency;
 mod version;
