@@ -58,6 +58,28 @@ pub enum RegistryError {
         /// Where it points.
         version: Version,
     },
+    /// A route whose numbers or names make no sense.
+    #[error("the route of {name} was not changed: {why}")]
+    BadRoute {
+        /// The model.
+        name: ModelName,
+        /// What is wrong.
+        why: String,
+    },
+    /// A canary that missed a gate of its project.
+    #[error("version {version} of {name} missed a gate, so it answers no requests")]
+    CanaryMissedGates {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+    },
+    /// A route that was never changed, or whose every change was undone.
+    #[error("the route of {name} is as it was at first: there is nothing to undo")]
+    NoRouteBefore {
+        /// The model.
+        name: ModelName,
+    },
     /// A run that the store does not have.
     #[error("there is no run {id}")]
     NoSuchRun {
@@ -122,10 +144,14 @@ impl RegistryError {
             | Self::NoSuchVersion { .. }
             | Self::NoSuchAlias { .. }
             | Self::NoSuchRun { .. } => ErrorKind::NotFound,
-            Self::GatesMissed { .. } | Self::NothingBefore { .. } | Self::RunIsOpen { .. } => {
-                ErrorKind::FailedPrecondition
+            Self::GatesMissed { .. }
+            | Self::CanaryMissedGates { .. }
+            | Self::NothingBefore { .. }
+            | Self::NoRouteBefore { .. }
+            | Self::RunIsOpen { .. } => ErrorKind::FailedPrecondition,
+            Self::BadFiles { .. } | Self::NoSuchParent { .. } | Self::BadRoute { .. } => {
+                ErrorKind::InvalidArgument
             }
-            Self::BadFiles { .. } | Self::NoSuchParent { .. } => ErrorKind::InvalidArgument,
             Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
             Self::Document(error) => error.kind(),
             Self::Storage(error) => error.kind(),
@@ -147,6 +173,10 @@ impl RegistryError {
             Self::GatesMissed { name, version, .. } => Some(format!(
                 "`modelyard models show {name} {version}` shows the scores and gates; \
                  `modelyard models promote --force` moves the alias all the same"
+            )),
+            Self::CanaryMissedGates { name, version } => Some(format!(
+                "`modelyard models show {name} {version}` shows the scores and gates; --force lets it answer \
+                 all the same; as a shadow it needs no gates"
             )),
             Self::NoSuchRun { newest, .. } => Some(match newest {
                 Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),

@@ -1,5 +1,7 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod rollout;
+
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +15,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use rollout::RolloutSeries;
+
+pub(crate) use rollout::RolloutTelemetry;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
+const COUNTERS: [&str; 4] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -51,6 +57,7 @@ pub(crate) struct Telemetry {
     in_flight: Levels,
     queue_rows: Levels,
     loaded: Gauge,
+    rollouts: RolloutSeries,
 }
 
 impl Telemetry {
@@ -68,6 +75,7 @@ impl Telemetry {
             in_flight: Levels::default(),
             queue_rows: Levels::default(),
             loaded: Gauge::default(),
+            rollouts: RolloutSeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -103,6 +111,7 @@ impl Telemetry {
             "Model versions in memory that can answer now",
             telemetry.loaded.clone(),
         );
+        telemetry.rollouts.register(registry);
         telemetry
     }
 
@@ -126,6 +135,11 @@ impl Telemetry {
         }
     }
 
+    /// The series of a model's route.
+    pub(crate) fn rollout(&self, model: &ModelName) -> RolloutTelemetry {
+        self.rollouts.of(model)
+    }
+
     /// Counts a request that failed before a version was found for it. Names that are not served come from
     /// outside and would grow without bound as labels, so they are not kept.
     pub(crate) fn failed_unrouted(&self, kind: ErrorKind) {
@@ -145,7 +159,7 @@ impl Telemetry {
             let mut words = line.splitn(4, ' ');
             let about = (words.next(), words.next(), words.next(), words.next());
             let written = match about {
-                (Some("#"), Some(what), Some(name @ (REQUESTS | FAILURES)), Some(rest)) => {
+                (Some("#"), Some(what), Some(name), Some(rest)) if COUNTERS.contains(&name) => {
                     writeln!(text, "# {what} {name}_total {rest}")
                 }
                 _ => writeln!(text, "{line}"),

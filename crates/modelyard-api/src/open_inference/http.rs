@@ -16,7 +16,7 @@ use super::wire::BINARY_HEADER;
 use super::{about as documents, answer, infer, repository, wire};
 use crate::body;
 use crate::error::Failure;
-use crate::router::{Service, json_response, selector};
+use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
 use crate::watch::Served;
 
@@ -152,7 +152,7 @@ async fn model_config(
     Path(model): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, None).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn version_config(
@@ -160,7 +160,7 @@ async fn version_config(
     Path((model, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn all_statistics(State(service): State<Service>) -> Json<Value> {
@@ -211,7 +211,8 @@ async fn respond(
     let _busy = server.enter()?;
     let arrived = server.deadline();
     let json_bytes = json_bytes(request.headers())?;
-    let version = server.open(model, selector.as_ref()).await?;
+    let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
+    let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
     let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
     version.check_room()?;
     let mut decoded = match json_bytes {

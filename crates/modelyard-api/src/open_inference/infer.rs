@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelyard_serve::{Answered, ServedVersion, Server, Urgency, check_answer};
+use modelyard_serve::{Answered, Routed, Server, Urgency};
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
@@ -23,20 +23,19 @@ pub(super) fn urgency(server: &Server, arrived: Deadline, parameters: &Parameter
 /// its parts took.
 ///
 /// # Errors
-/// As [`ServedVersion::infer`], and where an output cannot be given as it was asked for.
+/// As [`Routed::infer`], and where an output cannot be given as it was asked for.
 pub(super) async fn run(
-    version: &ServedVersion,
+    version: &Routed,
     request: &mut DecodedRequest,
     urgency: Urgency,
 ) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
     let Answered { answer: mut outputs, times } =
         version.infer(inputs, &request.output_names(), urgency).await?;
-    check_answer(&outputs)?;
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);
-            *output = classify(output, spec, wanted.classes, version.labels())?;
+            *output = classify(output, spec, wanted.classes, version.labels(&wanted.name))?;
         }
     }
     Ok(Answered { answer: outputs, times })
