@@ -16,6 +16,7 @@ mod server;
 mod settings;
 mod source;
 mod statistics;
+mod target;
 mod telemetry;
 mod urgency;
 mod version;

@@ -20,6 +20,7 @@ use crate::error::ServeError;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
 use crate::statistics::Times;
+use crate::target::Target;
 use crate::telemetry::VersionTelemetry;
 use crate::urgency::Urgency;
 
@@ -54,6 +55,7 @@ type Assignment = (Option<Box<dyn Session>>, Batch<Job>);
 
 struct State {
     scheduler: Scheduler<RowShape, Job>,
+    target: Option<Target>,
     sessions: Vec<Box<dyn Session>>,
     /// Sessions that exist or are being made.
     sessions_made: usize,
@@ -70,6 +72,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     telemetry: VersionTelemetry,
     row_cost: RowCost,
+    has_target: bool,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -100,8 +103,15 @@ impl Pool {
         };
         let joined = joined && config.batch_size_max > 1;
         tracing::debug!(%model, runtime = network.runtime(), joined, ?row_cost, "probed a network");
+        let target = config.target(joined);
+        let has_target = target.is_some();
+        let mut scheduler = Scheduler::new(config.limits(joined));
+        if let Some(target) = &target {
+            scheduler.keep(target.limits());
+        }
         let state = State {
-            scheduler: Scheduler::new(config.limits(joined)),
+            scheduler,
+            target,
             sessions_made: sessions.len(),
             sessions,
             threads: 0,
@@ -116,6 +126,7 @@ impl Pool {
             clock,
             telemetry,
             row_cost: RowCost::new(row_cost),
+            has_target,
             state: Mutex::new(state),
             wake: Condvar::new(),
         };
@@ -385,6 +396,13 @@ impl Core {
         }
         self.telemetry.computed(batch.rows, took, self.clock.wall());
         self.row_cost.observe(batch.rows, took);
+        if self.has_target {
+            let State { scheduler, target, .. } = &mut *self.lock();
+            if let Some(target) = target {
+                target.observe(batch.rows, took, batch.members.iter().map(|member| member.waited));
+                scheduler.keep(target.limits());
+            }
+        }
     }
 }
 

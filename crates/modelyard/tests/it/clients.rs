@@ -10,8 +10,15 @@ use tempfile::TempDir;
 
 use crate::harness::{Running, repository, run};
 
-const MODELS: [&str; 6] =
-    ["simple", "identity_fp32", "identity_fp16", "identity_int64", "identity_bool", "identity_bytes"];
+const MODELS: [&str; 7] = [
+    "simple",
+    "simple_string",
+    "identity_fp32",
+    "identity_fp16",
+    "identity_int64",
+    "identity_bool",
+    "identity_bytes",
+];
 
 /// The Python of the test environment, where it has these modules.
 pub(crate) fn python(modules: &str) -> Option<PathBuf> {
