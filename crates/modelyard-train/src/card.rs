@@ -8,8 +8,8 @@ use modelyard_runtime::ParityReport;
 use serde_json::{Map, Value, json};
 
 use crate::error::TrainError;
-use crate::evaluate::metric::METRICS;
 use crate::evaluate::class_names;
+use crate::evaluate::metric::METRICS;
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
@@ -38,7 +38,7 @@ pub(crate) fn card(
     }
     let _ = write!(text, "\n{}\n", purpose(prepared.pipeline.task()));
     for part in [
-        scores(trained, prepared.pipeline.task()),
+        scores(trained),
         data(project, prepared),
         inputs(prepared),
         network(prepared, trained)?,
@@ -88,7 +88,7 @@ fn shorten(list: &[String]) -> String {
     }
 }
 
-fn scores(trained: &Trained, task: &Task) -> String {
+fn scores(trained: &Trained) -> String {
     let mut text = "## How good it is\n".to_owned();
     let shown = [Split::Test, Split::Validation]
         .into_iter()

@@ -19,7 +19,7 @@ use modelyard_registry::document::{ClassScore, SplitScores};
 use self::html::{escape, number, section, table};
 use crate::error::TrainError;
 use crate::evaluate::metric::METRICS;
-use crate::evaluate::{self, Sample, TaskKind, label_names};
+use crate::evaluate::{self, Sample, label_names};
 use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
@@ -45,7 +45,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
         Some((split, scores))
     });
     if let Some((split, scores)) = shown {
-        page += &reached(split, scores, trained, task);
+        page += &reached(split, scores, trained);
     }
     let metric = evaluate::leading_metric(task);
     page += &curves::curves(trained, metric.name());
@@ -58,7 +58,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
 }
 
 /// Scores beside the baseline, and the gates.
-fn reached(split: Split, scores: &SplitScores, trained: &Trained, task: TaskKind) -> String {
+fn reached(split: Split, scores: &SplitScores, trained: &Trained) -> String {
     let metrics =
         METRICS.iter().filter_map(|metric| Some((metric.name(), scores.metrics.get(metric.name())?)));
     let rows = metrics.map(|(name, found)| {

@@ -1,5 +1,7 @@
 //! `new` makes projects that run as they are.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::harness::{Running, http, run, shell};
@@ -106,8 +108,15 @@ fn the_language_model_template_runs_and_writes() {
     .expect(3)
     .says("modelyard generate");
 
-    let mut server =
-        Running::start(at, &["serve", "--listen", "127.0.0.1:0", "--store", store.to_str().expect("text")]);
+    a_served_model_continues_alike(&store, &texts[0]);
+}
+
+/// Over HTTP comes the text that the command line drew.
+fn a_served_model_continues_alike(store: &Path, drawn: &Value) {
+    let mut server = Running::start(
+        store,
+        &["serve", "--listen", "127.0.0.1:0", "--store", store.to_str().expect("text")],
+    );
     let address = server.wait_for_address();
     let ask = |body: &str| {
         let (status, body) = http(address, "POST /v1/models/verses/versions/1:predict", body);
@@ -119,7 +128,7 @@ fn the_language_model_template_runs_and_writes() {
     let next = &answer["predictions"][0]["next"];
     assert_eq!(
         (&next["text"], &next["tokens"]),
-        (&texts[0]["text"], &texts[0]["tokens"]),
+        (&drawn["text"], &drawn["tokens"]),
         "as on the command line"
     );
     let (status, answer) = ask(&body.replace("\"seed\": 3", "\"temperature\": -2"));
