@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
             let step =
                 self.learn(from..to, if mini_batch + 1 == end { Engine::step } else { Engine::gather })?;
             if !step.is_finite() {
-                return Err(self.diverged(mini_batch + 1, &step));
+                return Err(self.diverged(mini_batch + 1, ruin(&step)));
             }
             let sum = self.loss_sum() + f64::from(step.loss) * (to - from) as f64;
             self.position.loss_sum_bits = sum.to_bits();
@@ -250,8 +250,12 @@ impl<'a> Run<'a> {
             record.elapsed = self.teller.elapsed(self.clock);
             return Ok((record, None));
         };
-        let (loss, sample) = judge(&mut self.engine, self.prepared, &part.inputs, &part.truth)?;
-        record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
+        let judged = judge(&mut self.engine, self.prepared, &part.inputs, &part.truth);
+        let (loss, sample) = judged.map_err(|error| self.judged(error))?;
+        if !loss.is_finite() {
+            return Err(self.diverged(self.plan.steps, format!("the loss on validation rows became {loss}")));
+        }
+        record.validation_loss = Some(loss);
         for metric in metric::fitting(sample.task()) {
             let score = score_of(metric, &sample).filter(|score| score.is_finite());
             record.metrics.extend(score.map(|score| (metric.name().to_owned(), score)));
@@ -295,7 +299,17 @@ impl<'a> Run<'a> {
         self.position = Position { epoch, mini_batches: 0, loss_sum_bits: 0, random, seconds: 0.0 };
     }
 
-    fn diverged(&self, mini_batch: usize, at: &Step) -> TrainError {
+    /// What an error that came up behind the last step says about training.
+    pub(crate) fn judged(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::NoNumber { value, .. } => {
+                self.diverged(self.plan.steps, format!("an answer of the network became {value}"))
+            }
+            other => other,
+        }
+    }
+
+    fn diverged(&self, mini_batch: usize, found: String) -> TrainError {
         let rate = self.engine.learning_rate();
         let mut ways = vec![format!("a smaller learning_rate (such as {:e})", rate / 10.0)];
         if self.training.clip_norm.is_none() {
@@ -305,15 +319,9 @@ impl<'a> Run<'a> {
             "a scaling transform (standard, min_max) on inputs and outputs of large numbers".to_owned(),
         );
         TrainError::Diverged {
-            epoch: self.position.epoch,
+            epoch: self.position.epoch.min(self.plan.epochs),
             step: mini_batch,
-            found: match at {
-                Step { loss, .. } if !loss.is_finite() => format!("the loss became {loss}"),
-                Step { penalty, .. } if !penalty.is_finite() => {
-                    format!("what its layers add to the loss became {penalty}")
-                }
-                Step { loss, .. } => format!("the gradients became infinite, at a loss of {loss},"),
-            },
+            found,
             learning_rate: rate,
             hint: format!("try {}", ways.join(", or ")),
             kept: None,
@@ -378,5 +386,16 @@ impl Teller {
         }
         self.next += self.every;
         self.before + now.duration_since(self.started)
+    }
+}
+
+/// What of a step is no number.
+fn ruin(step: &Step) -> String {
+    match step {
+        Step { loss, .. } if !loss.is_finite() => format!("the loss became {loss}"),
+        Step { penalty, .. } if !penalty.is_finite() => {
+            format!("what its layers add to the loss became {penalty}")
+        }
+        Step { loss, .. } => format!("the gradients became infinite, at a loss of {loss},"),
     }
 }

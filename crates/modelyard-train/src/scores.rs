@@ -111,8 +111,12 @@ pub(crate) struct Scorer<'a> {
 
 impl Scorer<'_> {
     /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order.
+    ///
+    /// # Errors
+    /// [`TrainError::NoNumber`], and what the pipeline refuses.
     pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
-        self.each_block(dataset, rows, |_, outputs| outputs.to_vec())
+        let outputs = self.each_block(dataset, rows, |_, outputs| outputs.to_vec())?;
+        evaluate::all_numbers(&outputs, rows.len()).map(|()| outputs)
     }
 
     /// The answers to these rows beside the truth.
@@ -130,6 +134,9 @@ impl Scorer<'_> {
             let tokens = &next.tokens[places.start * steps..places.end * steps];
             token_losses(outputs, tokens, steps, activation)
         })?;
+        if let Some(row) = losses.iter().position(|loss| !loss.is_finite()) {
+            return Err(TrainError::NoNumber { row: row + 1, rows: rows.len(), value: losses[row] as f32 });
+        }
         Ok(token_sample(next, losses))
     }
 
