@@ -61,7 +61,7 @@ impl Pipeline {
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
             let kept = match earlier {
                 Some(earlier) => {
-                    earlier.fitted_for(input, column_of(data, place, &input.name)?, &mut warnings)
+                    earlier.fitted_for(input, &column_of(data, place, &input.name)?.data, &mut warnings)
                 }
                 None => None,
             };

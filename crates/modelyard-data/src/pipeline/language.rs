@@ -82,7 +82,7 @@ impl FittedNextToken {
     }
 
     pub(super) fn targets(&self, data: &Dataset, rows: &[usize]) -> Result<NextTokens, DataError> {
-        let ColumnData::Texts(texts) = column_of(data, self.place, &self.input)? else {
+        let ColumnData::Texts(texts) = &column_of(data, self.place, &self.input)?.data else {
             return Err(wrong_column(&self.input));
         };
         let steps = self.tokens.length();
