@@ -215,8 +215,7 @@ fn a_marker_that_is_a_number_is_one_however_it_is_written() {
 #[test]
 fn a_text_is_the_same_from_a_table_a_line_and_a_request() {
     let mut spec = spec(&[("note", Kind::Text), ("a", Kind::Number)], OutputKind::Number);
-    spec.inputs[0].transforms =
-        Some(super::transforms_of("[{\"type\": \"tokenize\", \"length\": 4}]"));
+    spec.inputs[0].transforms = Some(super::transforms_of("[{\"type\": \"tokenize\", \"length\": 4}]"));
     let mut source = SourceSpec::new("x");
     source.missing = vec!["NA".into()];
     let texts = |data: &Dataset| match data.column("note") {
