@@ -125,7 +125,7 @@ fn an_unseen_category_of_an_input_is_the_unknown_one() {
     let mut unseen = whole_row();
     unseen.insert("city".into(), text("Atlantis"));
     let served = pipeline.dataset_from_rows(&[unseen]).expect("a row");
-    assert_eq!(apply(&pipeline, &served, &[0])[1..4], [0.0, 0.0, 1.0]);
+    assert_eq!(apply(&pipeline, &served, &[0])[1..4], [0.0, 0.0, 0.0]);
 }
 
 #[test]
