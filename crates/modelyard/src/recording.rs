@@ -120,25 +120,27 @@ impl Recording {
             record.epochs.clone_from(&trained.history);
             record.kept_epoch = Some(trained.kept_epoch as u64);
             if let Some(test) = trained.scores.splits.get("test") {
-                let values = test.metrics.iter().map(|(name, found)| (name.clone(), found.value));
-                record.test = values.collect();
+                record.test = test.metrics.iter().map(|(name, found)| (name.clone(), found.value)).collect();
             }
         });
         self.open.write_report(report)?;
         Ok(())
     }
 
-    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more.
+    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more; they
+    /// go once the record says that it is finished.
     ///
     /// # Errors
     /// A store that cannot be written.
-    pub(crate) async fn end(self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+    pub(crate) async fn end(mut self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+        // The writer is cut off between two writings or within one; a transaction is whole either way.
+        self.writer.abort();
+        let _ = (&mut self.writer).await;
         let mut record = self.record.borrow().clone();
         match outcome {
             Ok(version) => {
                 record.status = RunStatus::Finished;
                 record.version = Some(version.version.get());
-                self.open.checkpoints(1)?.clear()?;
             }
             Err(failure) => {
                 let stopped = failure.exit == Exit::Interrupted;
@@ -147,10 +149,13 @@ impl Recording {
             }
         }
         record.ended_unix_ms = Some(now_unix_ms());
-        // The writer is cut off between two writings or within one; a transaction is whole either way.
-        self.writer.abort();
-        let _ = self.writer.await;
-        Ok(self.registry.save_run(self.open.id(), &record).await?)
+        self.registry.save_run(self.open.id(), &record).await?;
+        if outcome.is_ok()
+            && let Err(error) = self.open.checkpoints(1).and_then(|checkpoints| checkpoints.clear())
+        {
+            tracing::warn!(run = self.open.id(), %error, "the run is finished, and its checkpoints could not be removed");
+        }
+        Ok(())
     }
 }
 
@@ -174,9 +179,9 @@ impl Progress for Recorded<'_> {
         self.shown.steps(now);
     }
 
-    fn epoch(&mut self, epoch: &EpochRecord) {
-        self.recording.record.send_modify(|record| record.epochs.push(epoch.clone()));
-        self.shown.epoch(epoch);
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.recording.record.send_modify(|run| run.epochs.push(record.clone()));
+        self.shown.epoch(record);
     }
 
     fn warning(&mut self, text: &str) {
@@ -201,9 +206,17 @@ async fn write_changes(registry: Registry, id: u64, mut changed: watch::Receiver
 async fn newest_unfinished(registry: &Registry, project: &Project) -> Result<u64, Failure> {
     let runs = registry.runs(RUNS_SEARCHED).await?;
     let unfinished = |status| !matches!(status, RunStatus::Finished | RunStatus::Running);
-    let found = runs
+    let unfinished: Vec<_> = runs
         .iter()
-        .find(|run| run.record.project == project.name().as_str() && unfinished(run.record.status));
+        .filter(|run| run.record.project == project.name().as_str() && unfinished(run.record.status))
+        .collect();
+    let mut found = unfinished.first();
+    for run in &unfinished {
+        if registry.run_has_checkpoints(run.id)? {
+            found = Some(run);
+            break;
+        }
+    }
     found.map(|run| run.id).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("there is no run of {} to go on with", project.name()))
             .hint("`modelyard runs list` shows them; without --resume, training begins anew")
