@@ -1,5 +1,6 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod memory;
 mod rollout;
 
 use std::fmt::Write;
@@ -15,14 +16,16 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use memory::MemorySeries;
 use rollout::RolloutSeries;
 
+pub(crate) use memory::Held;
 pub(crate) use rollout::RolloutTelemetry;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
-const COUNTERS: [&str; 4] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN];
+const COUNTERS: [&str; 5] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN, memory::SLEPT];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -43,6 +46,7 @@ impl EncodeLabelSet for Labels {
 }
 
 type Times = Family<Labels, Histogram, fn() -> Histogram>;
+type Levels = Family<Labels, Gauge>;
 
 /// All series of one server.
 pub(crate) struct Telemetry {
@@ -51,9 +55,13 @@ pub(crate) struct Telemetry {
     failures: Family<Labels, Counter>,
     queue: Times,
     compute: Times,
+    encode: Times,
     batch_rows: Times,
+    in_flight: Levels,
+    queue_rows: Levels,
     loaded: Gauge,
     rollouts: RolloutSeries,
+    memory: MemorySeries,
 }
 
 impl Telemetry {
@@ -66,9 +74,13 @@ impl Telemetry {
             // 10 µs to 20 s: a small network answers in microseconds, a large one in seconds.
             queue: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-5, 2.0, 22))),
             compute: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 24))),
+            encode: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 20))),
             batch_rows: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 13))),
+            in_flight: Levels::default(),
+            queue_rows: Levels::default(),
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
+            memory: MemorySeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -83,13 +95,29 @@ impl Telemetry {
             "Time that a session took for one batch",
             telemetry.compute.clone(),
         );
+        registry.register(
+            "modelyard_encode_seconds",
+            "Time that it took to write one answer",
+            telemetry.encode.clone(),
+        );
         registry.register("modelyard_batch_rows", "Rows of one batch", telemetry.batch_rows.clone());
+        registry.register(
+            "modelyard_requests_in_flight",
+            "Requests that reached a model version and have no answer yet",
+            telemetry.in_flight.clone(),
+        );
+        registry.register(
+            "modelyard_queue_rows",
+            "Rows that wait for a batch now",
+            telemetry.queue_rows.clone(),
+        );
         registry.register(
             "modelyard_versions_loaded",
             "Model versions in memory that can answer now",
             telemetry.loaded.clone(),
         );
         telemetry.rollouts.register(registry);
+        telemetry.memory.register(registry);
         telemetry
     }
 
@@ -102,12 +130,25 @@ impl Telemetry {
             requests: self.requests.get_or_create_owned(&labels),
             queue: self.queue.get_or_create_owned(&labels),
             compute: self.compute.get_or_create_owned(&labels),
+            encode: self.encode.get_or_create_owned(&labels),
             batch_rows: self.batch_rows.get_or_create_owned(&labels),
+            in_flight: self.in_flight.get_or_create_owned(&labels),
+            queue_rows: self.queue_rows.get_or_create_owned(&labels),
             failures: self.failures.clone(),
             loaded: self.loaded.clone(),
             labels,
             tallies: Tallies::default(),
         }
+    }
+
+    /// Counts so many bytes of a network as loaded until the value is dropped.
+    pub(crate) fn hold(&self, bytes: u64) -> Held {
+        self.memory.hold(bytes)
+    }
+
+    /// A version left memory to make room.
+    pub(crate) fn put_to_sleep(&self) {
+        self.memory.put_to_sleep();
     }
 
     /// The series of a model's route.
@@ -150,7 +191,10 @@ pub(crate) struct VersionTelemetry {
     requests: Counter,
     queue: Histogram,
     compute: Histogram,
+    encode: Histogram,
     batch_rows: Histogram,
+    in_flight: Gauge,
+    queue_rows: Gauge,
     failures: Family<Labels, Counter>,
     loaded: Gauge,
     labels: Labels,
@@ -166,10 +210,22 @@ impl VersionTelemetry {
     /// A request arrived.
     pub(crate) fn request(&self) {
         self.requests.inc();
+        self.in_flight.inc();
+    }
+
+    /// So many rows wait now.
+    pub(crate) fn waiting(&self, rows: usize) {
+        self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// An answer was written in this time.
+    pub(crate) fn encoded(&self, took: Duration) {
+        self.encode.observe(took.as_secs_f64());
     }
 
     /// A request was answered after this time, or failed with this kind of error.
     pub(crate) fn ended(&self, failure: Option<ErrorKind>, took: Duration) {
+        self.in_flight.dec();
         self.tallies.ended(failure.is_none(), took);
         if failure.is_some() {
             self.failures.get_or_create(&Labels { kind: failure, ..self.labels.clone() }).inc();
@@ -193,6 +249,7 @@ impl VersionTelemetry {
 impl Drop for VersionTelemetry {
     fn drop(&mut self) {
         self.loaded.dec();
+        self.queue_rows.set(0);
     }
 }
 
@@ -206,6 +263,9 @@ mod tests {
         let name: ModelName = "digits".parse().expect("a name");
         let version = telemetry.version(&name, Version::FIRST);
         version.request();
+        version.request();
+        version.waiting(5);
+        version.encoded(Duration::from_micros(3));
         version.rode(Duration::from_micros(15), Duration::from_millis(2));
         version.computed(3, Duration::from_millis(2), SystemTime::UNIX_EPOCH);
         version.ended(Some(ErrorKind::DeadlineExceeded), Duration::from_millis(3));
@@ -214,7 +274,10 @@ mod tests {
         for line in [
             "# HELP modelyard_requests_total Requests that reached a model version.",
             "# TYPE modelyard_requests_total counter",
-            "modelyard_requests_total{model=\"digits\",version=\"1\"} 1",
+            "modelyard_requests_total{model=\"digits\",version=\"1\"} 2",
+            "modelyard_requests_in_flight{model=\"digits\",version=\"1\"} 1",
+            "modelyard_queue_rows{model=\"digits\",version=\"1\"} 5",
+            "modelyard_encode_seconds_count{model=\"digits\",version=\"1\"} 1",
             "modelyard_request_failures_total{model=\"digits\",version=\"1\",kind=\"deadline_exceeded\"} 1",
             "modelyard_request_failures_total{model=\"\",version=\"\",kind=\"not_found\"} 1",
             "# TYPE modelyard_queue_seconds histogram",

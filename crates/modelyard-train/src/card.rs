@@ -64,6 +64,9 @@ fn purpose(task: &Task) -> String {
         Task::Labels { output, classes } => {
             format!("Tells `{output}`: any of {} labels ({}).", classes.len(), shorten(classes))
         }
+        Task::NextToken { steps, tokens, .. } => {
+            format!("Continues texts: knows {tokens} tokens and looks at the last {steps} of them.")
+        }
         Task::Regression { outputs } => format!("Estimates {}.", names(outputs)),
         Task::Forecast { output, horizon, .. } => format!("Forecasts `{output}`, {horizon} rows ahead."),
         Task::Anomaly { output, .. } => {
@@ -196,9 +199,11 @@ fn network(prepared: &Prepared, trained: &Trained) -> Result<String, TrainError>
 fn training(project: &Project, prepared: &Prepared, trained: &Trained) -> String {
     let training = project.training();
     let optimizer = serde_json::to_string(&training.optimizer).unwrap_or_default();
+    let start =
+        prepared.start.as_ref().map(|start| format!("\n- started from {}", start.record)).unwrap_or_default();
     format!(
         "## How it was trained\n\n- loss: {}\n- optimizer: `{optimizer}`\n- mini-batches of {} rows, seed {}, {} \
-         thread{}\n- {} epochs of at most {}, the weights of epoch {} kept\n- {:.1} s\n",
+         thread{}\n- {} epochs of at most {}, the weights of epoch {} kept\n- {:.1} s{start}\n",
         prepared.loss.name(),
         training.batch_size,
         training.seed,

@@ -213,7 +213,7 @@ pub(crate) fn derive(spec: &PipelineSpec, side: &Side, mut data: Dataset) -> Res
                     });
                 }
             }
-            OutputKind::Number | OutputKind::Category | OutputKind::Labels => {}
+            OutputKind::Number | OutputKind::Category | OutputKind::Labels | OutputKind::NextToken => {}
         }
     }
     Ok(data)

@@ -39,6 +39,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
         include_str!("report.css"),
         escape(project.description().trim()),
     );
+    let task = evaluate::task_kind(prepared.pipeline.task());
     let shown = [Split::Test, Split::Validation].into_iter().find_map(|split| {
         let scores = trained.scores.splits.get(split.as_str())?;
         Some((split, scores))
@@ -46,7 +47,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
     if let Some((split, scores)) = shown {
         page += &reached(split, scores, trained);
     }
-    let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
+    let metric = evaluate::leading_metric(task);
     page += &curves::curves(trained, metric.name());
     if let Some((split, scores)) = shown {
         page += &answers(project, prepared, trained, (split, scores))?;
@@ -95,11 +96,10 @@ fn answers(
     let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
-    let outputs = scorer.outputs(&prepared.dataset, rows)?;
-    let sample = evaluate::sample(pipeline, &prepared.dataset, rows, &truth, &outputs)?;
     if pipeline.gives_input_back() {
-        return series::scores(pipeline, &prepared.dataset, rows, &outputs);
+        return series::scores(pipeline, &prepared.dataset, rows, &scorer.outputs(&prepared.dataset, rows)?);
     }
+    let sample = scorer.sample(&prepared.dataset, rows, &truth)?;
     let forecasts = series::forecasts(&sample);
     let Some(sample) = sample.into_plain() else { return Ok(forecasts) };
     let labels = label_names(pipeline.task());
@@ -108,6 +108,7 @@ fn answers(
             classes::classes(scores, truth, probabilities, *classes)
         }
         Sample::Labels { .. } => by_label(scores),
+        Sample::Tokens { .. } => return Ok(errors::least_expected(project, prepared, rows, &sample)),
         Sample::Values { truth, predicted, outputs } => {
             let names = match pipeline.task() {
                 Task::Regression { outputs } => outputs.clone(),
