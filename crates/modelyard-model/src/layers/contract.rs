@@ -124,7 +124,7 @@ impl Bench {
     /// Walks along all derivatives at once: the loss must change by their length, whatever their size.
     fn check_direction(&mut self, what: &str, slopes: &[f32], value: Values) {
         let length = slopes.iter().map(|&slope| f64::from(slope).powi(2)).sum::<f64>().sqrt();
-        if length < 1e-6 {
+        if length < 1e-4 {
             return;
         }
         let start = value(self).clone();

@@ -143,9 +143,9 @@ fn clipping_limits_the_step() {
         (step, after[0] - before[0])
     };
     let (free, far) = step(None, None);
-    assert_eq!(free.gradient_norm, None);
+    assert!(free.gradient_norm.is_some_and(|norm| norm > 100.0), "{free:?}");
     let (clipped, near) = step(Some(1.0), None);
-    let norm = clipped.gradient_norm.expect("clip_norm asks for it");
+    let norm = clipped.gradient_norm.expect("a step has one");
     assert!((near - far / norm).abs() < 1e-3 && norm > 100.0, "{near}, {far} over {norm}");
     assert_eq!(step(None, Some(0.25)).1, 0.25);
 }
