@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use modelyard_serve::Server;
 use modelyard_types::{ErrorKind, VersionSelector};
@@ -159,6 +159,11 @@ async fn wrong_method(request: Request<Body>) -> Failure {
 async fn metrics(State(service): State<Service>) -> Response {
     let text = service.server.telemetry();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// What a caller says of itself by its headers.
+pub(crate) fn labels(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> + '_ {
+    |name| headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// A version in a path: a number or an alias.

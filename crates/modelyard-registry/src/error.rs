@@ -58,6 +58,28 @@ pub enum RegistryError {
         /// Where it points.
         version: Version,
     },
+    /// A route whose numbers or names make no sense.
+    #[error("the route of {name} was not changed: {why}")]
+    BadRoute {
+        /// The model.
+        name: ModelName,
+        /// What is wrong.
+        why: String,
+    },
+    /// A canary that missed a gate of its project.
+    #[error("version {version} of {name} missed a gate, so it answers no requests")]
+    CanaryMissedGates {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+    },
+    /// A route that was never changed, or whose every change was undone.
+    #[error("the route of {name} is as it was at first: there is nothing to undo")]
+    NoRouteBefore {
+        /// The model.
+        name: ModelName,
+    },
     /// A run that the store does not have.
     #[error("there is no run {id}")]
     NoSuchRun {
@@ -85,6 +107,14 @@ pub enum RegistryError {
         name: ModelName,
         /// The parent named.
         parent: Version,
+    },
+    /// A new model whose name differs from another one's by upper and lower case only.
+    #[error("a model named {known} is registered, and {name} differs from it by upper and lower case only")]
+    OtherSpelling {
+        /// The name that was to be new.
+        name: ModelName,
+        /// The name that is there.
+        known: ModelName,
     },
     /// A stored file is not what was published.
     #[error("{file} of {name} version {version} is damaged: {fault}")]
@@ -122,10 +152,15 @@ impl RegistryError {
             | Self::NoSuchVersion { .. }
             | Self::NoSuchAlias { .. }
             | Self::NoSuchRun { .. } => ErrorKind::NotFound,
-            Self::GatesMissed { .. } | Self::NothingBefore { .. } | Self::RunIsOpen { .. } => {
-                ErrorKind::FailedPrecondition
-            }
-            Self::BadFiles { .. } | Self::NoSuchParent { .. } => ErrorKind::InvalidArgument,
+            Self::GatesMissed { .. }
+            | Self::CanaryMissedGates { .. }
+            | Self::NothingBefore { .. }
+            | Self::NoRouteBefore { .. }
+            | Self::RunIsOpen { .. } => ErrorKind::FailedPrecondition,
+            Self::BadFiles { .. }
+            | Self::NoSuchParent { .. }
+            | Self::BadRoute { .. }
+            | Self::OtherSpelling { .. } => ErrorKind::InvalidArgument,
             Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
             Self::Document(error) => error.kind(),
             Self::Storage(error) => error.kind(),
@@ -148,10 +183,17 @@ impl RegistryError {
                 "`modelyard models show {name} {version}` shows the scores and gates; \
                  `modelyard models promote --force` moves the alias all the same"
             )),
+            Self::CanaryMissedGates { name, version } => Some(format!(
+                "`modelyard models show {name} {version}` shows the scores and gates; --force lets it answer \
+                 all the same; as a shadow it needs no gates"
+            )),
             Self::NoSuchRun { newest, .. } => Some(match newest {
                 Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),
                 None => "nothing was trained in this store yet".to_owned(),
             }),
+            Self::OtherSpelling { known, .. } => {
+                Some(format!("publish under {known:?}, or choose a name that differs in more than case"))
+            }
             Self::RunIsOpen { .. } => Some("stop it first, or wait until it is done".to_owned()),
             Self::Corrupt { .. } => {
                 Some("publish the same files again to repair it, or roll back to another version".to_owned())

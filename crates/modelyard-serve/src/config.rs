@@ -1,8 +1,12 @@
 //! The limits of serving, resolved: the binary reads them from flags and files, everything below takes them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use modelyard_types::ModelName;
+
 use crate::scheduler::Limits;
+use crate::settings::ModelSettings;
 
 /// How much is batched, queued, kept and waited for. [`ServeConfig::default`] suits small CPU machines.
 #[derive(Clone, Debug)]
@@ -11,6 +15,8 @@ pub struct ServeConfig {
     pub batch_size_max: usize,
     /// How long a request waits for others to share its batch; zero takes those that wait already.
     pub batch_delay: Duration,
+    /// Rows at which a batch is run without waiting for more, smallest first; empty for none but the most.
+    pub preferred_rows: Vec<usize>,
     /// Most rows of one request; more are refused as too large.
     pub request_rows_max: usize,
     /// Most rows that wait for one model version; more are refused as exhausted.
@@ -25,6 +31,8 @@ pub struct ServeConfig {
     pub versions_on_demand_max: usize,
     /// How often the registry is asked for moved aliases and new versions.
     pub refresh_interval: Duration,
+    /// What single models want otherwise. It goes before what their own files say.
+    pub models: BTreeMap<ModelName, ModelSettings>,
 }
 
 impl Default for ServeConfig {
@@ -32,6 +40,7 @@ impl Default for ServeConfig {
         Self {
             batch_size_max: 64,
             batch_delay: Duration::ZERO,
+            preferred_rows: Vec::new(),
             request_rows_max: 4096,
             queue_rows_max: 8192,
             sessions_max: std::thread::available_parallelism().map_or(2, usize::from),
@@ -39,6 +48,7 @@ impl Default for ServeConfig {
             deadline_max: Duration::from_secs(600),
             versions_on_demand_max: 8,
             refresh_interval: Duration::from_secs(1),
+            models: BTreeMap::new(),
         }
     }
 }
@@ -49,6 +59,7 @@ impl ServeConfig {
         Limits {
             batch_rows_max: if joined { self.batch_size_max.max(1) } else { 1 },
             batch_delay: if joined { self.batch_delay } else { Duration::ZERO },
+            preferred_rows: if joined { self.preferred_rows.clone() } else { Vec::new() },
             queue_rows_max: self.queue_rows_max.max(1),
         }
     }

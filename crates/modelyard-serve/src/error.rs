@@ -166,6 +166,36 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A folder of models cannot be used, or something in it.
+    #[error("{path}: {what}")]
+    Folder {
+        /// The path, from the folder on.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A model's configuration asks for what is not understood or not done.
+    #[error("{file}:{line}: {what}")]
+    ModelConfig {
+        /// The file, from the folder on.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+        /// What to do about it, where that is known.
+        hint: Option<String>,
+    },
+    /// The model is known, but its files do not let it be served.
+    #[error("model {model} cannot be served: {what}")]
+    Unservable {
+        /// The model.
+        model: ModelName,
+        /// Why, with the way out.
+        what: String,
+    },
     /// The registry failed.
     #[error("the registry could not be read")]
     Registry(#[source] Box<RegistryError>),
@@ -186,7 +216,8 @@ impl ServeError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => ErrorKind::NotFound,
-            Self::NothingToServe { .. } => ErrorKind::FailedPrecondition,
+            Self::NothingToServe { .. } | Self::Unservable { .. } => ErrorKind::FailedPrecondition,
+            Self::Folder { .. } | Self::ModelConfig { .. } => ErrorKind::InvalidArgument,
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }
@@ -215,6 +246,8 @@ impl ServeError {
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
+            Self::Folder { hint, .. } => Some(hint.clone()),
+            Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),

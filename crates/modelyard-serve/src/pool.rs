@@ -90,6 +90,7 @@ impl Pool {
             Ok(probed) => (probed, vec![session]),
             Err(_) => (Probe { joined: false, row_cost: None }, Vec::new()),
         };
+        let joined = joined && config.batch_size_max > 1;
         tracing::debug!(%model, runtime = network.runtime(), joined, ?row_cost, "probed a network");
         let state = State {
             scheduler: Scheduler::new(config.limits(joined)),

@@ -8,14 +8,33 @@ use std::time::{Duration, Instant};
 const EMPTY_GROUPS_MAX: usize = 4;
 
 /// What bounds batches and the queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Most rows that requests are joined to. One larger request still rides, alone.
     pub batch_rows_max: usize,
     /// How long the oldest request of a group waits for company; zero means it takes who waits already.
     pub batch_delay: Duration,
+    /// Rows, smallest first, at which a group waits for no more; its batch then has as many as the greatest
+    /// of these that are there. What waited its time goes with all that is there.
+    pub preferred_rows: Vec<usize>,
     /// Most rows that wait at once.
     pub queue_rows_max: usize,
+}
+
+impl Limits {
+    /// Rows for which a group waits no longer.
+    fn enough_rows(&self) -> usize {
+        self.preferred_rows.first().map_or(self.batch_rows_max, |&first| first.min(self.batch_rows_max))
+    }
+
+    /// Most rows of a batch that is cut from a group of so many.
+    fn rows_max(&self, waiting: usize, is_due: bool) -> usize {
+        if is_due || waiting >= self.batch_rows_max {
+            return self.batch_rows_max;
+        }
+        let preferred = self.preferred_rows.iter().rev().find(|&&rows| rows <= waiting);
+        preferred.map_or(self.batch_rows_max, |&rows| rows.min(self.batch_rows_max))
+    }
 }
 
 /// One request as it is put into the queue.
@@ -164,7 +183,7 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         for (at, group) in self.groups.iter().enumerate() {
             let Some(head) = group.queue.front() else { continue };
             let due = head.since + self.limits.batch_delay;
-            if due > now && group.rows < self.limits.batch_rows_max {
+            if due > now && group.rows < self.limits.enough_rows() {
                 wait = Some(wait.map_or(due, |earliest| earliest.min(due)));
             } else {
                 let this = (group.priority, head.since, head.ticket, at);
@@ -208,9 +227,11 @@ impl<S: PartialEq, T> Scheduler<S, T> {
 
     fn cut(&mut self, at: usize, now: Instant) -> Batch<T> {
         let group = &mut self.groups[at];
+        let is_due = group.queue.front().is_some_and(|head| head.since + self.limits.batch_delay <= now);
+        let rows_max = self.limits.rows_max(group.rows, is_due);
         let mut batch = Batch { rows: 0, members: Vec::new() };
         while let Some(head) = group.queue.front() {
-            if !batch.members.is_empty() && batch.rows + head.rows > self.limits.batch_rows_max {
+            if !batch.members.is_empty() && batch.rows + head.rows > rows_max {
                 break;
             }
             let Some(Waiting { ticket, rows, since, work, .. }) = group.queue.pop_front() else { break };

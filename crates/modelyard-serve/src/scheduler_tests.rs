@@ -14,7 +14,8 @@ fn origin() -> Instant {
 }
 
 fn limits(batch_rows_max: usize, delay_ms: u32, queue_rows_max: usize) -> Limits {
-    Limits { batch_rows_max, batch_delay: MS * delay_ms, queue_rows_max }
+    let (batch_delay, preferred_rows) = (MS * delay_ms, Vec::new());
+    Limits { batch_rows_max, batch_delay, preferred_rows, queue_rows_max }
 }
 
 fn entry(shape: u8, rows: usize, deadline: Instant, work: u64) -> Entry<u8, u64> {
@@ -55,6 +56,27 @@ fn a_group_waits_for_company_until_it_is_full_or_due() {
     assert_eq!(told(scheduler.next_batch(t0 + 2 * MS), t0), "wait 3", "it expires before it is due");
     assert_eq!(scheduler.take_expired(t0 + 3 * MS), [3]);
     assert_eq!(told(scheduler.next_batch(t0 + 3 * MS), t0), "idle");
+}
+
+#[test]
+fn a_preferred_number_of_rows_goes_without_waiting() {
+    let t0 = origin();
+    let preferred = Limits { preferred_rows: vec![2, 4], ..limits(8, 5, 100) };
+    let mut scheduler = Scheduler::new(preferred);
+    let add = |scheduler: &mut Scheduler<u8, u64>, works: &[u64]| {
+        for &work in works {
+            scheduler.enqueue(t0, entry(1, 1, t0 + 100 * MS, work)).expect("there is room");
+        }
+    };
+    add(&mut scheduler, &[1]);
+    assert_eq!(told(scheduler.next_batch(t0), t0), "wait 5");
+    add(&mut scheduler, &[2, 3]);
+    assert_eq!(told(scheduler.next_batch(t0), t0), "[1, 2]", "the greatest preferred number that is there");
+    assert_eq!(told(scheduler.next_batch(t0), t0), "wait 5");
+    add(&mut scheduler, &[4, 5, 6, 7]);
+    assert_eq!(told(scheduler.next_batch(t0), t0), "[3, 4, 5, 6]");
+    add(&mut scheduler, &[8, 9]);
+    assert_eq!(told(scheduler.next_batch(t0 + 5 * MS), t0), "[7, 8, 9]", "what is due takes all along");
 }
 
 #[test]
@@ -110,7 +132,7 @@ struct Known {
 fn simulate(seed: u64, steps: u32, limits: Limits) {
     let mut dice = Dice(seed | 1);
     let mut now = origin();
-    let mut scheduler = Scheduler::new(limits);
+    let mut scheduler = Scheduler::new(limits.clone());
     let mut waiting: BTreeMap<u64, Known> = BTreeMap::new();
     let mut next_work = 0;
     for step in 0..steps {
@@ -179,7 +201,7 @@ fn check_next(
 ) {
     match scheduler.next_batch(now) {
         Next::Batch(batch) => {
-            let limits = scheduler.limits;
+            let limits = scheduler.limits.clone();
             let taken: Vec<Known> = batch
                 .members
                 .iter()
@@ -222,6 +244,7 @@ fn four_hundred_thousand_random_steps_lose_double_and_swap_nothing() {
         (1, limits(16, 0, 200)),
         (2, limits(16, 2, 200)),
         (3, limits(1, 0, 40)),
+        (4, Limits { preferred_rows: vec![3, 8], ..limits(16, 2, 200) }),
         (0xDEAD_BEEF, limits(64, 5, 1000)),
     ] {
         simulate(seed, 100_000, limits);

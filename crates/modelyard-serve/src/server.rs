@@ -4,13 +4,13 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod offer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use modelyard_registry::{ModelVersion, Registry};
 use modelyard_runtime::Runtimes;
 use modelyard_types::{
     Alias, Clock, Deadline, ErrorKind, InferRequest, InferResponse, ModelName, Version, VersionSelector,
@@ -19,8 +19,11 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::rollout::{Labels, Routed};
+use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
-use crate::version::{Loader, ServedVersion};
+use crate::version::{Loader, ServedVersion, Wanted};
+use offer::{Offer, Offers, Seen};
 
 pub use control::IndexEntry;
 
@@ -28,22 +31,6 @@ pub use control::IndexEntry;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// A name less like any served one than this is not suggested.
 const LIKENESS_MIN: f64 = 0.7;
-
-/// What one model has to offer now.
-#[derive(Clone, Default)]
-struct Route {
-    aliases: BTreeMap<Alias, Version>,
-    versions: Vec<Version>,
-    /// The version that should answer by default.
-    wanted: Option<Version>,
-    /// The version that does.
-    live: Option<Arc<ServedVersion>>,
-    problem: Option<String>,
-    /// Whether a client took it out of memory.
-    unloaded: bool,
-}
-
-type Routes = BTreeMap<ModelName, Route>;
 
 /// One served model, for listings, readiness and the page.
 #[derive(Clone)]
@@ -60,19 +47,12 @@ pub struct ModelStatus {
     pub problem: Option<String>,
 }
 
-/// What was last seen of the registry.
-#[derive(Default)]
-struct Seen {
-    revision: Option<u64>,
-    retry_at: Option<Instant>,
-}
-
-/// The served models of one registry.
+/// The served models of one source.
 pub struct Server {
-    registry: Registry,
+    source: Box<dyn ModelSource>,
     loader: Arc<Loader>,
     only: Option<Vec<ModelName>>,
-    routes: RwLock<Arc<Routes>>,
+    offers: RwLock<Arc<Offers>>,
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
     /// The models that a client took out of memory.
@@ -86,15 +66,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads the default version of every registered model, or of those named.
+    /// Loads the default version of every model of a registry or folder, or of those named.
     ///
     /// A model whose version cannot be loaded does not keep the others from being served; see
     /// [`Server::models`].
     ///
     /// # Errors
-    /// Where the registry cannot be read, or a model named is not in it.
+    /// Where the source cannot be read, or a model named is not in it.
     pub async fn start(
-        registry: Registry,
+        source: impl ModelSource + 'static,
         runtimes: Arc<Runtimes>,
         config: ServeConfig,
         clock: Arc<dyn Clock>,
@@ -102,10 +82,10 @@ impl Server {
     ) -> Result<Arc<Self>, ServeError> {
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
         let server = Arc::new(Self {
-            registry,
+            source: Box::new(source),
             loader: Arc::new(loader),
             only,
-            routes: RwLock::default(),
+            offers: RwLock::default(),
             on_demand: Mutex::default(),
             unloaded: Mutex::default(),
             loading: AsyncMutex::default(),
@@ -116,7 +96,7 @@ impl Server {
         });
         server.refresh().await?;
         for name in server.only.iter().flatten() {
-            if !server.routes().contains_key(name) {
+            if !server.offers().contains_key(name) {
                 return Err(server.unknown_model(name.as_str()));
             }
         }
@@ -156,6 +136,36 @@ impl Server {
         opened.inspect_err(|error| self.count_failure(error.kind()))
     }
 
+    /// The version that a model's route chooses for a caller who names none, by what the caller says of
+    /// itself; none where the caller names one, or there is no route.
+    pub fn choose(
+        &self,
+        model: &str,
+        selector: Option<&VersionSelector>,
+        labels: &Labels<'_>,
+    ) -> Option<Routed> {
+        let offers = self.offers();
+        let offer = offers.get(model).filter(|_| selector.is_none())?;
+        let (rollout, live) = offer.rollout.as_ref().zip(offer.live.as_ref())?;
+        Some(rollout.choose(Arc::clone(live), labels))
+    }
+
+    /// The version that was chosen, or else that of [`Server::open`].
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub async fn open_chosen(
+        &self,
+        chosen: Option<Routed>,
+        model: &str,
+        selector: Option<&VersionSelector>,
+    ) -> Result<Routed, ServeError> {
+        match chosen {
+            Some(chosen) => Ok(chosen),
+            None => Ok(self.open(model, selector).await?.into()),
+        }
+    }
+
     /// Answers a request with tensors.
     ///
     /// # Errors
@@ -189,14 +199,14 @@ impl Server {
 
     /// Every served model, by name.
     pub fn models(&self) -> Vec<ModelStatus> {
-        let status = |(name, route): (&ModelName, &Route)| ModelStatus {
+        let status = |(name, offer): (&ModelName, &Offer)| ModelStatus {
             name: name.clone(),
-            versions: route.versions.clone(),
-            aliases: route.aliases.clone(),
-            live: route.live.clone(),
-            problem: route.problem.clone(),
+            versions: offer.versions.iter().map(|version| version.version).collect(),
+            aliases: offer.aliases.clone(),
+            live: offer.live.clone(),
+            problem: offer.problem.clone(),
         };
-        self.routes().iter().map(status).collect()
+        self.offers().iter().map(status).collect()
     }
 
     /// The status of one model.
@@ -210,7 +220,7 @@ impl Server {
 
     /// Whether requests are taken and every model has a version that answers, or was unloaded.
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.routes().values().all(|route| route.live.is_some() || route.unloaded)
+        !self.is_draining() && self.offers().values().all(|offer| offer.live.is_some() || offer.unloaded)
     }
 
     /// Whether the server is going down.
@@ -226,46 +236,6 @@ impl Server {
     /// The metrics in Prometheus's text format.
     pub fn telemetry(&self) -> String {
         self.loader.telemetry.text()
-    }
-
-    /// Looks whether the registry changed, and if so loads what should serve now beside what does, then
-    /// switches. Requests in flight end on the version they began with, which is dropped after the last.
-    ///
-    /// # Errors
-    /// Where the registry cannot be read; what is served stays as it is.
-    pub async fn refresh(&self) -> Result<(), ServeError> {
-        let mut seen = self.seen.lock().await;
-        let revision = self.registry.revision().await?;
-        let retry = seen.retry_at.is_some_and(|at| at <= self.now());
-        if seen.revision == Some(revision) && !retry {
-            return Ok(());
-        }
-        self.renew(&mut seen, revision).await
-    }
-
-    /// As [`Server::refresh`], whether the registry changed or not.
-    async fn refresh_now(&self) -> Result<(), ServeError> {
-        let mut seen = self.seen.lock().await;
-        let revision = self.registry.revision().await?;
-        self.renew(&mut seen, revision).await
-    }
-
-    async fn renew(&self, seen: &mut Seen, revision: u64) -> Result<(), ServeError> {
-        let old = self.routes();
-        let mut routes = Routes::new();
-        for summary in self.registry.models().await? {
-            if self.only.as_ref().is_some_and(|only| !only.contains(&summary.name)) {
-                continue;
-            }
-            let aliases = summary.aliases.into_iter().collect();
-            let route = self.route(&summary.name, aliases, old.get(&summary.name)).await?;
-            routes.insert(summary.name, route);
-        }
-        let failed = routes.values().any(|route| route.problem.is_some() && route.wanted.is_some());
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
-        seen.revision = Some(revision);
-        seen.retry_at = failed.then(|| self.now() + RETRY_AFTER);
-        Ok(())
     }
 
     /// Refreshes at the configured interval until the server drains.
@@ -290,56 +260,8 @@ impl Server {
         }
     }
 
-    fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn route(
-        &self,
-        name: &ModelName,
-        aliases: BTreeMap<Alias, Version>,
-        old: Option<&Route>,
-    ) -> Result<Route, ServeError> {
-        let mut records = self.registry.versions(name).await?;
-        records.sort_by_key(|record| record.version);
-        let wanted = default_version(&aliases, &records);
-        let mut route = Route {
-            aliases,
-            versions: records.iter().map(|record| record.version).collect(),
-            wanted: wanted.map(|record| record.version),
-            live: old.and_then(|route| route.live.clone()),
-            problem: None,
-            unloaded: self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(name),
-        };
-        if route.unloaded {
-            route.problem = Some(ServeError::Unloaded { model: name.clone() }.to_string());
-            (route.live, route.wanted) = (None, None);
-            return Ok(route);
-        }
-        let Some(record) = wanted else {
-            let hint = ServeError::NothingToServe { model: name.clone() };
-            route.problem = Some(format!("{hint}: {}", hint.hint().unwrap_or_default()));
-            route.live = None;
-            return Ok(route);
-        };
-        if route.live.as_ref().is_some_and(|live| live.version() == record.version) {
-            return Ok(route);
-        }
-        match self.fetch(record).await {
-            Ok(version) => {
-                let was = route.live.as_ref().map(|live| live.version().get());
-                tracing::info!(model = %name, version = record.version.get(), was, "a version serves now");
-                route.live = Some(version);
-            }
-            Err(error) => {
-                let kept = route.live.as_ref().map(|live| live.version().get());
-                let source = &error as &dyn std::error::Error;
-                tracing::error!(model = %name, version = record.version.get(), kept, error = source,
-                    "a version that should serve cannot be loaded");
-                route.problem = Some(error.to_string());
-            }
-        }
-        Ok(route)
+    fn offers(&self) -> Arc<Offers> {
+        Arc::clone(&self.offers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn find(
@@ -347,14 +269,14 @@ impl Server {
         model: &str,
         selector: Option<&VersionSelector>,
     ) -> Result<Arc<ServedVersion>, ServeError> {
-        let routes = self.routes();
-        let (name, route) = self.served(&routes, model)?;
-        if route.unloaded {
+        let offers = self.offers();
+        let (name, offer) = self.served(&offers, model)?;
+        if offer.unloaded {
             return Err(ServeError::Unloaded { model: name.clone() });
         }
         let number = match selector {
-            None => return live(name, route),
-            Some(VersionSelector::Alias(alias)) => route.aliases.get(alias).copied(),
+            None => return offer.live(name),
+            Some(VersionSelector::Alias(alias)) => offer.aliases.get(alias).copied(),
             Some(VersionSelector::Number(number)) => Some(*number),
         };
         let unknown = |selector: &VersionSelector| ServeError::UnknownVersion {
@@ -364,86 +286,53 @@ impl Server {
         let Some(number) = number else {
             return Err(unknown(selector.expect("none returned above")));
         };
-        if let Some(version) = route.live.as_ref().filter(|live| live.version() == number) {
+        if let Some(version) = offer.in_memory(number) {
             return Ok(Arc::clone(version));
         }
-        if let Some(version) = self.recall(name, number) {
+        let known = offer.versions.iter().find(|version| version.version == number).copied();
+        if let Some(version) = known.and_then(|known| self.recall(name, known)) {
             return Ok(version);
         }
+        match self.load_on_demand(name, offer, known, number).await? {
+            Some(version) => Ok(version),
+            None => Err(unknown(&VersionSelector::Number(number))),
+        }
+    }
+
+    /// Loads a version because a request names it; none where the source does not have it.
+    async fn load_on_demand(
+        &self,
+        name: &ModelName,
+        offer: &Offer,
+        known: Option<SourceVersion>,
+        number: Version,
+    ) -> Result<Option<Arc<ServedVersion>>, ServeError> {
         let _one = self.loading.lock().await;
-        if let Some(version) = self.recall(name, number) {
-            return Ok(version);
+        // It may have been published since the source was last looked at.
+        let Some(source) = (match known {
+            Some(known) => Some(known),
+            None => self.source.find(name, number).await?,
+        }) else {
+            return Ok(None);
+        };
+        if let Some(version) = self.recall(name, source) {
+            return Ok(Some(version));
         }
-        let selector = VersionSelector::Number(number);
-        let record = self.registry.find(name, &selector).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => unknown(&selector),
-            _ => error.into(),
-        })?;
-        let version = self.fetch(&record).await?;
+        let settings = Arc::clone(&offer.settings);
+        let version = self.fetch(Wanted { model: name.clone(), source, settings }).await?;
         self.remember(&version);
-        Ok(version)
-    }
-
-    /// Reads and loads a version.
-    async fn fetch(&self, record: &ModelVersion) -> Result<Arc<ServedVersion>, ServeError> {
-        if let Some(version) = self.recall(&record.name, record.version) {
-            return Ok(version);
-        }
-        let files = self.registry.load(record).await?;
-        let (loader, record) = (Arc::clone(&self.loader), record.clone());
-        let (model, version) = (record.name.clone(), record.version);
-        let loaded = tokio::task::spawn_blocking(move || loader.load(&record, &files)).await;
-        let loaded = loaded.map_err(|_| ServeError::BadVersion {
-            model,
-            version,
-            what: "loading it panicked".to_owned(),
-        })??;
-        Ok(Arc::new(loaded))
-    }
-
-    fn recall(&self, model: &ModelName, number: Version) -> Option<Arc<ServedVersion>> {
-        let mut kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|v| v.version() == number && v.model() == model)?;
-        let version = kept.remove(at);
-        kept.push(Arc::clone(&version));
-        Some(version)
-    }
-
-    fn remember(&self, version: &Arc<ServedVersion>) {
-        let mut kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(Arc::clone(version));
-        let too_many = kept.len().saturating_sub(self.config().versions_on_demand_max.max(1));
-        kept.drain(..too_many);
+        Ok(Some(version))
     }
 
     fn unknown_model(&self, name: &str) -> ServeError {
-        let routes = self.routes();
-        let nearest = routes
+        let offers = self.offers();
+        let nearest = offers
             .keys()
             .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
             .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, known)| known.to_string());
         ServeError::UnknownModel { name: name.chars().take(80).collect(), nearest }
-    }
-}
-
-fn live(name: &ModelName, route: &Route) -> Result<Arc<ServedVersion>, ServeError> {
-    match (&route.live, route.wanted) {
-        (Some(version), _) => Ok(Arc::clone(version)),
-        (None, Some(version)) => Err(ServeError::NotLoaded { model: name.clone(), version }),
-        (None, None) => Err(ServeError::NothingToServe { model: name.clone() }),
-    }
-}
-
-/// The version that the alias `live` names, else the newest that passed its gates.
-fn default_version<'a>(
-    aliases: &BTreeMap<Alias, Version>,
-    records: &'a [ModelVersion],
-) -> Option<&'a ModelVersion> {
-    match aliases.get(&Alias::live()) {
-        Some(number) => records.iter().find(|record| record.version == *number),
-        None => records.iter().rev().find(|record| record.gates_passed),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod rollout;
+
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +15,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use rollout::RolloutSeries;
+
+pub(crate) use rollout::RolloutTelemetry;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
+const COUNTERS: [&str; 4] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -47,6 +53,7 @@ pub(crate) struct Telemetry {
     compute: Times,
     batch_rows: Times,
     loaded: Gauge,
+    rollouts: RolloutSeries,
 }
 
 impl Telemetry {
@@ -61,6 +68,7 @@ impl Telemetry {
             compute: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 24))),
             batch_rows: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 13))),
             loaded: Gauge::default(),
+            rollouts: RolloutSeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -81,6 +89,7 @@ impl Telemetry {
             "Model versions in memory that can answer now",
             telemetry.loaded.clone(),
         );
+        telemetry.rollouts.register(registry);
         telemetry
     }
 
@@ -99,6 +108,11 @@ impl Telemetry {
             labels,
             tallies: Tallies::default(),
         }
+    }
+
+    /// The series of a model's route.
+    pub(crate) fn rollout(&self, model: &ModelName) -> RolloutTelemetry {
+        self.rollouts.of(model)
     }
 
     /// Counts a request that failed before a version was found for it. Names that are not served come from
@@ -120,7 +134,7 @@ impl Telemetry {
             let mut words = line.splitn(4, ' ');
             let about = (words.next(), words.next(), words.next(), words.next());
             let written = match about {
-                (Some("#"), Some(what), Some(name @ (REQUESTS | FAILURES)), Some(rest)) => {
+                (Some("#"), Some(what), Some(name), Some(rest)) if COUNTERS.contains(&name) => {
                     writeln!(text, "# {what} {name}_total {rest}")
                 }
                 _ => writeln!(text, "{line}"),

@@ -1,10 +1,10 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
-use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
 
@@ -13,16 +13,20 @@ use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::pool::{Pool, Work};
+use crate::settings::ModelSettings;
+use crate::source::{SourceFiles, SourceVersion};
 use crate::statistics::Statistics;
 use crate::telemetry::Telemetry;
 use crate::urgency::Urgency;
+use crate::warm::warm;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
     model: ModelName,
-    version: Version,
-    request_rows_max: usize,
+    source: SourceVersion,
+    limits: ServeConfig,
     network: Arc<dyn LoadedModel>,
+    labels: BTreeMap<String, Vec<String>>,
     pipeline: Option<Pipeline>,
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
@@ -38,19 +42,19 @@ pub(crate) struct Loader {
     pub(crate) telemetry: Telemetry,
 }
 
+/// A version that is to be loaded, and how it wants to be served.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) model: ModelName,
+    pub(crate) source: SourceVersion,
+    pub(crate) settings: Arc<ModelSettings>,
+}
+
 impl Loader {
     /// Loads, warms up and times a version. Takes as long as the network is large: not for async threads.
-    pub(crate) fn load(
-        &self,
-        record: &ModelVersion,
-        files: &VersionFiles,
-    ) -> Result<ServedVersion, ServeError> {
-        let (model, version) = (record.name.clone(), record.version);
-        let unfit = |source: RuntimeError| ServeError::Load {
-            model: model.clone(),
-            version,
-            source: Box::new(source),
-        };
+    pub(crate) fn load(&self, wanted: Wanted, files: &SourceFiles) -> Result<ServedVersion, ServeError> {
+        let Wanted { model, source, settings } = wanted;
+        let version = source.version;
         let pipeline = match files.get("pipeline.json") {
             Some(json) => Some(Pipeline::from_json(json).map_err(|source| ServeError::Pipeline {
                 model: model.clone(),
@@ -59,34 +63,52 @@ impl Loader {
             })?),
             None => None,
         };
-        let network_files = ModelFiles {
+        let unfit = |source: RuntimeError| ServeError::Load {
+            model: model.clone(),
+            version,
+            source: Box::new(source),
+        };
+        let network = self.network(&settings, files).map_err(unfit)?;
+        let misfit = pipeline.as_ref().and_then(|pipeline| misfit(pipeline, network.signature()));
+        let declared = settings.declared.as_ref();
+        if let Some(what) = misfit.or_else(|| declared?.misfit(network.signature())) {
+            return Err(ServeError::BadVersion { model, version, what });
+        }
+        let telemetry = self.telemetry.version(&model, version);
+        let limits = settings.limits(&self.config);
+        let warmed = warm(Arc::clone(&network), &settings.warmup);
+        let pool = Pool::start(&model, warmed, &limits, Arc::clone(&self.clock), telemetry).map_err(unfit)?;
+        Ok(ServedVersion {
+            model,
+            source,
+            limits,
+            network,
+            labels: settings.labels.clone(),
+            fields: pipeline.as_ref().map(Pipeline::input_fields),
+            pipeline,
+            pipeline_cost: RowCost::new(None),
+            pool,
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// The network in the engine that was chosen for it, or in the best one.
+    fn network(
+        &self,
+        settings: &ModelSettings,
+        files: &SourceFiles,
+    ) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
+        let files = ModelFiles {
             onnx: files.get("model.onnx").map(AsRef::as_ref),
             network: files.get("network.json").map(AsRef::as_ref),
             weights: files.get("weights.safetensors").map(AsRef::as_ref),
         };
-        let runtime = self.runtimes.choose(&network_files).map_err(unfit)?;
-        let network = runtime.load(&network_files, &LoadOptions::default()).map_err(unfit)?;
-        if let Some(what) = pipeline.as_ref().and_then(|pipeline| misfit(pipeline, network.signature())) {
-            return Err(ServeError::BadVersion { model, version, what });
-        }
-        let telemetry = self.telemetry.version(&model, version);
-        let clock = Arc::clone(&self.clock);
-        let pool = Pool::start(&model, Arc::clone(&network), &self.config, Arc::clone(&clock), telemetry)
-            .map_err(unfit)?;
-        let request_rows_max = self.config.request_rows_max;
-        let fields = pipeline.as_ref().map(Pipeline::input_fields);
-        let pipeline_cost = RowCost::new(None);
-        Ok(ServedVersion {
-            model,
-            version,
-            request_rows_max,
-            network,
-            pipeline,
-            fields,
-            pipeline_cost,
-            pool,
-            clock,
-        })
+        let runtime = match &settings.runtime {
+            Some(name) => self.runtimes.by_name(name)?,
+            None => self.runtimes.choose(&files)?,
+        };
+        let options = LoadOptions { threads: settings.threads.unwrap_or(LoadOptions::default().threads) };
+        runtime.load(&files, &options)
     }
 }
 
@@ -110,7 +132,22 @@ impl ServedVersion {
 
     /// The version's number.
     pub fn version(&self) -> Version {
-        self.version
+        self.source.version
+    }
+
+    /// The limits in force for it: the server's with the model's own wishes in them.
+    pub fn limits(&self) -> &ServeConfig {
+        &self.limits
+    }
+
+    /// The instant now, by its clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// What its source told of it when it was loaded.
+    pub(crate) fn source(&self) -> SourceVersion {
+        self.source
     }
 
     /// The engine that runs it.
@@ -138,8 +175,11 @@ impl ServedVersion {
         self.pipeline.is_some()
     }
 
-    /// The names of the classes that its network's output stands for, where it chooses among them.
-    pub fn labels(&self) -> Option<&[String]> {
+    /// The names of the classes that an output of its network stands for, where it chooses among them.
+    pub fn labels(&self, output: &str) -> Option<&[String]> {
+        if let Some(labels) = self.labels.get(output) {
+            return Some(labels);
+        }
         match self.pipeline.as_ref()?.task() {
             Task::Classification { classes, .. } => Some(classes),
             _ => None,
@@ -273,8 +313,8 @@ impl ServedVersion {
     fn check_rows(&self, rows: usize) -> Result<(), ServeError> {
         match rows {
             0 => Err(ServeError::NoRows),
-            _ if rows > self.request_rows_max => {
-                Err(ServeError::TooManyRows { rows, limit: self.request_rows_max })
+            _ if rows > self.limits.request_rows_max => {
+                Err(ServeError::TooManyRows { rows, limit: self.limits.request_rows_max })
             }
             _ => Ok(()),
         }

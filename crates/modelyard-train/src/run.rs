@@ -166,7 +166,8 @@ impl<'a> Run<'a> {
             let step =
                 self.learn(from..to, if mini_batch + 1 == end { Engine::step } else { Engine::gather })?;
             if !step.is_finite() {
-                return Err(self.diverged(mini_batch + 1, &step));
+                let (what, value) = no_number(&step);
+                return Err(self.diverged(what, mini_batch + 1, value));
             }
             let sum = self.loss_sum() + f64::from(step.loss) * (to - from) as f64;
             self.position.loss_sum_bits = sum.to_bits();
@@ -242,9 +243,14 @@ impl<'a> Run<'a> {
         let outputs = forward(&mut self.engine, pipeline, &part.inputs)?;
         // Of its own input the network should leave nothing.
         let nothing = vec![0.0; if part.truth == TargetValues::Input { outputs.len() } else { 0 }];
-        let loss = f64::from(self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?);
-        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)?;
-        record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
+        let loss = self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?;
+        if !loss.is_finite() {
+            return Err(self.diverged("the loss on validation rows", self.plan.steps, loss));
+        }
+        let loss = f64::from(loss);
+        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)
+            .map_err(|error| self.judged(error))?;
+        record.validation_loss = Some(loss);
         for metric in metric::fitting(sample.task()) {
             let score = score_of(metric, &sample).filter(|score| score.is_finite());
             record.metrics.extend(score.map(|score| (metric.name().to_owned(), score)));
@@ -288,7 +294,17 @@ impl<'a> Run<'a> {
         self.position = Position { epoch, mini_batches: 0, loss_sum_bits: 0, random, seconds: 0.0 };
     }
 
-    fn diverged(&self, mini_batch: usize, at: &Step) -> TrainError {
+    /// What an error that came up behind the last step says about training.
+    pub(crate) fn judged(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::NoNumber { value, .. } => {
+                self.diverged("an answer of the network", self.plan.steps, value)
+            }
+            other => other,
+        }
+    }
+
+    fn diverged(&self, what: &'static str, mini_batch: usize, value: f32) -> TrainError {
         let rate = self.engine.learning_rate();
         let mut ways = vec![format!("a smaller learning_rate (such as {:e})", rate / 10.0)];
         if self.training.clip_norm.is_none() {
@@ -298,19 +314,25 @@ impl<'a> Run<'a> {
             "a scaling transform (standard, min_max) on inputs and outputs of large numbers".to_owned(),
         );
         TrainError::Diverged {
-            epoch: self.position.epoch,
+            epoch: self.position.epoch.min(self.plan.epochs),
             step: mini_batch,
-            found: match at {
-                Step { loss, .. } if !loss.is_finite() => format!("the loss became {loss}"),
-                Step { penalty, .. } if !penalty.is_finite() => {
-                    format!("what its layers add to the loss became {penalty}")
-                }
-                Step { loss, .. } => format!("the gradients became infinite, at a loss of {loss},"),
-            },
+            what,
+            value,
             learning_rate: rate,
             hint: format!("try {}", ways.join(", or ")),
             kept: None,
         }
+    }
+}
+
+/// What in a step that could not be taken is infinite or no number.
+fn no_number(step: &Step) -> (&'static str, f32) {
+    if !step.loss.is_finite() {
+        return ("the loss", step.loss);
+    }
+    match step.gradient_norm {
+        Some(norm) => ("the norm of the gradients", norm),
+        None => ("what its layers add to the loss", step.penalty),
     }
 }
 

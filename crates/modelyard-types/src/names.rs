@@ -1,5 +1,6 @@
 //! Names that users give: models, versions and aliases, valid by construction.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -46,6 +47,13 @@ pub struct ModelName(String);
 impl ModelName {
     /// The name as written.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A name is found among names by its text.
+impl Borrow<str> for ModelName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

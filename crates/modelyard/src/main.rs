@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod live;
 mod logging;
+mod model_settings;
 mod onnxruntime;
 mod output;
 mod progress;

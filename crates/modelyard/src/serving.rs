@@ -1,13 +1,13 @@
 //! Serving, for `serve` and `up` alike: the limits as flags, the port, and the life of the server.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use modelyard_api::ApiConfig;
-use modelyard_registry::Registry;
-use modelyard_serve::{ServeConfig, Server};
+use modelyard_serve::{ModelSettings, ModelSource, ServeConfig, Server};
 use modelyard_train::project::ServingSection;
 use modelyard_types::ModelName;
 use tokio::net::{TcpListener, TcpSocket};
@@ -59,6 +59,14 @@ pub(crate) struct ServingArgs {
 pub(crate) struct Limits {
     serve: ServeConfig,
     api: ApiConfig,
+}
+
+impl Limits {
+    /// The same, with what single models want.
+    pub(crate) fn with_models(mut self, models: BTreeMap<ModelName, ModelSettings>) -> Self {
+        self.serve.models = models;
+        self
+    }
 }
 
 impl ServingArgs {
@@ -145,19 +153,29 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Loads every model of a store, or those named.
+    /// Loads every model of a store or folder, or those named.
     ///
     /// # Errors
-    /// A store that cannot be read, or a model named that is not in it.
+    /// A source that cannot be read, a model named that is not in it, or an engine that is not known.
     pub(crate) async fn start(
-        registry: Registry,
+        source: impl ModelSource + 'static,
         global: &GlobalArgs,
         limits: Limits,
         only: Option<Vec<ModelName>>,
     ) -> Result<Self, Failure> {
         let runtimes = Arc::new(wiring::runtimes(global)?);
         let clock = Arc::new(SystemClock);
-        let server = Server::start(registry, runtimes, limits.serve, clock, only).await?;
+        for name in limits.serve.models.values().filter_map(|settings| settings.runtime.as_deref()) {
+            runtimes.by_name(name)?;
+        }
+        let configured: Vec<ModelName> = limits.serve.models.keys().cloned().collect();
+        let server = Server::start(source, runtimes, limits.serve, clock, only).await?;
+        for name in configured {
+            // A name that is misspelt there would be left to the defaults without a word.
+            server
+                .model(name.as_str())
+                .map_err(|error| Failure::from(error).context("in the --config file"))?;
+        }
         Ok(Self { server, api: limits.api })
     }
 

@@ -3,7 +3,7 @@
 //! Sources: <https://github.com/triton-inference-server/server>, `docs/protocol/extension_model_configuration.md`
 //! and `extension_statistics.md`.
 
-use modelyard_serve::{ServedVersion, Server, Statistics, Total};
+use modelyard_serve::{ServedVersion, Statistics, Total};
 use modelyard_types::{DataType, Dim, TensorSpec};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) fn dims(spec: &TensorSpec, joined: bool) -> Vec<i64> {
 }
 
 /// The configuration of a version, as Triton's JSON shows it.
-pub(super) fn config(server: &Server, version: &ServedVersion) -> Value {
+pub(super) fn config(version: &ServedVersion) -> Value {
     let joined = version.batch_rows_max();
     let tensor = |spec: &TensorSpec| {
         json!({
@@ -37,7 +37,7 @@ pub(super) fn config(server: &Server, version: &ServedVersion) -> Value {
         })
     };
     let signature = version.signature();
-    let limits = server.config();
+    let limits = version.limits();
     let mut config = json!({
         "name": version.model().as_str(),
         "platform": platform(version.runtime()),
@@ -50,6 +50,7 @@ pub(super) fn config(server: &Server, version: &ServedVersion) -> Value {
     });
     if joined.is_some() {
         config["dynamic_batching"] = json!({
+            "preferred_batch_size": limits.preferred_rows,
             "max_queue_delay_microseconds": limits.batch_delay.as_micros() as u64,
             "priority_levels": u8::MAX,
             "default_priority_level": modelyard_serve::PRIORITY_DEFAULT,

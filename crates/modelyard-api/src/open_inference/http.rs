@@ -15,7 +15,7 @@ use super::wire::BINARY_HEADER;
 use super::{about as documents, answer, infer, repository, wire};
 use crate::body;
 use crate::error::Failure;
-use crate::router::{Service, json_response, selector};
+use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
 
 const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
@@ -150,7 +150,7 @@ async fn model_config(
     Path(model): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, None).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn version_config(
@@ -158,7 +158,7 @@ async fn version_config(
     Path((model, version)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let version = service.server.open(&model, Some(&selector(&version)?)).await?;
-    Ok(Json(documents::config(&service.server, &version)))
+    Ok(Json(documents::config(&version)))
 }
 
 async fn all_statistics(State(service): State<Service>) -> Json<Value> {
@@ -209,7 +209,8 @@ async fn respond(
     let _busy = server.enter()?;
     let arrived = server.deadline();
     let json_bytes = json_bytes(request.headers())?;
-    let version = server.open(model, selector.as_ref()).await?;
+    let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
+    let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
     let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
     let mut decoded = match json_bytes {
         None => wire::decode_json(&body)?,

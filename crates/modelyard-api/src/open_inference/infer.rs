@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelyard_serve::{ServedVersion, Server, Urgency, check_answer};
+use modelyard_serve::{Routed, Server, Urgency};
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
@@ -22,19 +22,18 @@ pub(super) fn urgency(server: &Server, arrived: Deadline, parameters: &Parameter
 /// Runs a request, whose inputs are taken out of it, and gives what it asked for of the outputs.
 ///
 /// # Errors
-/// As [`ServedVersion::infer`], and where an output cannot be given as it was asked for.
+/// As [`Routed::infer`], and where an output cannot be given as it was asked for.
 pub(super) async fn run(
-    version: &ServedVersion,
+    version: &Routed,
     request: &mut DecodedRequest,
     urgency: Urgency,
 ) -> Result<Vec<NamedTensor>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
     let mut outputs = version.infer(inputs, &request.output_names(), urgency).await?;
-    check_answer(&outputs)?;
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);
-            *output = classify(output, spec, wanted.classes, version.labels())?;
+            *output = classify(output, spec, wanted.classes, version.labels(&wanted.name))?;
         }
     }
     Ok(outputs)

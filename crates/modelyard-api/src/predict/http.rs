@@ -1,14 +1,12 @@
 //! The routes of predictions.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, FieldInfo, Kind, Row, ServedVersion, Value, check_answer};
+use modelyard_serve::{Answer, FieldInfo, Kind, Routed, Row, Value};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
@@ -16,7 +14,7 @@ use super::convert::{TensorRows, write_answer, write_tensor_row};
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;
-use crate::router::{Service, json_response, selector};
+use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
@@ -151,7 +149,8 @@ async fn answer(
     let server = &service.server;
     let _busy = server.enter()?;
     let deadline = server.deadline();
-    let version = server.open(model, selector.as_ref()).await?;
+    let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
+    let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
     let raw_image = is_image(&request);
     let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
     let json = match version.fields() {
@@ -202,7 +201,7 @@ fn encode(answers: &[Answer], envelope: Envelope) -> Vec<u8> {
 }
 
 async fn tensor_answer(
-    version: &Arc<ServedVersion>,
+    version: &Routed,
     body: &[u8],
     envelope: Envelope,
     deadline: Deadline,
@@ -212,7 +211,6 @@ async fn tensor_answer(
     let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
     let outputs = version.infer(inputs, &[], deadline.into()).await?;
-    check_answer(&outputs)?;
     check_row_count(&outputs, count)?;
     let mut json = Vec::with_capacity(256);
     wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;

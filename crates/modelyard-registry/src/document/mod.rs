@@ -2,6 +2,7 @@
 //! one is refused, and what does not follow its format is an error, not a guess.
 
 mod lineage;
+mod route;
 mod run;
 mod scores;
 mod signature;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use lineage::{Lineage, Machine};
+pub use route::{Canary, Guard, Route, Shadow};
 pub use run::{EpochRecord, RunRecord, RunStatus};
 pub use scores::{ClassScore, ConfusionMatrix, GateComparison, GateResult, MetricValue, Scores, SplitScores};
 pub use signature::{SignatureDocument, TensorDocument};

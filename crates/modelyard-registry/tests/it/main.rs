@@ -7,6 +7,7 @@ mod disk_full;
 mod formats;
 mod killed;
 mod published;
+mod routes;
 mod runs;
 mod support;
 mod together;

@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 
 use modelyard_types::{ModelName, Version};
 
-use super::{Routes, Server};
+use super::Server;
+use super::offer::{Offer, Offers};
 use crate::error::ServeError;
 use crate::version::ServedVersion;
 
@@ -27,22 +28,23 @@ impl Server {
     pub fn index(&self) -> Vec<IndexEntry> {
         let loaded = self.loaded();
         let mut entries = Vec::new();
-        for (name, route) in self.routes().iter() {
+        for (name, offer) in self.offers().iter() {
             let entry = |version: Option<Version>, reason: Option<String>| IndexEntry {
                 model: name.clone(),
                 version,
                 ready: reason.is_none(),
                 reason,
             };
-            if route.versions.is_empty() {
-                entries.push(entry(None, Some("it has no version".to_owned())));
+            if offer.versions.is_empty() {
+                let none = || "it has no version".to_owned();
+                entries.push(entry(None, Some(offer.problem.clone().unwrap_or_else(none))));
             }
-            for &version in &route.versions {
+            for version in offer.versions.iter().map(|version| version.version) {
                 let is_loaded = loaded.iter().any(|v| v.version() == version && v.model() == name);
                 let reason = match is_loaded {
                     true => None,
-                    false if route.unloaded => Some(ServeError::Unloaded { model: name.clone() }.to_string()),
-                    false if route.wanted == Some(version) => route.problem.clone(),
+                    false if offer.unloaded => Some(ServeError::Unloaded { model: name.clone() }.to_string()),
+                    false if offer.wanted == Some(version) => offer.problem.clone(),
                     false => None,
                 };
                 let idle = || "not in memory; a request that names it loads it".to_owned();
@@ -54,9 +56,11 @@ impl Server {
 
     /// Every version in memory, by model and number.
     pub fn loaded(&self) -> Vec<Arc<ServedVersion>> {
-        let live = self.routes().values().filter_map(|route| route.live.clone()).collect::<Vec<_>>();
-        let kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut all: Vec<Arc<ServedVersion>> = live.into_iter().chain(kept).collect();
+        let mut all = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for offer in self.offers().values() {
+            all.extend(offer.live.clone());
+            all.extend(offer.rollout.iter().flat_map(|rollout| rollout.versions().cloned()));
+        }
         all.sort_by(|a, b| (a.model(), a.version()).cmp(&(b.model(), b.version())));
         all.dedup_by(|a, b| Arc::ptr_eq(a, b));
         all
@@ -69,9 +73,9 @@ impl Server {
     pub async fn load(&self, model: &str) -> Result<(), ServeError> {
         self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| name.as_str() != model);
         self.refresh_now().await?;
-        let routes = self.routes();
-        let (name, route) = self.served(&routes, model)?;
-        super::live(name, route).map(drop)
+        let offers = self.offers();
+        let (name, offer) = self.served(&offers, model)?;
+        offer.live(name).map(drop)
     }
 
     /// Takes every version of a model out of memory and refuses its requests until it is loaded again.
@@ -80,20 +84,20 @@ impl Server {
     /// # Errors
     /// A model that is not served.
     pub async fn unload(&self, model: &str) -> Result<(), ServeError> {
-        let routes = self.routes();
-        let (name, _) = self.served(&routes, model)?;
+        let offers = self.offers();
+        let (name, _) = self.served(&offers, model)?;
         self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         self.refresh_now().await?;
-        self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).retain(|kept| kept.model() != name);
+        self.keep_on_demand(|kept| kept.model() != name);
         Ok(())
     }
 
-    pub(super) fn served<'r>(
+    pub(super) fn served<'o>(
         &self,
-        routes: &'r Routes,
+        offers: &'o Offers,
         model: &str,
-    ) -> Result<(&'r ModelName, &'r super::Route), ServeError> {
-        let found = routes.iter().find(|(name, _)| name.as_str() == model);
+    ) -> Result<(&'o ModelName, &'o Offer), ServeError> {
+        let found = offers.get_key_value(model);
         found.ok_or_else(|| self.unknown_model(model))
     }
 }

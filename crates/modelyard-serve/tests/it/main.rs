@@ -1,5 +1,8 @@
 //! The server over a real registry, without a front end: which version answers, what is kept, what is refused.
 
+mod folder;
+mod rollouts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -11,6 +11,7 @@ mod models;
 mod new;
 mod predict;
 mod reference;
+mod routes;
 mod runs;
 mod serve;
 mod train;
@@ -90,6 +91,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
     Models(models::ModelsArgs),
+    Routes(routes::RoutesArgs),
     Runs(runs::RunsArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -114,6 +116,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Evaluate(args) => evaluate::run(&args, output),
         Command::Predict(args) => predict::run(&args, output),
         Command::Models(args) => models::run(args, output),
+        Command::Routes(args) => routes::run(args, output),
         Command::Runs(args) => runs::run(args, output),
         Command::Import(args) => import::run(&args, &global, output),
         Command::Export(args) => export::run(&args, output),

@@ -1,9 +1,11 @@
-//! `modelyard serve`: every model of a store, under its name, over HTTP.
+//! `modelyard serve`: every model of a store or folder, under its name, over HTTP.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use modelyard_serve::Server;
+use modelyard_registry::Registry;
+use modelyard_serve::{ModelFolder, Server};
 use modelyard_types::ModelName;
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use super::GlobalArgs;
 use crate::cli::arguments::StoreArgs;
 use crate::curl::url;
 use crate::failure::{Exit, Failure};
+use crate::model_settings;
 use crate::output::Output;
 use crate::serving::{LISTEN, ReservedPort, Serving, ServingArgs};
 use crate::signals::StopSignal;
@@ -20,6 +23,7 @@ const HELP: &str = "\
 Examples:
   modelyard serve --store examples/digits/.modelyard
   modelyard serve --listen 0.0.0.0:80 --model digits
+  modelyard serve --models model_repository     ONNX files, or a Triton model repository
 
 Then:
   http://127.0.0.1:8080/                        a page to try the models on
@@ -30,18 +34,26 @@ Then:
   GET  /metrics                                 for Prometheus
 
 A version that is promoted while the server runs is picked up without a
-restart. Ctrl-C answers the requests in flight, then ends with exit code 0.
+restart, and so is a file that changes in a folder of models. Ctrl-C answers the requests in flight, then ends with exit code 0.
 
 With --json, once it listens: {\"address\": \"host:port\", \"url\": text, \"models\":
   [{\"model\": name, \"version\": number or null, \"problem\": text or null}, …]}";
 
-/// Serve the models of a store over HTTP.
+/// Serve the models of a store, or of a folder, over HTTP.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     store: StoreArgs,
-    /// Serve this model only; may be given more than once.
+    /// Serve the models of this folder in place of a store's: name.onnx files, a Triton model repository
+    /// (name/1/model.onnx with config.pbtxt), or one model directly in it, as KServe's /mnt/models.
+    #[arg(long = "models", env = "MODELYARD_MODELS", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// A file that says how single models are served: a section [models.NAME] with runtime, threads,
+    /// workers, batch_size_max, batch_delay_ms, preferred_batch_sizes, queue_rows_max, request_rows_max.
+    #[arg(long, env = "MODELYARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serve this model only; may be given more than once. For a folder that is one model itself, its name.
     #[arg(long = "model", env = "MODELYARD_MODEL", value_name = "NAME", value_delimiter = ',')]
     models: Vec<ModelName>,
     /// Where to listen; port 0 takes any free one.
@@ -68,27 +80,48 @@ struct ModelJson {
 /// Serves until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// A store that cannot be used, a store without models, or a port in use.
+/// A store or folder that cannot be used or has no models, or a port in use.
 pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> Result<(), Failure> {
     wiring::block_on(async {
         let stop = StopSignal::listen()?;
         let port = ReservedPort::take(args.listen)?;
-        let registry = wiring::open_existing(&args.store.store).await?;
-        if registry.models().await?.is_empty() {
-            let message = format!("the store {} holds no models", args.store.store.display());
-            return Err(Failure::new(Exit::NotFound, message)
-                .hint("train one with `modelyard up` or bring one in with `modelyard import`"));
-        }
-        for name in &args.models {
-            // Only to say which name was meant, where there is no such model.
-            registry.versions(name).await?;
-        }
-        let only = (!args.models.is_empty()).then_some(args.models);
-        let serving = Serving::start(registry, global, args.limits.resolve(None), only).await?;
+        let models = args.config.as_deref().map(model_settings::read).transpose()?;
+        let limits = args.limits.resolve(None).with_models(models.unwrap_or_default());
+        let only = (!args.models.is_empty()).then(|| args.models.clone());
+        let serving = match &args.folder {
+            Some(path) => Serving::start(folder(path, &args.models)?, global, limits, only).await?,
+            None => Serving::start(store(&args).await?, global, limits, only).await?,
+        };
         serving.run(port, stop, |address, server| announce(address, server, output)).await?;
         output.remark("stopped");
         Ok(())
     })
+}
+
+/// The folder of models; a single name is that of the only model, where the folder is one itself.
+fn folder(path: &Path, names: &[ModelName]) -> Result<ModelFolder, Failure> {
+    if !path.is_dir() {
+        return Err(Failure::new(Exit::NotFound, format!("there is no folder {}", path.display()))
+            .hint("--models names a folder of ONNX files, or a Triton model repository"));
+    }
+    let own_name = if let [name] = names { Some(name.clone()) } else { None };
+    let opened = ModelFolder::open(path, own_name);
+    opened.map_err(|error| Failure::from(error).context(format!("cannot serve {}", path.display())))
+}
+
+/// The store, which must have what was asked for.
+async fn store(args: &ServeArgs) -> Result<Registry, Failure> {
+    let registry = wiring::open_existing(&args.store.store).await?;
+    if registry.models().await?.is_empty() {
+        let message = format!("the store {} holds no models", args.store.store.display());
+        return Err(Failure::new(Exit::NotFound, message)
+            .hint("train one with `modelyard up` or bring one in with `modelyard import`"));
+    }
+    for name in &args.models {
+        // Only to say which name was meant, where there is no such model.
+        registry.versions(name).await?;
+    }
+    Ok(registry)
 }
 
 fn announce(address: SocketAddr, server: &Server, output: &mut Output) {

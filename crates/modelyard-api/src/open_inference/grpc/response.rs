@@ -1,6 +1,6 @@
 //! From what is served to gRPC's messages.
 
-use modelyard_serve::{PRIORITY_DEFAULT, ServedVersion, Server, Statistics, Total};
+use modelyard_serve::{PRIORITY_DEFAULT, ServedVersion, Statistics, Total};
 use modelyard_types::{NamedTensor, TensorSpec};
 
 use super::proto::inference::infer_parameter::ParameterChoice;
@@ -67,9 +67,9 @@ pub(super) fn metadata(metadata: convert::ModelMetadata) -> ModelMetadataRespons
 }
 
 /// A version's configuration.
-pub(super) fn config(server: &Server, version: &ServedVersion) -> ModelConfig {
+pub(super) fn config(version: &ServedVersion) -> ModelConfig {
     let joined = version.batch_rows_max();
-    let limits = server.config();
+    let limits = version.limits();
     let data_type = |spec: &TensorSpec| {
         DataType::from_str_name(&type_name(spec.data_type)).unwrap_or(DataType::TypeInvalid).into()
     };
@@ -84,6 +84,7 @@ pub(super) fn config(server: &Server, version: &ServedVersion) -> ModelConfig {
         dims: dims(spec, joined.is_some()),
     };
     let batching = ModelDynamicBatching {
+        preferred_batch_size: limits.preferred_rows.iter().map(|&rows| clamped(rows)).collect(),
         max_queue_delay_microseconds: u64::try_from(limits.batch_delay.as_micros()).unwrap_or(u64::MAX),
         priority_levels: u8::MAX.into(),
         default_priority_level: PRIORITY_DEFAULT.into(),

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use modelyard_serve::ServedVersion;
+use modelyard_serve::{Routed, ServedVersion};
 use modelyard_types::{Deadline, VersionSelector};
 use tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::proto::inference::grpc_inference_service_server::GrpcInferenceService;
@@ -52,6 +53,13 @@ impl Inference {
     }
 }
 
+/// The version that the model's route chooses by the call's metadata.
+fn choose(service: &Service, message: &ModelInferRequest, metadata: &MetadataMap) -> Option<Routed> {
+    let labels = |name: &str| metadata.get(name)?.to_str().ok().map(str::to_owned);
+    let unnamed = message.model_version.is_empty();
+    unnamed.then(|| service.server.choose(&message.model_name, None, &labels)).flatten()
+}
+
 /// The version that answers; an empty one means the default.
 async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<ServedVersion>, Failure> {
     let selector: Option<VersionSelector> = match version {
@@ -61,16 +69,20 @@ async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<Serve
     Ok(service.server.open(model, selector.as_ref()).await?)
 }
 
-/// One inference, until `call_ends` where the call itself has a deadline.
+/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline.
 async fn answer(
     service: &Service,
+    chosen: Option<Routed>,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
 ) -> Result<ModelInferResponse, Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
-    let version = open(service, &message.model_name, &message.model_version).await?;
+    let version = match chosen {
+        Some(chosen) => chosen,
+        None => open(service, &message.model_name, &message.model_version).await?.into(),
+    };
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
@@ -81,12 +93,14 @@ async fn answer(
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
 async fn answer_in_stream(
     service: Service,
+    metadata: Arc<MetadataMap>,
     message: Result<ModelInferRequest, Status>,
     call_ends: Option<Deadline>,
 ) -> Result<ModelStreamInferResponse, Status> {
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
-    Ok(match answer(&service, message, call_ends).await {
+    let chosen = choose(&service, &message, &metadata);
+    Ok(match answer(&service, chosen, message, call_ends).await {
         Ok(mut answer) => {
             if wants_final {
                 response::mark_final(&mut answer);
@@ -150,7 +164,9 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ModelInferResponse>, Status> {
         let timeout = request::timeout(request.metadata());
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
-        let answered = answer(&self.service, request.into_inner(), ends).await;
+        let (metadata, _, message) = request.into_parts();
+        let chosen = choose(&self.service, &message, &metadata);
+        let answered = answer(&self.service, chosen, message, ends).await;
         answered.map(Response::new).map_err(|failure| refuse(&self.service, failure))
     }
 
@@ -164,9 +180,10 @@ impl GrpcInferenceService for Inference {
         let timeout = request::timeout(request.metadata());
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let service = self.service.clone();
+        let metadata = Arc::new(request.metadata().clone());
         let answers = request
             .into_inner()
-            .map(move |message| answer_in_stream(service.clone(), message, ends))
+            .map(move |message| answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends))
             .buffered(STREAM_REQUESTS_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
@@ -177,7 +194,7 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ModelConfigResponse>, Status> {
         let ModelConfigRequest { name, version } = request.into_inner();
         let version = self.open(&name, &version).await?;
-        let config = response::config(&self.service.server, &version);
+        let config = response::config(&version);
         Ok(Response::new(ModelConfigResponse { config: Some(config) }))
     }
 
