@@ -127,6 +127,27 @@ impl Dictionary {
         self.codes.get(label).copied()
     }
 
+    /// The code of the one label that says the same, where none is written just so: `3` and `3.0`, `true` and
+    /// `True`.
+    pub fn meant(&self, label: &str) -> Option<u32> {
+        if let Some(code) = self.code(label) {
+            return Some(code);
+        }
+        let number = label.parse::<f64>().ok();
+        let is_boolean = label.eq_ignore_ascii_case("true") || label.eq_ignore_ascii_case("false");
+        if number.is_none() && !is_boolean {
+            return None;
+        }
+        let mut same = self.labels.iter().zip(0..).filter(|(known, _)| match number {
+            Some(number) => known.parse() == Ok(number),
+            None => known.eq_ignore_ascii_case(label),
+        });
+        match (same.next(), same.next()) {
+            (Some((_, code)), None) => Some(code),
+            _ => None,
+        }
+    }
+
     /// The code's label.
     pub fn label(&self, code: u32) -> Option<&str> {
         self.labels.get(code as usize).map(AsRef::as_ref)

@@ -1,6 +1,6 @@
 //! Training, validation and test rows: disjoint, complete, and the same for the same seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
@@ -11,6 +11,9 @@ use crate::window::Windows;
 
 const VALIDATION_USUAL: f64 = 0.15;
 const TEST_USUAL: f64 = 0.15;
+
+/// A smaller fraction is none.
+const FRACTION_LEAST: f64 = 1e-9;
 
 /// Which rows learn, decide and judge. Each list is sorted, and no row is in two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub fn split(spec: &SplitSpec, data: &Dataset, outputs: &[OutputSpec]) -> Result
         part.sort_unstable();
     }
     if own_test.is_some() {
+        keep_sources_apart(spec.kind, data, &pool, &own_samples)?;
         parts.test = own_samples;
     }
     keep_healthy(data, outputs, &mut parts);
@@ -106,13 +110,16 @@ impl Fractions {
             }
         };
         let sum = train + validation + test;
-        if (sum - 1.0).abs() > 1e-6 || train <= 0.0 || validation < -1e-9 || test < -1e-9 {
+        if (sum - 1.0).abs() > 1e-6 || train <= 0.0 || validation < -FRACTION_LEAST || test < -FRACTION_LEAST
+        {
             return Err(failed(format!(
                 "train {train:.3}, validation {validation:.3} and test {test:.3} are no division of 1"
             ))
             .with_hint("leave one of them out, and it gets the rest"));
         }
-        Ok(Self { train, validation: validation.max(0.0), test: test.max(0.0) })
+        // What subtracting decimals leaves over (1 - 0.7 - 0.3 is 5.6e-17) asks for no rows.
+        let asked = |fraction: f64| if fraction < FRACTION_LEAST { 0.0 } else { fraction };
+        Ok(Self { train, validation: asked(validation), test: asked(test) })
     }
 }
 
@@ -268,6 +275,38 @@ fn moments(data: &Dataset, pool: &[usize]) -> Result<Vec<f64>, DataError> {
         (None, Some(windows)) => Ok(pool.iter().map(|&row| windows.time(row)).collect()),
         _ => Err(no_column()),
     }
+}
+
+/// Sees to it that a separate test source is later than the rows learned from, or of other groups, where the split
+/// is declared so. Windows are kept in order by themselves.
+fn keep_sources_apart(
+    kind: SplitKind,
+    data: &Dataset,
+    pool: &[usize],
+    test: &[usize],
+) -> Result<(), DataError> {
+    match (kind, data.split_column()) {
+        (SplitKind::Time, Some(ColumnData::Datetimes(moments))) => {
+            let last = pool.iter().map(|&row| moments[row]).fold(f64::NEG_INFINITY, f64::max);
+            if let Some(row) = test.iter().find(|&&row| moments[row].is_nan() || moments[row] <= last) {
+                let row = row - data.test_rows().map_or(0, |rows| rows.start) + 1;
+                return Err(failed(format!(
+                    "the test source begins before the training rows end: its row {row} is not later than all of source"
+                ))
+                .with_hint("remove the later rows from source, or use another kind of split"));
+            }
+        }
+        (SplitKind::Group, Some(ColumnData::Categories(groups))) => {
+            let known: BTreeSet<u32> = pool.iter().map(|&row| groups.codes[row]).collect();
+            if let Some(&row) = test.iter().find(|&&row| known.contains(&groups.codes[row])) {
+                let group = groups.dictionary.label(groups.codes[row]).unwrap_or_default();
+                return Err(failed(format!("the group {group:?} is both in source and in test_source"))
+                    .with_hint("a group belongs to one of them, or the scores are of groups learned from"));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Leaves samples that touch a row known to be anomalous out of what is learned from.
@@ -442,6 +481,61 @@ mod tests {
         ] {
             assert!(split(&wrong, &data(100, None), &[]).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn residue_of_decimals_is_no_part() {
+        for (train, test) in [(0.7, 0.3), (0.85, 0.15), (0.9, 0.1), (0.6, 0.4)] {
+            let spec = SplitSpec { train: Some(train), test: Some(test), ..SplitSpec::default() };
+            let parts = split(&spec, &data(100, None), &[]).expect("splits");
+            assert_eq!(parts.validation.len(), 0, "{train} and {test}");
+            let spec = SplitSpec { train: Some(train), validation: Some(test), ..SplitSpec::default() };
+            assert_eq!(
+                split(&spec, &data(100, None), &[]).expect("splits").test.len(),
+                0,
+                "{train} and {test}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_test_source_older_than_the_training_rows_is_refused() {
+        let by_time = |moments: [f64; 6]| {
+            let numbers = data(6, None).columns()[0].clone();
+            let own = Dataset::new(vec![numbers], Some(4))
+                .with_split_column(Some(ColumnData::Datetimes(moments.to_vec())));
+            let spec = SplitSpec {
+                kind: SplitKind::Time,
+                train: Some(0.75),
+                validation: Some(0.25),
+                ..SplitSpec::default()
+            };
+            split(&spec, &own, &[])
+        };
+        assert_eq!(by_time([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("in order").test, [4, 5]);
+        for moments in [[3.0, 4.0, 5.0, 6.0, 1.0, 2.0], [1.0, 2.0, 3.0, 6.0, 6.0, 7.0]] {
+            let error = by_time(moments).expect_err("the test rows are older");
+            assert!(error.to_string().contains("test source begins before"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_group_in_both_sources_is_refused() {
+        let by_group = |codes: [u32; 6]| {
+            let numbers = data(6, None).columns()[0].clone();
+            let own = Dataset::new(vec![numbers], Some(4))
+                .with_split_column(Some(ColumnData::Categories(labels(codes.to_vec()))));
+            let spec = SplitSpec {
+                kind: SplitKind::Group,
+                train: Some(0.5),
+                validation: Some(0.5),
+                ..SplitSpec::default()
+            };
+            split(&spec, &own, &[])
+        };
+        assert_eq!(by_group([0, 0, 1, 1, 2, 2]).expect("apart").test, [4, 5]);
+        let error = by_group([0, 0, 1, 1, 1, 2]).expect_err("group 1 is in both");
+        assert!(error.to_string().contains("both in source and in test_source"), "{error}");
     }
 
     #[test]

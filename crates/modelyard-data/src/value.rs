@@ -14,6 +14,8 @@ pub enum Value {
     Missing,
     /// A number.
     Number(f64),
+    /// A point in time, in seconds since 1970-01-01 00:00 UTC, from a format that says that it is one.
+    Moment(f64),
     /// Text: a category, a datetime, or an image in base64.
     Text(String),
     /// The bytes of an image file.
@@ -50,7 +52,7 @@ impl Value {
         use base64::Engine as _;
         match self {
             Self::Missing => Json::Null,
-            Self::Number(number) => Json::from(*number),
+            Self::Number(number) | Self::Moment(number) => Json::from(*number),
             Self::Text(text) => Json::from(text.as_str()),
             Self::Bytes(bytes) => Json::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
             Self::Vector(values) => Json::from(values.as_slice()),
@@ -63,6 +65,7 @@ impl Value {
         match self {
             Self::Missing => "nothing".into(),
             Self::Number(number) => format!("the number {number}"),
+            Self::Moment(seconds) => format!("the time {seconds} (seconds since 1970)"),
             Self::Text(text) => format!("the text {:?}", crate::error::excerpt(text)),
             Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
             Self::Vector(values) => format!("a list of {} numbers", values.len()),

@@ -1,9 +1,9 @@
-//! Collecting what killed processes left behind: folders of artifacts that no version owns.
+//! Collecting what killed processes left behind: folders that were recorded as an attempt to publish and became
+//! no version. A folder that nobody recorded is left alone: after an older backup of the database was put back,
+//! it may hold a version that only its files remember.
 //!
 //! Publishers share a lock that dies with them, and the collector takes it alone: while it is held,
-//! nobody is publishing, so a folder without a row can never become a version. No age has to be guessed.
-
-use std::collections::BTreeSet;
+//! nobody is publishing, so an attempt can never become a version. No age has to be guessed.
 
 use crate::RegistryError;
 use crate::registry::Registry;
@@ -26,25 +26,34 @@ impl Registry {
         let Some(alone) = self.store().publishing.try_exclusive()? else {
             return Ok(Collected::Publishing);
         };
-        let owned: BTreeSet<String> = self.read().await?.folders().await?.into_iter().collect();
-        let artifacts = &self.store().artifacts;
+        let attempts = self.read().await?.attempts().await?;
         let mut removed = Vec::new();
-        for model in artifacts.folders("").await? {
-            let mut keep_model = false;
-            for attempt in artifacts.folders(&model).await? {
-                let folder = format!("{model}/{attempt}");
-                if owned.contains(&folder) {
-                    keep_model = true;
-                    continue;
-                }
-                artifacts.delete_folder(&folder).await?;
+        for folder in attempts {
+            if self.read().await?.owns(&folder).await? {
+                self.end_attempt(&folder).await?;
+            } else {
+                self.remove_attempt(&folder).await?;
                 removed.push(folder);
-            }
-            if !keep_model {
-                artifacts.delete_folder(&model).await?;
             }
         }
         drop(alone);
         Ok(Collected::Removed(removed))
+    }
+
+    /// Removes the folder of an attempt, and its model's where nothing else is in it.
+    pub(crate) async fn remove_attempt(&self, folder: &str) -> Result<(), RegistryError> {
+        let artifacts = &self.store().artifacts;
+        artifacts.delete_folder(folder).await?;
+        if let Some((model, _)) = folder.rsplit_once('/') {
+            artifacts.delete_empty_folder(model)?;
+        }
+        self.end_attempt(folder).await
+    }
+
+    /// Forgets an attempt, its folder being no leftover or gone.
+    pub(crate) async fn end_attempt(&self, folder: &str) -> Result<(), RegistryError> {
+        let mut rows = self.write().await?;
+        rows.end_attempt(folder).await?;
+        rows.commit_quietly().await
     }
 }

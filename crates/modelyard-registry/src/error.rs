@@ -108,6 +108,14 @@ pub enum RegistryError {
         /// The parent named.
         parent: Version,
     },
+    /// A new model whose name differs from another one's by upper and lower case only.
+    #[error("a model named {known} is registered, and {name} differs from it by upper and lower case only")]
+    OtherSpelling {
+        /// The name that was to be new.
+        name: ModelName,
+        /// The name that is there.
+        known: ModelName,
+    },
     /// A stored file is not what was published.
     #[error("{file} of {name} version {version} is damaged: {fault}")]
     Corrupt {
@@ -149,9 +157,10 @@ impl RegistryError {
             | Self::NothingBefore { .. }
             | Self::NoRouteBefore { .. }
             | Self::RunIsOpen { .. } => ErrorKind::FailedPrecondition,
-            Self::BadFiles { .. } | Self::NoSuchParent { .. } | Self::BadRoute { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::BadFiles { .. }
+            | Self::NoSuchParent { .. }
+            | Self::BadRoute { .. }
+            | Self::OtherSpelling { .. } => ErrorKind::InvalidArgument,
             Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
             Self::Document(error) => error.kind(),
             Self::Storage(error) => error.kind(),
@@ -182,6 +191,9 @@ impl RegistryError {
                 Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),
                 None => "nothing was trained in this store yet".to_owned(),
             }),
+            Self::OtherSpelling { known, .. } => {
+                Some(format!("publish under {known:?}, or choose a name that differs in more than case"))
+            }
             Self::RunIsOpen { .. } => Some("stop it first, or wait until it is done".to_owned()),
             Self::Corrupt { .. } => {
                 Some("publish the same files again to repair it, or roll back to another version".to_owned())

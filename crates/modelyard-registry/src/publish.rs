@@ -1,5 +1,6 @@
-//! Publishing: files first, each flushed to the disk in a folder of this attempt's own; then one commit
-//! that makes them a version. Killed before the commit, the folder is a leftover and nobody sees it.
+//! Publishing: first the folder is recorded as an attempt; then come the files, each flushed to the disk in a
+//! folder of this attempt's own; then one commit that makes them a version. Killed before the commit, the folder
+//! is a leftover that nobody sees and the next collection removes.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +38,8 @@ impl Registry {
     /// no new number is used. Several processes may publish at once.
     ///
     /// # Errors
-    /// [`RegistryError::BadFiles`], [`RegistryError::NoSuchParent`], or the store's error (such as a full
-    /// disk); nothing is registered then.
+    /// [`RegistryError::BadFiles`], [`RegistryError::NoSuchParent`], [`RegistryError::OtherSpelling`], or the
+    /// store's error (such as a full disk); nothing is registered then.
     pub async fn publish(&self, new: NewVersion) -> Result<ModelVersion, RegistryError> {
         let (mut new, manifest) = hashed(new).await?;
         // Shared with other publishers; whoever collects leftovers waits until all are done.
@@ -47,6 +48,7 @@ impl Registry {
             return Ok(same);
         }
         self.check_parent(&new).await?;
+        check_spelling(&mut self.read().await?, &new.name).await?;
         let folder = self.claim_folder(&new.name, &manifest).await?;
         let files = std::mem::take(&mut new.files);
         if let Err(error) = self.write_files(&folder, files).await {
@@ -81,6 +83,7 @@ impl Registry {
         if let Some(same) = rows.version_of_digest(&new.name, &digest).await? {
             return self.keep_or_repair(rows, &new.name, same, folder).await;
         }
+        check_spelling(&mut rows, &new.name).await?;
         let version = ModelVersion {
             version: rows.latest(&new.name).await?.map_or(Version::FIRST, Version::next),
             name: new.name,
@@ -95,6 +98,7 @@ impl Registry {
             aliases: Vec::new(),
         };
         rows.add_version(&version, folder).await?;
+        rows.end_attempt(folder).await?;
         rows.commit().await?;
         Ok(version)
     }
@@ -119,6 +123,8 @@ impl Registry {
             self.discard(folder).await;
         } else {
             rows.set_folder(name, same, folder).await?;
+            rows.end_attempt(folder).await?;
+            rows.add_attempt(&theirs).await?;
             rows.commit().await?;
         }
         Ok(found)
@@ -127,7 +133,7 @@ impl Registry {
     /// Removes our own unpublished folder. What cannot be removed now is collected later, and the caller
     /// has a first error to tell.
     async fn discard(&self, folder: &str) {
-        let _ = self.store().artifacts.delete_folder(folder).await;
+        let _ = self.remove_attempt(folder).await;
     }
 
     /// The version with this content, if there is one and its files are as they were published.
@@ -156,8 +162,8 @@ impl Registry {
         }
     }
 
-    /// Claims a folder that nobody else writes into: whoever creates the manifest in it owns it. An older
-    /// attempt at the same content leaves the next number free.
+    /// Claims a folder that nobody else writes into: whoever records the attempt and creates the manifest in it
+    /// owns it. An older attempt at the same content leaves the next number free.
     async fn claim_folder(&self, name: &ModelName, manifest: &Manifest) -> Result<String, RegistryError> {
         let digest = manifest.digest();
         let mut attempt = 1u64;
@@ -166,14 +172,42 @@ impl Registry {
                 1 => format!("{name}/{digest}"),
                 _ => format!("{name}/{digest}-{attempt}"),
             };
+            if !self.begin_attempt(&folder).await? {
+                attempt += 1;
+                continue;
+            }
             match self.store().artifacts.create(&format!("{folder}/{MANIFEST}"), manifest.to_bytes()).await {
                 Ok(()) => return Ok(folder),
-                Err(StorageError::Exists { .. }) => attempt += 1,
-                // Another publisher of the same content was just removing this folder, ours being in it.
-                Err(error) if attempt < VANISHED_MAX && is_not_found(&error) => attempt += 1,
-                Err(error) => return Err(error.into()),
+                // A version's, or one that only an older database would know: it is not ours to collect.
+                Err(StorageError::Exists { .. }) => self.end_attempt(&folder).await?,
+                // Another publisher was just removing the model's folder, for nothing was in it.
+                Err(error) if attempt < VANISHED_MAX && is_not_found(&error) => {}
+                Err(error) => {
+                    self.discard(&folder).await;
+                    return Err(error.into());
+                }
             }
+            attempt += 1;
         }
+    }
+
+    /// Records an attempt before anything is written; false where the folder is another one's.
+    async fn begin_attempt(&self, folder: &str) -> Result<bool, RegistryError> {
+        let mut rows = self.write().await?;
+        let is_ours = rows.add_attempt(folder).await?;
+        rows.commit_quietly().await?;
+        Ok(is_ours)
+    }
+}
+
+/// Names that differ by case only would share a folder where the file system does not tell them apart.
+async fn check_spelling(rows: &mut Rows, name: &ModelName) -> Result<(), RegistryError> {
+    if rows.latest(name).await?.is_some() {
+        return Ok(());
+    }
+    match rows.other_spelling(name).await? {
+        Some(known) => Err(RegistryError::OtherSpelling { name: name.clone(), known }),
+        None => Ok(()),
     }
 }
 

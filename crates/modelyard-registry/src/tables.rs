@@ -12,7 +12,7 @@ use crate::{AliasMove, ModelSummary, ModelVersion, MoveKind, RegistryError};
 
 /// The scripts that make the tables. Never edit one that was released: add another.
 pub(crate) const MIGRATIONS: Migrations =
-    Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2, routes::SCRIPT] };
+    Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2, routes::SCRIPT, VERSION_4] };
 
 /// `alias_moves.before` is the move that a rollback of this one goes back to.
 const VERSION_1: &str = "
@@ -72,6 +72,11 @@ CREATE TABLE runs (
     record  TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX runs_by_project ON runs (project);
+";
+
+/// Folders of artifacts that are no version's yet, or no more: all that may ever be collected.
+const VERSION_4: &str = "
+CREATE TABLE attempts (folder TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
 /// A move as rollback sees it: where it went, and which move it would go back to.
@@ -233,10 +238,38 @@ impl Rows {
         self.run(query.bind(name.as_str()).bind(number(version.get())).bind(folder)).await
     }
 
-    /// Every folder that belongs to a version.
-    pub(crate) async fn folders(&mut self) -> Result<Vec<String>, RegistryError> {
-        let rows = self.all(sqlx::query("SELECT folder FROM versions")).await?;
+    /// Whether a version owns this folder.
+    pub(crate) async fn owns(&mut self, folder: &str) -> Result<bool, RegistryError> {
+        let query = sqlx::query("SELECT 1 FROM versions WHERE folder = $1");
+        Ok(self.one(query.bind(folder)).await?.is_some())
+    }
+
+    /// Records that files are about to be written into a folder; false where somebody has recorded that before.
+    pub(crate) async fn add_attempt(&mut self, folder: &str) -> Result<bool, RegistryError> {
+        let query = sqlx::query("INSERT OR IGNORE INTO attempts (folder) VALUES ($1) RETURNING folder");
+        Ok(self.one(query.bind(folder)).await?.is_some())
+    }
+
+    /// Forgets an attempt: its folder became a version's, or is gone.
+    pub(crate) async fn end_attempt(&mut self, folder: &str) -> Result<(), RegistryError> {
+        self.run(sqlx::query("DELETE FROM attempts WHERE folder = $1").bind(folder)).await
+    }
+
+    /// The folders of all attempts, in order.
+    pub(crate) async fn attempts(&mut self) -> Result<Vec<String>, RegistryError> {
+        let rows = self.all(sqlx::query("SELECT folder FROM attempts ORDER BY folder")).await?;
         rows.iter().map(|row| text(row, "folder")).collect()
+    }
+
+    /// A model whose name differs from this one by upper and lower case only.
+    pub(crate) async fn other_spelling(
+        &mut self,
+        name: &ModelName,
+    ) -> Result<Option<ModelName>, RegistryError> {
+        let query =
+            sqlx::query("SELECT model FROM versions WHERE lower(model) = lower($1) AND model <> $1 LIMIT 1");
+        let row = self.one(query.bind(name.as_str())).await?;
+        row.map(|row| parsed(&row, "model")).transpose()
     }
 
     pub(crate) async fn models(&mut self) -> Result<Vec<ModelSummary>, RegistryError> {

@@ -2,6 +2,7 @@
 //! folder for now). A file appears whole or not at all, is never overwritten, and is on the disk when its
 //! writing is acknowledged.
 
+use std::io::ErrorKind;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -93,12 +94,25 @@ impl Artifacts {
         parse(folder)?;
         let path = self.file(folder);
         let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(StorageError::io(&path, source))
-            }
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(StorageError::io(&path, source)),
             _ => Ok(()),
         });
         removed.await.expect("removing a folder does not panic")
+    }
+
+    /// Removes a folder that nothing is in; one that holds something stays.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or removed.
+    pub fn delete_empty_folder(&self, folder: &str) -> Result<(), StorageError> {
+        parse(folder)?;
+        let path = self.file(folder);
+        match std::fs::remove_dir(&path) {
+            Err(source) if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(StorageError::io(&path, source))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where on this machine a key is kept, for messages.
@@ -119,8 +133,6 @@ fn parse(key: &str) -> Result<Path, StorageError> {
 
 #[cfg(test)]
 mod tests {
-    use modelyard_types::ErrorKind;
-
     use super::*;
 
     fn artifacts() -> (tempfile::TempDir, Artifacts) {
@@ -134,7 +146,7 @@ mod tests {
         let (_folder, artifacts) = artifacts();
         artifacts.create("m/1/a.bin", Bytes::from_static(b"one")).await.expect("written");
         let again = artifacts.create("m/1/a.bin", Bytes::from_static(b"two")).await.expect_err("taken");
-        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(again.kind(), modelyard_types::ErrorKind::AlreadyExists);
         assert_eq!(artifacts.get("m/1/a.bin").await.expect("there"), Bytes::from_static(b"one"));
     }
 
@@ -161,7 +173,7 @@ mod tests {
         artifacts.delete_folder("m/1").await.expect("gone is fine");
         assert!(!folder.path().join("m/1").exists());
         let missing = artifacts.get("m/1/a").await.expect_err("gone");
-        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert_eq!(missing.kind(), modelyard_types::ErrorKind::NotFound);
     }
 
     #[tokio::test]
@@ -169,7 +181,7 @@ mod tests {
         let (_folder, artifacts) = artifacts();
         for key in ["../x", "a/../../x", "a//b", "."] {
             let refused = artifacts.create(key, Bytes::new()).await.expect_err(key);
-            assert_eq!(refused.kind(), ErrorKind::InvalidArgument, "{key}");
+            assert_eq!(refused.kind(), modelyard_types::ErrorKind::InvalidArgument, "{key}");
             assert!(artifacts.delete_folder(key).await.is_err(), "{key}");
         }
     }

@@ -68,6 +68,14 @@ pub enum StorageError {
         /// The newest version known.
         known: u32,
     },
+    /// There are files of versions, and no database that knows them.
+    #[error("{} has the files of versions, and their database {} is missing or empty", versions.display(), database.display())]
+    DatabaseLost {
+        /// The folder of the files.
+        versions: PathBuf,
+        /// The database file.
+        database: PathBuf,
+    },
     /// Another process kept the database locked for longer than we wait.
     #[error("{} stayed locked by another process", path.display())]
     Busy {
@@ -156,7 +164,7 @@ impl StorageError {
             Self::DiskFull { .. } => ErrorKind::ResourceExhausted,
             Self::Missing { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::AlreadyExists,
-            Self::TooNew { .. } => ErrorKind::FailedPrecondition,
+            Self::TooNew { .. } | Self::DatabaseLost { .. } => ErrorKind::FailedPrecondition,
             Self::Busy { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::DataCorrupt,
             Self::Tables { .. } | Self::Files { .. } => ErrorKind::Internal,
@@ -170,6 +178,10 @@ impl StorageError {
             Self::NotWritable { .. } => "check the folder's owner and permissions, or choose another store",
             Self::DiskFull { .. } => "free some space and try again; nothing was published",
             Self::TooNew { .. } => "use the modelyard that wrote it, or a newer one; nothing was changed",
+            Self::DatabaseLost { .. } => {
+                "put back a backup of the database, or move the folder of the store away to begin a new one; \
+                 nothing was changed"
+            }
             Self::Busy { .. } => "try again when the other modelyard process is done",
             Self::Damaged { .. } => {
                 "restore the store from a backup; the files under versions/ are untouched"

@@ -30,7 +30,8 @@ impl Store {
     /// Opens the store at `path`, laying it out where it is new, and brings the tables up to date.
     ///
     /// # Errors
-    /// Where the path is a file, may not be written, is full, or was written by a newer program.
+    /// Where the path is a file, may not be written, is full, or was written by a newer program;
+    /// [`StorageError::DatabaseLost`] where the tables would be new and versions have files already.
     pub async fn open(path: &Path, migrations: Migrations) -> Result<Self, StorageError> {
         make_folder(path)?;
         let versions = path.join("versions");
@@ -38,7 +39,16 @@ impl Store {
         let opening = LockFile::new(path.join("open.lock")).exclusive().await?;
         let database = path.join("store.db");
         let is_new = !database.exists();
+        let lost = || StorageError::DatabaseLost { versions: versions.clone(), database: database.clone() };
+        let has_files = has_folders(&versions)?;
+        if is_new && has_files {
+            return Err(lost());
+        }
         let tables = Tables::open(&database).await?;
+        if has_files && tables.are_new().await? {
+            tables.close().await;
+            return Err(lost());
+        }
         tables.migrate(migrations).await?;
         if is_new {
             sync_folder(path)?;
@@ -68,6 +78,17 @@ fn make_folder(path: &Path) -> Result<(), StorageError> {
             _ => Err(StorageError::io(path, source)),
         },
     }
+}
+
+/// Whether there is a folder in this folder.
+fn has_folders(path: &Path) -> Result<bool, StorageError> {
+    let failed = |source| StorageError::io(path, source);
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        if entry.and_then(|entry| entry.file_type()).map_err(failed)?.is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The part of the path that is a file, so that the message names what is in the way.
@@ -121,6 +142,26 @@ mod tests {
         let error = Store::open(Path::new("/sys/modelyard"), NONE).await.expect_err("forbidden");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
         assert!(error.hint().is_some());
+    }
+
+    #[tokio::test]
+    async fn files_without_the_database_that_knows_them_are_left_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let version = folder.path().join("versions/digits/abc");
+        std::fs::create_dir_all(&version).expect("made");
+        let database = folder.path().join("store.db");
+        let refused = async |what: &str| {
+            let error = Store::open(folder.path(), NONE).await.expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{what}: {error:?}");
+            assert!(error.to_string().contains("store.db"), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("backup")), "{what}");
+            assert!(version.is_dir(), "{what}");
+        };
+        refused("missing").await;
+        assert!(!database.exists(), "a backup can be put back");
+        std::fs::write(&database, "").expect("written");
+        refused("empty").await;
+        refused("still empty").await;
     }
 
     #[tokio::test]

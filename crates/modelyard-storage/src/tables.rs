@@ -64,7 +64,7 @@ impl Tables {
     pub async fn migrate(&self, migrations: Migrations) -> Result<(), StorageError> {
         let known = u32::try_from(migrations.scripts.len()).expect("a handful of scripts");
         let failed = |source| self.error(source);
-        if self.schema_version(migrations.owner).await.map_err(failed)? == Some(known) {
+        if self.schema_version(migrations.owner).await? == Some(known) {
             return Ok(());
         }
         let mut change = self.begin_write().await?;
@@ -100,6 +100,17 @@ impl Tables {
         change.commit().await.map_err(failed)
     }
 
+    /// Whether no crate has tables here yet.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn are_new(&self) -> Result<bool, StorageError> {
+        let query =
+            sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'");
+        let there = query.fetch_optional(&self.pool).await.map_err(|source| self.error(source))?;
+        Ok(there.is_none())
+    }
+
     /// The pool, for reading.
     pub fn pool(&self) -> &SqlitePool {
         &self.pool
@@ -124,19 +135,17 @@ impl Tables {
     }
 
     /// None where the table of versions is not there yet.
-    async fn schema_version(&self, owner: &str) -> Result<Option<u32>, sqlx::Error> {
-        let there =
-            sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'")
-                .fetch_optional(&self.pool)
-                .await?;
-        if there.is_none() {
+    async fn schema_version(&self, owner: &str) -> Result<Option<u32>, StorageError> {
+        if self.are_new().await? {
             return Ok(None);
         }
+        let failed = |source| self.error(source);
         let row = sqlx::query("SELECT version FROM schema_version WHERE owner = $1")
             .bind(owner)
             .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| row.try_get(0)).transpose()
+            .await
+            .map_err(failed)?;
+        row.map(|row| row.try_get(0)).transpose().map_err(failed)
     }
 }
 

@@ -41,23 +41,35 @@ pub enum TrainError {
         #[source]
         source: io::Error,
     },
-    /// The loss is no longer a number.
+    /// The loss, or what the network answers, is no longer a number.
     #[error(
-        "training diverged: the loss became {loss} in epoch {epoch}, step {step} (learning rate {learning_rate})"
+        "training diverged: {what} became {value} in epoch {epoch}, step {step} (learning rate {learning_rate})"
     )]
     Diverged {
         /// The epoch, from 1.
         epoch: usize,
         /// The step in the epoch, from 1.
         step: usize,
-        /// The loss: NaN or infinite.
-        loss: f32,
+        /// What became so: the loss, the loss on validation rows or an answer.
+        what: &'static str,
+        /// Its value: NaN or infinite.
+        value: f32,
         /// The learning rate in force.
         learning_rate: f32,
         /// What to try.
         hint: String,
         /// The weights that were still good, where they were kept.
         kept: Option<KeptWeights>,
+    },
+    /// The network answers some rows with what is no number.
+    #[error("the network's answer for row {row} of {rows} is {value}, which is no number to score")]
+    NoNumber {
+        /// The place of the row among those asked for, from 1.
+        row: usize,
+        /// How many rows were asked for.
+        rows: usize,
+        /// The value: NaN or infinite.
+        value: f32,
     },
     /// Somebody asked training to stop.
     #[error("training was stopped in epoch {epoch}; nothing was published")]
@@ -159,7 +171,9 @@ impl TrainError {
             Self::Unreadable { .. } => ErrorKind::Unavailable,
             Self::Registry(error) => error.kind(),
             Self::NoCheckpoint { .. } => ErrorKind::NotFound,
-            Self::Diverged { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => ErrorKind::InvalidArgument,
+            Self::Diverged { .. } | Self::NoNumber { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => {
+                ErrorKind::InvalidArgument
+            }
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
             Self::NoFile { .. } => ErrorKind::Unsupported,
@@ -178,6 +192,9 @@ impl TrainError {
             Self::Diverged { hint, kept: Some(kept), .. } => {
                 Some(format!("{hint}\nthe weights of epoch {} are kept in {}", kept.epoch, kept.file.display()))
             }
+            Self::NoNumber { .. } => Some(
+                "look for inputs far from those it was trained on; if there are none, the weights are damaged".to_owned(),
+            ),
             Self::Stopped { resumable: true, .. } => Some("--resume goes on where it stopped".to_owned()),
             Self::NoCheckpoint { .. } => Some(
                 "`checkpoint = { every_minutes = 1 }` in [training] writes more of them; without --resume, training \

@@ -71,7 +71,7 @@ pub struct Trained {
 /// Trains the project's network on prepared data.
 ///
 /// # Errors
-/// [`TrainError::Diverged`] where the loss is no longer a number, [`TrainError::Stopped`] soon after `stop` is set,
+/// [`TrainError::Diverged`] where the loss or an answer is no longer a number, [`TrainError::Stopped`] soon after `stop` is set,
 /// and whatever the engine or the pipeline refuse.
 pub fn fit(
     job: &Job<'_>,
@@ -93,9 +93,13 @@ pub fn fit(
         best.as_ref().filter(|best| best.network.is_some()).map_or(run.history.len(), |best| best.epoch);
     let network = best.and_then(|best| best.network).unwrap_or_else(|| run.engine.network());
     let elapsed = run.history.iter().map(|record| record.elapsed).sum();
-    let (history, threads) = (run.history, run.plan.threads);
-    let pipeline = calibrated(job.prepared, &network, threads)?;
-    let scores = score_parts(job.project, job.prepared, &pipeline, &network, threads)?;
+    let threads = run.plan.threads;
+    let scored = calibrated(job.prepared, &network, threads).and_then(|pipeline| {
+        let scores = score_parts(job.project, job.prepared, &pipeline, &network, threads)?;
+        Ok((pipeline, scores))
+    });
+    let (pipeline, scores) = scored.map_err(|error| run.judged(error))?;
+    let history = run.history;
     Ok(Trained { network, pipeline, history, kept_epoch, scores, threads, elapsed })
 }
 
@@ -153,7 +157,7 @@ impl<'a> Fitting<'a> {
 
     /// Validates, judges and records the epoch, and turns to the next.
     fn end_epoch(&mut self, progress: &mut dyn Progress) -> Result<Verdict, TrainError> {
-        let (mut record, watched) = self.run.validate()?;
+        let (mut record, watched) = self.run.validate().map_err(|error| self.keep_good(error))?;
         let epoch = record.epoch;
         let verdict = self.judge(watched, epoch);
         record.best = verdict == Verdict::Better;

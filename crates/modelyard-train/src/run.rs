@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
             let loss =
                 self.learn(from..to, if mini_batch + 1 == end { Engine::step } else { Engine::gather })?;
             if !loss.is_finite() {
-                return Err(self.diverged(mini_batch + 1, loss));
+                return Err(self.diverged("the loss", mini_batch + 1, loss));
             }
             let sum = self.loss_sum() + f64::from(loss) * (to - from) as f64;
             self.position.loss_sum_bits = sum.to_bits();
@@ -242,9 +242,14 @@ impl<'a> Run<'a> {
         let outputs = forward(&mut self.engine, pipeline, &part.inputs)?;
         // Of its own input the network should leave nothing.
         let nothing = vec![0.0; if part.truth == TargetValues::Input { outputs.len() } else { 0 }];
-        let loss = f64::from(self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?);
-        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)?;
-        record.validation_loss = Some(loss).filter(|loss| loss.is_finite());
+        let loss = self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?;
+        if !loss.is_finite() {
+            return Err(self.diverged("the loss on validation rows", self.plan.steps, loss));
+        }
+        let loss = f64::from(loss);
+        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)
+            .map_err(|error| self.judged(error))?;
+        record.validation_loss = Some(loss);
         for metric in metric::fitting(sample.task()) {
             let score = score_of(metric, &sample).filter(|score| score.is_finite());
             record.metrics.extend(score.map(|score| (metric.name().to_owned(), score)));
@@ -288,7 +293,17 @@ impl<'a> Run<'a> {
         self.position = Position { epoch, mini_batches: 0, loss_sum_bits: 0, random, seconds: 0.0 };
     }
 
-    fn diverged(&self, mini_batch: usize, loss: f32) -> TrainError {
+    /// What an error that came up behind the last step says about training.
+    pub(crate) fn judged(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::NoNumber { value, .. } => {
+                self.diverged("an answer of the network", self.plan.steps, value)
+            }
+            other => other,
+        }
+    }
+
+    fn diverged(&self, what: &'static str, mini_batch: usize, value: f32) -> TrainError {
         let rate = self.engine.learning_rate();
         let mut ways = vec![format!("a smaller learning_rate (such as {:e})", rate / 10.0)];
         if self.training.clip_norm.is_none() {
@@ -298,9 +313,10 @@ impl<'a> Run<'a> {
             "a scaling transform (standard, min_max) on inputs and outputs of large numbers".to_owned(),
         );
         TrainError::Diverged {
-            epoch: self.position.epoch,
+            epoch: self.position.epoch.min(self.plan.epochs),
             step: mini_batch,
-            loss,
+            what,
+            value,
             learning_rate: rate,
             hint: format!("try {}", ways.join(", or ")),
             kept: None,

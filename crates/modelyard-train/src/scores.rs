@@ -91,6 +91,9 @@ impl Scorer<'_> {
     /// The network's outputs for these rows (what they leave of its inputs, where it gives those back), in order.
     /// Each thread takes a stretch of the rows; every row is computed alone, so the number of threads changes
     /// nothing in the numbers.
+    ///
+    /// # Errors
+    /// [`TrainError::NoNumber`], and what the pipeline refuses.
     pub(crate) fn outputs(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
         let threads = NonZero::new(self.threads).map_or(1, NonZero::get);
         let stretch = rows.len().div_ceil(threads).max(FORWARD_ROWS);
@@ -106,6 +109,7 @@ impl Scorer<'_> {
             }
             Ok(outputs)
         })
+        .and_then(|outputs: Vec<f32>| evaluate::all_numbers(&outputs, rows.len()).map(|()| outputs))
     }
 
     fn outputs_here(&self, dataset: &Dataset, rows: &[usize]) -> Result<Vec<f32>, TrainError> {

@@ -161,7 +161,11 @@ impl Builder {
             (Growing::Categories { codes, labels }, Value::Number(number)) => {
                 codes.push(labels.code(&finite(*number)?.to_string()));
             }
-            (Growing::Datetimes(seconds), Value::Number(number)) => seconds.push(finite(*number)?),
+            (Growing::Datetimes(seconds), Value::Moment(moment)) => seconds.push(finite(*moment)?),
+            (_, Value::Moment(moment)) => self.push_value(&Value::Number(*moment))?,
+            (Growing::Datetimes(seconds), Value::Number(number)) => {
+                seconds.push(self.field.kind.moment_of(finite(*number)?)?);
+            }
             (Growing::Datetimes(seconds), Value::Text(text)) => {
                 seconds.push(self.field.kind.moment(text.trim())?);
             }
@@ -298,21 +302,6 @@ impl Builder {
     }
 }
 
-impl FieldKind {
-    /// The moment that a text means.
-    fn moment(&self, text: &str) -> Result<f64, Problem> {
-        match self {
-            Self::Datetime { format } | Self::SeriesTime { format: format @ Some(_) } => {
-                datetime::parse(text, format.as_deref())
-            }
-            _ => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(number),
-                _ => datetime::parse(text, None),
-            },
-        }
-    }
-}
-
 impl Growing {
     fn takes(&self) -> &'static str {
         match self {
@@ -331,7 +320,7 @@ impl Labels {
     fn code(&mut self, label: &str) -> u32 {
         match self {
             Self::Open(dictionary) => dictionary.insert(label),
-            Self::Closed(dictionary) => dictionary.code(label).unwrap_or(UNKNOWN),
+            Self::Closed(dictionary) => dictionary.meant(label).unwrap_or(UNKNOWN),
         }
     }
 }
@@ -447,6 +436,11 @@ impl Builders {
         let fields = wanted.into_iter().chain(split).chain(time).chain(unit);
         let columns = fields.map(|field| Builder::new(Arc::new(field))).collect();
         Ok(Self { columns, has_split, spec: spec.clone(), rows: 0 })
+    }
+
+    /// How many of the columns are inputs; they come first.
+    pub(crate) fn inputs(&self) -> usize {
+        self.spec.inputs.len()
     }
 
     /// Cells may name files from now on: those of this table's folder.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at};
 
+use crate::datetime;
 use crate::error::{DataError, Problem};
 use crate::spec::{Columns, InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec, SplitKind, SplitSpec};
 use crate::transform::{Fitted, Form, LogMel, Training, TransformSpec};
@@ -51,6 +52,31 @@ pub(crate) enum FieldKind {
     Audio {
         mel: LogMel,
     },
+}
+
+impl FieldKind {
+    /// The moment that a text means.
+    fn moment(&self, text: &str) -> Result<f64, Problem> {
+        match self {
+            Self::Datetime { format } | Self::SeriesTime { format: format @ Some(_) } => {
+                datetime::parse(text, format.as_deref())
+            }
+            _ => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(number),
+                _ => datetime::parse(text, None),
+            },
+        }
+    }
+
+    /// The moment that a bare number means: seconds, where no format says otherwise.
+    fn moment_of(&self, number: f64) -> Result<f64, Problem> {
+        match self {
+            Self::Datetime { format: Some(format) } | Self::SeriesTime { format: Some(format) } => {
+                datetime::parse(&number.to_string(), Some(format))
+            }
+            _ => Ok(number),
+        }
+    }
 }
 
 /// All columns that are wanted, inputs before outputs.

@@ -56,6 +56,8 @@ impl Pipeline {
         let width = out.len() / seen.samples.len().max(1);
         for (place, (input, declared)) in self.inputs.iter().zip(&self.spec.inputs).enumerate() {
             let column = column_of(data, place, &input.name)?;
+            input.check_members(column)?;
+            let column = &column.data;
             let cells = self.layout.cells[place];
             let is_of_steps = self.spec.steps_of(declared).is_some();
             let target = Target { data, input, column, is_of_steps, width };

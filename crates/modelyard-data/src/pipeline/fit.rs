@@ -145,7 +145,7 @@ impl InputFit<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<FittedInput, DataError> {
         let input = self.input;
-        let column = column_of(self.data, place, &input.name)?;
+        let column = &column_of(self.data, place, &input.name)?.data;
         let transforms = self.transforms(column, warnings);
         let dictionary = Arc::new(self.dictionary(column, &transforms));
         let mut fitted = FittedInput {
@@ -364,11 +364,14 @@ fn fit_output(
     if output.kind == OutputKind::Anomaly {
         return Ok(FittedOutput::Anomaly { name });
     }
-    let column = column_of(data, place, &output.name)?;
+    let column = &column_of(data, place, &output.name)?.data;
     match (output.kind, column) {
         (OutputKind::Category, ColumnData::Categories(categories)) => {
             let mut labels = labels_of(categories, rows);
             sort_labels(&mut labels);
+            if let Some(declared) = &output.labels {
+                labels.sort_by_key(|label| declared.iter().position(|name| name == label));
+            }
             check_classes(output, &labels, rows.len(), warnings)?;
             Ok(FittedOutput::Category { name, place, classes: Arc::new(Dictionary::new(labels)) })
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::FieldInfo;
 use super::output::wrong_column;
-use crate::dataset::{ColumnData, Dictionary, MISSING, UNKNOWN};
+use crate::dataset::{Column, ColumnData, Dictionary, MISSING, UNKNOWN};
 use crate::error::DataError;
 use crate::fields::Field;
 use crate::spec::Kind;
@@ -55,6 +55,19 @@ impl FittedInput {
         }
     }
 
+    /// A vector put together from columns takes the very same ones in the same order.
+    pub(super) fn check_members(&self, column: &Column) -> Result<(), DataError> {
+        let (known, given) = (&self.members, &column.members);
+        match known.iter().zip(given).find(|(known, given)| known != given) {
+            None => Ok(()),
+            Some((known, given)) => Err(DataError::spec(
+                &*self.name,
+                format!("the pipeline was fitted with the column {known:?} where this data has {given:?}"),
+            )
+            .with_hint("read the data by the pipeline's own columns")),
+        }
+    }
+
     /// How this column's category codes become the pipeline's, having checked that the column fits.
     pub(super) fn coding(&self, column: &ColumnData) -> Result<Coding, DataError> {
         match (&self.incoming, column) {
@@ -69,7 +82,7 @@ impl FittedInput {
                 if Arc::ptr_eq(&categories.dictionary, &self.dictionary) {
                     return Ok(Coding::Same);
                 }
-                let code = |label| self.dictionary.code(label).unwrap_or(UNKNOWN);
+                let code = |label| self.dictionary.meant(label).unwrap_or(UNKNOWN);
                 Ok(Coding::Table(categories.dictionary.labels().map(code).collect()))
             }
             (form, column) if form_kind(form, self.kind) == column.kind() => Err(DataError::spec(

@@ -15,9 +15,9 @@ mod steps;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{ColumnData, Dataset};
+use crate::dataset::{Column, Dataset};
 use crate::error::DataError;
-use crate::spec::{InputSpec, Kind, PipelineSpec};
+use crate::spec::{Columns, InputSpec, Kind, PipelineSpec};
 use crate::value::Value;
 
 pub use calibrate::Calibration;
@@ -195,6 +195,18 @@ impl Pipeline {
         &self.spec
     }
 
+    /// What was declared, with the columns that patterns meant in training by name: what another file is to be read
+    /// by, so that its columns come in the same order however they stand in it.
+    pub fn spec_of_columns(&self) -> PipelineSpec {
+        let mut spec = self.spec.clone();
+        for (declared, fitted) in spec.inputs.iter_mut().zip(&self.inputs) {
+            if declared.columns.is_some() && !fitted.members.is_empty() {
+                declared.columns = Some(Columns::Many(fitted.members.clone()));
+            }
+        }
+        spec
+    }
+
     /// What fitting noticed and a person should know, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -258,11 +270,13 @@ impl Pipeline {
 }
 
 /// The column of an input or output: at its usual place, or wherever its name is.
-fn column_of<'a>(data: &'a Dataset, place: usize, name: &str) -> Result<&'a ColumnData, DataError> {
+fn column_of<'a>(data: &'a Dataset, place: usize, name: &str) -> Result<&'a Column, DataError> {
     match data.columns().get(place) {
-        Some(column) if &*column.name == name => Ok(&column.data),
+        Some(column) if &*column.name == name => Ok(column),
         _ => data
-            .column(name)
+            .columns()
+            .iter()
+            .find(|column| &*column.name == name)
             .ok_or_else(|| DataError::spec(name, "the data set was read without this column")),
     }
 }

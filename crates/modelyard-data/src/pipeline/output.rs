@@ -54,13 +54,13 @@ pub(super) fn targets(
 ) -> Result<TargetValues, DataError> {
     match outputs {
         [FittedOutput::Category { name, place, classes }] => {
-            let ColumnData::Categories(column) = column_of(data, *place, name)? else {
+            let ColumnData::Categories(column) = &column_of(data, *place, name)?.data else {
                 return Err(wrong_column(name));
             };
             class_targets(name, column, classes, rows).map(TargetValues::Classes)
         }
         [FittedOutput::Labels { name, place, classes }] => {
-            let ColumnData::Texts(column) = column_of(data, *place, name)? else {
+            let ColumnData::Texts(column) = &column_of(data, *place, name)?.data else {
                 return Err(wrong_column(name));
             };
             labels::targets(name, column, classes, rows).map(TargetValues::Values)
@@ -93,7 +93,7 @@ fn number_targets(
     let FittedOutput::Number { name, place, steps, .. } = output else {
         unreachable!("fitting takes one category, labels alone, or numbers only")
     };
-    let ColumnData::Numbers(column) = column_of(data, *place, name)? else {
+    let ColumnData::Numbers(column) = &column_of(data, *place, name)?.data else {
         return Err(wrong_column(name));
     };
     let mut block = Block {
@@ -121,7 +121,7 @@ fn class_targets(
     classes: &Dictionary,
     rows: &[usize],
 ) -> Result<Vec<u32>, DataError> {
-    let of_code: Vec<Option<u32>> = column.dictionary.labels().map(|label| classes.code(label)).collect();
+    let of_code: Vec<Option<u32>> = column.dictionary.labels().map(|label| classes.meant(label)).collect();
     rows.iter()
         .map(|&row| {
             let code = column.codes[row];

@@ -98,6 +98,7 @@ fn feed(
             ),
         });
     }
+    refuse_whole_rows_with_answers(array, labels.is_some(), builders)?;
     for builder in &mut builders.columns {
         match labels {
             Some((labels_path, labels)) if builder.field.is_output => {
@@ -108,6 +109,28 @@ fn feed(
     }
     builders.rows += array.rows();
     Ok(())
+}
+
+/// A vector of whole rows would take in the output, or what orders or groups the rows, where that is a column of
+/// the same array.
+fn refuse_whole_rows_with_answers(
+    array: &Array,
+    has_labels: bool,
+    builders: &Builders,
+) -> Result<(), DataError> {
+    let (inputs, others) = builders.columns.split_at(builders.inputs());
+    let whole = inputs.iter().find(|input| matches!(input.field.kind, FieldKind::Vector { columns: None }));
+    let inside = others.iter().find(|other| !(has_labels && other.field.is_output));
+    let (Some(whole), Some(inside)) = (whole, inside) else { return Ok(()) };
+    let column = &inside.field.column;
+    let problem =
+        format!("this vector takes whole rows, and the column {column:?} of them is not its to see");
+    let others = (0..array.row_len()).map(|place| format!("c{place}")).filter(|name| name != column);
+    let others: Vec<String> = others.collect();
+    Err(DataError::spec(&*whole.field.name, problem).with_hint(match others.as_slice() {
+        [first, .., last] => format!("name its columns, as in columns = \"{first}..{last}\""),
+        _ => "name its columns by `columns`".to_owned(),
+    }))
 }
 
 fn feed_input(path: &Path, array: &Array, builder: &mut Builder) -> Result<(), DataError> {

@@ -61,17 +61,43 @@ pub fn read(source: &SourceSpec, base: &Path, spec: &PipelineSpec) -> Result<Dat
     let mut builders = Builders::new(spec, &source.split)?;
     let main = find_files(base, &source.source, source.labels.as_ref())?;
     let reader = reader_of(source, &main)?;
+    refuse_twice(&main.data, &[])?;
     reader.read(&main, source, &mut builders)?;
     let mut test_from = None;
     let mut test_labels = Vec::new();
     if let Some(test_source) = &source.test_source {
         test_from = Some(builders.rows);
         let test = find_files(base, test_source, source.test_labels.as_ref())?;
+        refuse_twice(&main.data, &test.data)?;
         reader.read(&test, source, &mut builders)?;
         test_labels = test.labels;
     }
     let side = Side::read(spec, source, &main.labels, &test_labels)?;
     builders.finish(test_from, &side)
+}
+
+/// Rows that are read twice would be learned from and judged by: a file, or a folder inside another one, is in one
+/// place only.
+fn refuse_twice(main: &[PathBuf], test: &[PathBuf]) -> Result<(), DataError> {
+    let mut known: Vec<(PathBuf, &PathBuf)> = Vec::with_capacity(main.len() + test.len());
+    for path in main.iter().chain(test) {
+        let real = path.canonicalize().map_err(|source| open::io_error(path, source))?;
+        known.push((real, path));
+    }
+    known.sort();
+    for pair in known.windows(2) {
+        let [(outer, first), (inner, second)] = pair else { continue };
+        if inner.starts_with(outer) {
+            let field = if test.contains(first) || test.contains(second) { "test_source" } else { "source" };
+            let problem = match inner == outer {
+                true => format!("{} is named twice: its rows would be read twice", first.display()),
+                false => format!("{} is inside {}, which is read too", second.display(), first.display()),
+            };
+            return Err(DataError::spec(field, problem)
+                .with_hint("a file belongs to source or to test_source, and is named once"));
+        }
+    }
+    Ok(())
 }
 
 /// Every file that [`read()`] would read, in a fixed order: what a digest of the data covers.

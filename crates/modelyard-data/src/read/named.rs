@@ -73,7 +73,7 @@ impl<'a> NamedRows<'a> {
         let mut numbers = Vec::with_capacity(builder.members.len());
         for name in &builder.members {
             numbers.push(match self.judge(value_of(name)).map_err(at(self.path, line, name))? {
-                Value::Number(number) => number,
+                Value::Number(number) | Value::Moment(number) => number,
                 Value::Missing => f64::NAN,
                 other => {
                     let problem = Problem::new(format!("takes a number, not {}", other.describe()));

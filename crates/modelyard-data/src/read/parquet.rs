@@ -149,6 +149,7 @@ fn value(cell: &Cell, field: &Arc<Type>) -> Result<Value, Problem> {
         }
         other => match number(other, field).ok_or_else(nested)? {
             number if number.is_nan() => Value::Missing,
+            seconds if is_moment(other, field) => Value::Moment(seconds),
             number => Value::Number(number),
         },
     })
@@ -186,6 +187,12 @@ fn number(cell: &Cell, field: &Type) -> Option<f64> {
         Cell::TimeMicros(microseconds) | Cell::TimestampMicros(microseconds) => *microseconds as f64 / 1e6,
         _ => return None,
     })
+}
+
+/// Whether a number of the file is a date or a timestamp.
+fn is_moment(cell: &Cell, field: &Type) -> bool {
+    matches!(cell, Cell::Date(_) | Cell::TimestampMillis(_) | Cell::TimestampMicros(_))
+        || matches!(field.get_basic_info().logical_type_ref(), Some(LogicalType::Timestamp(_)))
 }
 
 /// Timestamps that older readers do not know, such as those of nanoseconds, come as plain whole numbers.

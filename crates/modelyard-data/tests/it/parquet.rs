@@ -57,6 +57,14 @@ fn a_table_of_pandas_is_read_with_its_types() {
 }
 
 #[test]
+fn a_timestamp_is_one_whatever_the_format_of_texts() {
+    let mut spec = wanted();
+    spec.inputs[0].format = Some("%d.%m.%Y".into());
+    let data = from_bytes(PANDAS, &SourceSpec::new("x.parquet"), &spec).expect("reads");
+    assert_eq!(numbers(&data, "time")[..2], [1_700_000_000.0, 1_700_000_000.5]);
+}
+
+#[test]
 fn several_columns_make_a_vector() {
     let mut spec = spec(&[("both", Kind::Vector)], OutputKind::Category);
     spec.inputs[0].columns = Some(Columns::Many(vec!["pressure".into(), "co*".into()]));

@@ -302,3 +302,53 @@ proptest! {
 fn text_value(city: &str) -> Value {
     text(city)
 }
+
+#[test]
+fn another_order_of_columns_changes_nothing() {
+    let mut spec = spec(&[("v", Kind::Vector)], OutputKind::Number);
+    spec.inputs[0].columns = Some(Columns::One("x*".into()));
+    spec.inputs[0].transforms = Some(Vec::new());
+    let data = csv("x1,x2,y\n1,10,0\n2,20,1\n", &spec);
+    let pipeline = Pipeline::fit(&spec, &data, &[0, 1]).expect("fits");
+    let text = "x2,extra,x1,y,x3\n30,0,3,1,0\n";
+    let by_name = csv(text, &pipeline.spec_of_columns());
+    assert_near(&apply(&pipeline, &by_name, &[0]), &[3.0, 30.0]);
+    // Read by the pattern, the columns would stand in the order of this file.
+    let swapped = csv("x2,x1,y\n30,3,1\n", &spec);
+    let error = pipeline.apply(&swapped, &[0], &mut Vec::new()).expect_err("in another order");
+    assert!(error.to_string().contains("\"x1\"") && error.to_string().contains("\"x2\""), "{error}");
+}
+
+#[test]
+fn a_label_written_otherwise_is_the_same_label() {
+    let spec = spec(&[("flag", Kind::Category), ("rooms", Kind::Category)], OutputKind::Number);
+    let data = csv("flag,rooms,y\nTrue,3.0,0\nFalse,4.0,1\nTrue,none,1\n", &spec);
+    let pipeline = Pipeline::fit(&spec, &data, &[0, 1, 2]).expect("fits");
+    let row = |flag: Value, rooms: Value| {
+        let row = Row::from([("flag".to_owned(), flag), ("rooms".to_owned(), rooms)]);
+        apply(&pipeline, &pipeline.dataset_from_rows(&[row]).expect("a row"), &[0])
+    };
+    let known = apply(&pipeline, &data, &[0]);
+    assert_eq!(row(Value::from_json(&true.into()).expect("a value"), Value::Number(3.0)), known);
+    assert_eq!(row(Value::Text("TRUE".into()), Value::Text("3".into())), known);
+    assert_ne!(row(Value::Text("yes".into()), Value::Text("3.5".into())), known, "unknown");
+    // Another file, too.
+    let other = csv("flag,rooms,y\ntrue,3,0\n", &spec);
+    assert_eq!(apply(&pipeline, &other, &[0]), known);
+    // Where both spellings are labels, each is itself.
+    let both = csv("flag,rooms,y\ntrue,3,0\nTrue,3.0,1\n", &spec);
+    let pipeline = Pipeline::fit(&spec, &both, &[0, 1]).expect("fits");
+    assert_ne!(apply(&pipeline, &both, &[0]), apply(&pipeline, &both, &[1]));
+}
+
+#[test]
+fn declared_labels_keep_their_order() {
+    let mut spec = spec(&[("x", Kind::Number)], OutputKind::Category);
+    spec.outputs[0].labels = Some(vec!["well".into(), "ill".into(), "dead".into()]);
+    let data = csv("x,y\n1,1\n2,0\n3,1\n4,0\n", &spec);
+    let pipeline = Pipeline::fit(&spec, &data, &[0, 1, 2, 3]).expect("fits");
+    let Task::Classification { classes, .. } = pipeline.task() else { panic!("{:?}", pipeline.task()) };
+    assert_eq!(classes, &["well", "ill"], "the second one is the positive class");
+    let stored = Pipeline::from_json(pipeline.to_json().as_bytes()).expect("loads");
+    assert_eq!(stored.task(), pipeline.task());
+}

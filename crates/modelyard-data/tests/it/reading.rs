@@ -139,10 +139,69 @@ fn an_array_with_a_file_of_labels() {
     assert_eq!(labels(&data, "y"), [Some("7".into()), Some("8".into())]);
     // Without a file of labels the output is one of the columns.
     spec.outputs[0].column = Some("c2".into());
+    spec.inputs[0].columns = Some(Columns::One("c0..c1".into()));
     let data = read(&SourceSpec::new("x.npy"), folder.path(), &spec).expect("reads");
     assert_eq!(labels(&data, "y"), [Some("2".into()), Some("5".into())]);
     write(folder.path(), "y.npy", &npy("|u1", "(3,)", &[7, 8, 9]));
     assert!(matches!(read(&source, folder.path(), &spec), Err(DataError::Malformed { .. })));
+}
+
+#[test]
+fn a_vector_of_whole_rows_does_not_swallow_the_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let values: Vec<u8> = (0..6i16).flat_map(i16::to_le_bytes).collect();
+    write(folder.path(), "x.npy", &npy("<i2", "(2, 3)", &values));
+    let mut spec = spec(&[("v", Kind::Vector)], OutputKind::Category);
+    spec.outputs[0].column = Some("c2".into());
+    let error = read(&SourceSpec::new("x.npy"), folder.path(), &spec).expect_err("the answer is inside");
+    assert!(error.to_string().contains("\"c2\""), "{error}");
+    assert_eq!(error.hint().as_deref(), Some("name its columns, as in columns = \"c0..c1\""));
+    // Nor what groups the rows, though labels are in a file of their own.
+    write(folder.path(), "y.npy", &npy("|u1", "(2,)", &[7, 8]));
+    let mut source = SourceSpec::new("x.npy");
+    source.labels = Some(Paths::One("y.npy".into()));
+    assert!(read(&source, folder.path(), &spec).is_ok());
+    source.split.kind = SplitKind::Group;
+    source.split.column = Some("c0".into());
+    let error = read(&source, folder.path(), &spec).expect_err("the group is inside");
+    assert!(error.to_string().contains("\"c0\""), "{error}");
+}
+
+#[test]
+fn a_file_is_read_once_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "train.csv", b"a,b,y\n1,x,0\n");
+    write(folder.path(), "test.csv", b"a,b,y\n2,x,0\n");
+    let mut source = SourceSpec::new("*.csv");
+    source.test_source = Some(Paths::One("./test.csv".into()));
+    let error = read(&source, folder.path(), &ab()).expect_err("test.csv is in both");
+    assert!(error.to_string().contains("test.csv is named twice"), "{error}");
+    assert!(error.to_string().contains("test_source"), "{error}");
+    let mut twice = SourceSpec::new("");
+    twice.source = Paths::Many(vec!["train.csv".into(), "t*n.csv".into()]);
+    let error = read(&twice, folder.path(), &ab()).expect_err("train.csv is there twice");
+    assert!(error.to_string().contains("train.csv is named twice"), "{error}");
+    source.source = Paths::One("train.csv".into());
+    assert!(read(&source, folder.path(), &ab()).is_ok());
+}
+
+#[test]
+fn a_number_is_a_datetime_by_its_format() {
+    let of = |format: Option<&str>, number: &str| {
+        let mut spec = spec(&[("at", Kind::Datetime)], OutputKind::Number);
+        spec.inputs[0].format = format.map(String::from);
+        let line = format!("{{\"at\": {number}, \"y\": 1}}");
+        let data = jsonl::from_bytes(line.as_bytes(), &SourceSpec::new("x.jsonl"), &spec).ok()?;
+        match data.column("at") {
+            Some(ColumnData::Datetimes(seconds)) => Some(seconds[0]),
+            other => panic!("a datetime is {other:?}"),
+        }
+    };
+    assert_eq!(of(None, "1700000000"), Some(1_700_000_000.0));
+    assert_eq!(of(Some("unix"), "1700000000"), Some(1_700_000_000.0));
+    assert_eq!(of(Some("unix_ms"), "1700000000500"), Some(1_700_000_000.5));
+    assert_eq!(of(Some("%Y%m%d"), "20240229"), Some(1_709_164_800.0));
+    assert_eq!(of(Some("%d.%m.%Y"), "2024"), None);
 }
 
 #[test]

@@ -105,7 +105,40 @@ async fn a_store_of_a_newer_program_is_refused_and_left_alone() {
     let RegistryError::Storage(cause) = &error else { unreachable!("the store refuses") };
     let text = cause.to_string();
     assert!(text.contains("was written by a newer modelyard"), "{text}");
-    assert!(text.ends_with("of version 99, this program knows them up to 3"), "{text}");
+    assert!(text.ends_with("of version 99, this program knows them up to 4"), "{text}");
     assert!(error.hint().is_some());
     assert_eq!(folders(folder.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_without_its_database_is_left_as_it_is() {
+    let (folder, registry) = store_with(2).await;
+    registry.close().await;
+    let before = folders(folder.path());
+    std::fs::remove_file(folder.path().join("store.db")).expect("removed");
+    let error = Registry::open(folder.path(), clock()).await.expect_err("the database is lost");
+    assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
+    assert!(error.hint().is_some_and(|hint| hint.contains("backup")), "{:?}", error.hint());
+    assert_eq!(folders(folder.path()), before);
+}
+
+#[tokio::test]
+async fn versions_younger_than_the_database_keep_their_files() {
+    let (folder, registry) = store_with(1).await;
+    registry.close().await;
+    let (database, backup) = (folder.path().join("store.db"), folder.path().join("store.db.backup"));
+    std::fs::copy(&database, &backup).expect("copied");
+    let registry = open(folder.path()).await;
+    registry.publish(digits("version 2")).await.expect("published");
+    registry.close().await;
+    std::fs::rename(&backup, &database).expect("put back");
+
+    let registry = open(folder.path()).await;
+    assert_eq!(registry.versions(&name("digits")).await.expect("listed").len(), 1);
+    assert_eq!(folders(folder.path()).len(), 2, "the second version's files are there");
+    // Publishing it again takes a folder of its own, and what was there stays.
+    let again = registry.publish(digits("version 2")).await.expect("published");
+    registry.collect().await.expect("collected");
+    assert!(registry.load(&again).await.is_ok());
+    assert_eq!(folders(folder.path()).len(), 3);
 }

@@ -3,7 +3,9 @@
 use modelyard_registry::{Manifest, Origin, Registry, RegistryError};
 use modelyard_types::{ErrorKind, Version};
 
-use crate::support::{clock, digits, live, name, new, number, open, promotion, store, store_with, v};
+use crate::support::{
+    clock, digits, folders, live, name, new, number, open, promotion, store, store_with, v,
+};
 
 #[tokio::test]
 async fn what_was_published_is_found_and_loaded() {
@@ -141,4 +143,14 @@ async fn the_folder_may_have_any_name() {
         assert!(registry.load(&published).await.is_ok(), "{odd:?}");
         assert!(path.join("store.db").is_file(), "{odd:?}");
     }
+}
+
+#[tokio::test]
+async fn names_that_differ_by_case_only_are_refused() {
+    let (folder, registry) = store_with(1).await;
+    let error = registry.publish(new("Digits", &[("card.md", b"x")])).await.expect_err("taken");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("digits") && error.to_string().contains("Digits"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("\"digits\"")), "{:?}", error.hint());
+    assert_eq!(folders(folder.path()).len(), 1);
 }

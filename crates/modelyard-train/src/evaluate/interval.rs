@@ -23,7 +23,7 @@ pub fn wilson(hits: f64, rows: f64) -> Interval {
     ((middle - half).max(0.0), (middle + half).min(1.0))
 }
 
-/// The normal interval of a mean of per-row values; none for fewer than two rows.
+/// The normal interval of a mean of per-row values; none for fewer than two rows, or where all are the same.
 pub fn of_mean(values: impl Iterator<Item = f64> + Clone) -> Option<Interval> {
     let rows = values.clone().count();
     if rows < 2 {
@@ -31,14 +31,18 @@ pub fn of_mean(values: impl Iterator<Item = f64> + Clone) -> Option<Interval> {
     }
     let mean = values.clone().sum::<f64>() / rows as f64;
     let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / (rows - 1) as f64;
+    if variance <= 0.0 {
+        return None;
+    }
     let half = Z * (variance / rows as f64).sqrt();
     Some((mean - half, mean + half))
 }
 
 /// The normal interval around `score` with its standard error by bootstrap: up to 100 seeded resamples of the
 /// rows, of at most [`BOOTSTRAP_ROWS`] each (m out of n, Bickel, Götze, van Zwet 1997; the error shrinks with the
-/// root of the rows). None where there are fewer than two rows, the score is undefined on most resamples, or
-/// the sample is too wide to resample cheaply.
+/// root of the rows). None where there are fewer than two rows, the score is undefined on most resamples or
+/// the same on all of them (a perfect score on a few rows is not known to be perfect on others), or the sample is too
+/// wide to resample cheaply.
 pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option<f64>) -> Option<Interval> {
     let rows = sample.rows();
     let width = match sample {
@@ -64,6 +68,9 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
     }
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let variance = scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (scores.len() - 1) as f64;
+    if variance <= 0.0 {
+        return None;
+    }
     let half = Z * (variance * drawn as f64 / rows as f64).sqrt();
     Some((score - half, score + half))
 }

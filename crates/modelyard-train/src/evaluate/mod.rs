@@ -16,5 +16,5 @@ pub(crate) use interval::SplitMix;
 pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use labels::LabelCounts;
 pub use sample::{Sample, TaskKind};
-pub use score::{Intervals, class_names, label_names, leading_metric, sample, score, task_kind};
+pub use score::{Intervals, all_numbers, class_names, label_names, leading_metric, sample, score, task_kind};
 pub use series::{Series, task_of};

@@ -46,7 +46,7 @@ pub fn task_kind(task: &Task) -> TaskKind {
 /// outputs; numbers are compared in the unit of the data.
 ///
 /// # Errors
-/// Where the data set does not hold what is known of anomalies as it should.
+/// [`TrainError::NoNumber`], or where the data set does not hold what is known of anomalies as it should.
 pub fn sample(
     pipeline: &Pipeline,
     dataset: &Dataset,
@@ -55,6 +55,7 @@ pub fn sample(
     outputs: &[f32],
 ) -> Result<Sample, TrainError> {
     let answers = pipeline.decode_values(outputs);
+    all_numbers(&answers, rows.len())?;
     let plain = match truth {
         TargetValues::Classes(truth) => Sample::Classes {
             truth: truth.clone(),
@@ -73,6 +74,21 @@ pub fn sample(
         },
     };
     super::series::wrap(pipeline, dataset, rows, outputs, plain)
+}
+
+/// Whether the answers of so many rows are numbers, each of them: NaN would pass for a class, or for a score that is
+/// left out.
+///
+/// # Errors
+/// [`TrainError::NoNumber`] names the first row that has none.
+pub fn all_numbers(answers: &[f32], rows: usize) -> Result<(), TrainError> {
+    match answers.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let row = at / (answers.len() / rows.max(1)).max(1) + 1;
+            Err(TrainError::NoNumber { row, rows, value: answers[at] })
+        }
+    }
 }
 
 /// Whether scores come with intervals. Those of training rows have none: the rows were not drawn to test.
@@ -122,6 +138,8 @@ fn value(
     intervals: Intervals,
 ) -> Option<MetricValue> {
     let finite = |score: &f64| score.is_finite();
+    // Windows that overlap are no independent rows, so that no interval of theirs would be true.
+    let intervals = if matches!(sample, Sample::Series(_)) { Intervals::Omitted } else { intervals };
     let (sample, dull) = (sample.seen_by(metric)?, dull.and_then(|dull| dull.seen_by(metric)));
     let value = metric.score(sample).filter(finite)?;
     let interval = match intervals {

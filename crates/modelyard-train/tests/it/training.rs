@@ -112,6 +112,26 @@ fn a_loss_that_is_no_number_stops_with_a_hint() {
     assert!(hint.contains("learning_rate") && hint.contains("clip_norm") && hint.contains("standard"));
 }
 
+#[test]
+fn weights_that_the_last_step_ruined_are_not_given_out() {
+    for (fractions, batch, what) in [
+        ("train = 0.7\nvalidation = 0.15\ntest = 0.15", 28, "loss on validation rows"),
+        ("train = 0.8\nvalidation = 0.0\ntest = 0.2", 32, "an answer of the network"),
+    ] {
+        let text = numbers()
+            .replace("{ type = \"adam\", learning_rate = 0.02 }", "{ type = \"sgd\", learning_rate = 1e38 }")
+            .replace("units = 16, activation = \"tanh\"", "units = 16")
+            .replace("epochs = 30", "epochs = 1")
+            .replace("batch_size = 32", &format!("batch_size = {batch}"))
+            .replace("seed = 1\n", &format!("seed = 1\n{fractions}\n"));
+        let (project, prepared) = Folder::new(&text, &points(40)).prepare();
+        let error = run(&project, &prepared).expect_err("diverges");
+        assert!(matches!(error, TrainError::Diverged { epoch: 1, step: 1, .. }), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("learning_rate")));
+    }
+}
+
 /// Asks to stop in the third epoch, and counts what it hears.
 struct Stopper<'a> {
     stop: &'a AtomicBool,

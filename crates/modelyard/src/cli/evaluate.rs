@@ -56,7 +56,7 @@ struct EvaluateJson<'a> {
 pub(crate) fn run(args: &EvaluateArgs, output: &mut Output) -> Result<(), Failure> {
     let stored = Stored::load(&args.asked)?;
     let data = &args.asked.data;
-    let dataset = stored.read(data, args.labels.as_deref(), stored.model.pipeline().spec())?;
+    let dataset = stored.read(data, args.labels.as_deref(), &stored.model.pipeline().spec_of_columns())?;
     let rows = dataset.samples();
     let scored = stored.model.evaluate(&dataset, &rows, args.threads.count())?;
     let test = stored.project.gates().iter().filter(|gate| gate.split == Split::Test);

@@ -69,7 +69,7 @@ enum AnswerFormat {
 /// A version or file that is not there, rows that do not fit, or a place that is taken.
 pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure> {
     let stored = Stored::load(&args.asked)?;
-    let spec = stored.model.pipeline().spec().inputs_only();
+    let spec = stored.model.pipeline().spec_of_columns().inputs_only();
     let dataset = stored.read(&args.asked.data, None, &spec)?;
     let format =
         args.format.unwrap_or(if output.is_json() { AnswerFormat::Jsonl } else { AnswerFormat::Csv });

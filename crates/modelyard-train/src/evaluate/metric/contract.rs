@@ -38,12 +38,19 @@ fn two_outputs() -> Sample {
     }
 }
 
-fn check(sample: &Sample, want: &[(&str, f64)]) {
+fn check_scores(sample: &Sample, want: &[(&str, f64)]) {
     for (name, want) in want {
         let metric = by_name(name).expect("is listed");
         assert!(metric.fits(sample.task()), "{name}");
         let got = metric.score(sample).expect("is defined");
         assert!((got - want).abs() < 1e-6, "{name}: {got}, not {want}");
+    }
+}
+
+fn check(sample: &Sample, want: &[(&str, f64)]) {
+    check_scores(sample, want);
+    for (name, got) in want {
+        let (metric, got) = (by_name(name).expect("is listed"), *got);
         let (low, high) = metric.interval(sample, got).expect("has an interval");
         assert!(low <= got && got <= high && low < high, "{name}: {low} {got} {high}");
     }
@@ -85,7 +92,8 @@ fn numbers_score_as_in_scikit_learn() {
         &numbers(),
         &[("rmse", 0.591_607_978), ("mae", 0.5), ("r2", 0.942_052_980), ("mape", 0.286_904_762)],
     );
-    check(
+    // On average every row here is equally wrong, which tells no interval.
+    check_scores(
         &two_outputs(),
         &[("rmse", 0.696_923_425), ("mae", 0.5), ("r2", 0.858_552_632), ("mape", 0.162_698_413)],
     );
@@ -120,13 +128,50 @@ fn no_metric_breaks_on_poor_samples() {
     for sample in samples {
         for metric in METRICS {
             if let Some(score) = metric.score(&sample) {
-                assert!(
-                    metric.fits(sample.task()) || metric.name().starts_with("precision") || score.is_finite()
-                );
-                metric.interval(&sample, score);
+                assert!(score.is_finite() || !metric.fits(sample.task()), "{}: {score}", metric.name());
+                let (least, most) = metric.range();
+                if let Some((low, high)) = metric.interval(&sample, score) {
+                    assert!(least <= low && low <= high && high <= most, "{}: {low} {high}", metric.name());
+                }
             }
         }
     }
+}
+
+#[test]
+fn intervals_stay_among_the_scores_there_can_be() {
+    let truth: Vec<u32> = (0..40).map(|row| u32::from(row % 20 == 0)).collect();
+    let called = |row: usize| if row.is_multiple_of(19) { [0.0, 1.0] } else { [1.0, 0.0] };
+    let sample = Sample::Classes { truth, probabilities: (0..40).flat_map(called).collect(), classes: 2 };
+    for name in ["f1", "precision", "recall"] {
+        let metric = by_name(name).expect("listed");
+        let score = metric.score(&sample).expect("defined");
+        let (low, high) = metric.interval(&sample, score).expect("has an interval");
+        assert!((0.0..=1.0).contains(&low) && low < score && high <= 1.0, "{name}: {low} {score} {high}");
+    }
+}
+
+#[test]
+fn a_perfect_score_on_a_few_rows_is_not_certain() {
+    let truth: Vec<u32> = (0..20).map(|row| row % 2).collect();
+    let probabilities = truth.iter().flat_map(|class| [1.0 - *class as f32, *class as f32]).collect();
+    let classes = Sample::Classes { truth, probabilities, classes: 2 };
+    assert_eq!(by_name("f1").expect("listed").interval(&classes, 1.0), None);
+    let known: Vec<f32> = (0..20).map(|place| (place % 2) as f32).collect();
+    let labels = Sample::Labels { truth: known.clone(), probabilities: known, labels: 2 };
+    let (low, high) = by_name("subset_accuracy").expect("listed").interval(&labels, 1.0).expect("Wilson's");
+    assert!((0.7..0.75).contains(&low) && high > 0.999, "{low} {high}");
+}
+
+#[test]
+fn outputs_of_one_row_are_not_counted_as_rows() {
+    let truth = vec![0.0; 40];
+    let wide: Vec<f32> = (0..10).flat_map(|row| [(row % 5) as f32; 4]).collect();
+    let narrow: Vec<f32> = (0..10).map(|row| (row % 5) as f32).collect();
+    let wide = Sample::Values { truth, predicted: wide, outputs: 4 };
+    let narrow = Sample::Values { truth: vec![0.0; 10], predicted: narrow, outputs: 1 };
+    let mae = by_name("mae").expect("listed");
+    assert_eq!(mae.interval(&wide, 2.0), mae.interval(&narrow, 2.0));
 }
 
 #[test]

@@ -23,9 +23,14 @@ impl Metric for LogLoss {
         false
     }
 
+    fn range(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+
     fn score(&self, sample: &Sample) -> Option<f64> {
         let losses = losses(sample)?;
-        (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        mean.is_finite().then_some(mean)
     }
 
     fn interval(&self, sample: &Sample, _score: f64) -> Option<Interval> {

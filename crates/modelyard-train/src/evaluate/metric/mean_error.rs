@@ -38,13 +38,21 @@ impl Metric for MeanError {
         false
     }
 
+    fn range(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+
     fn score(&self, sample: &Sample) -> Option<f64> {
         let errors = self.errors(sample)?;
         (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
     }
 
-    fn interval(&self, sample: &Sample, _score: f64) -> Option<Interval> {
-        let interval = interval::of_mean(self.errors(sample)?.into_iter())?;
-        Some(interval::clamp(interval, 0.0, f64::INFINITY))
+    /// By the mean errors of the rows: those of one row's outputs are not independent.
+    fn interval(&self, sample: &Sample, score: f64) -> Option<Interval> {
+        let rows: Vec<usize> = (0..sample.rows()).collect();
+        let of_rows: Vec<f64> = rows.chunks(1).filter_map(|row| self.score(&sample.pick(row))).collect();
+        let (low, high) = interval::of_mean(of_rows.into_iter())?;
+        let half = (high - low) / 2.0;
+        Some(interval::clamp((score - half, score + half), 0.0, f64::INFINITY))
     }
 }

@@ -37,13 +37,19 @@ pub trait Metric: Sync {
         true
     }
 
+    /// The least and the largest value that the score can take.
+    fn range(&self) -> (f64, f64) {
+        (f64::NEG_INFINITY, 1.0)
+    }
+
     /// The score; none where it is undefined on these rows.
     fn score(&self, sample: &Sample) -> Option<f64>;
 
     /// The 95 % interval of a score that [`Metric::score`] gave; by seeded bootstrap unless a metric knows better.
     fn interval(&self, sample: &Sample, score: f64) -> Option<Interval> {
         let interval = interval::bootstrap(sample, score, |resample| self.score(resample))?;
-        Some(interval::clamp(interval, f64::NEG_INFINITY, 1.0))
+        let (least, most) = self.range();
+        Some(interval::clamp(interval, least, most))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scores of answers with several labels each.
 
-use super::{Metric, Sample, TaskKind};
+use super::{Interval, Metric, Sample, TaskKind};
+use crate::evaluate::interval;
 use crate::evaluate::labels::{LabelCounts, THRESHOLD};
 
 /// F1 of all labels counted together.
@@ -23,6 +24,10 @@ impl Metric for F1Micro {
         task == TaskKind::Multilabel
     }
 
+    fn range(&self) -> (f64, f64) {
+        (0.0, 1.0)
+    }
+
     fn score(&self, sample: &Sample) -> Option<f64> {
         (sample.rows() > 0).then(|| LabelCounts::sum(&LabelCounts::of(sample)).f1())
     }
@@ -39,6 +44,10 @@ impl Metric for F1OfLabels {
 
     fn fits(&self, task: TaskKind) -> bool {
         task == TaskKind::Multilabel
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (0.0, 1.0)
     }
 
     fn score(&self, sample: &Sample) -> Option<f64> {
@@ -70,5 +79,10 @@ impl Metric for SubsetAccuracy {
         let rows = truth.chunks_exact(*labels).zip(probabilities.chunks_exact(*labels));
         let right = rows.filter(|row| alike(*row)).count();
         (sample.rows() > 0).then(|| right as f64 / sample.rows() as f64)
+    }
+
+    fn interval(&self, sample: &Sample, score: f64) -> Option<Interval> {
+        let rows = sample.rows() as f64;
+        Some(interval::wilson(score * rows, rows))
     }
 }

@@ -28,6 +28,10 @@ impl Metric for PerClass {
         }
     }
 
+    fn range(&self) -> (f64, f64) {
+        (0.0, 1.0)
+    }
+
     fn score(&self, sample: &Sample) -> Option<f64> {
         self.average.over(&Confusion::of(sample), self.score)
     }
