@@ -49,6 +49,7 @@ mod window;
 
 pub use augment::{AugmentSpec, Augmentation};
 pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors};
+pub use datetime::write_datetime;
 pub use error::{DataError, Place};
 pub use numbers::{Decimals, Numbers};
 pub use pipeline::{

@@ -205,10 +205,12 @@ impl Checkpoint {
         let (length, rest) = rest.split_first_chunk::<8>().ok_or("it is cut short")?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| "its header is too long")?;
         let (header, rest) = rest.split_at_checked(length).ok_or("it is cut short")?;
-        let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-        if header.format_version > FORMAT_VERSION {
-            return Err(format!("it has format version {}, newer than this program", header.format_version));
+        // The version first: what is newer may hold anything else.
+        let head: Head = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+        if head.format_version > u64::from(FORMAT_VERSION) {
+            return Err(format!("it has format version {}, newer than this program", head.format_version));
         }
+        let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
         let different = header.identity.differences(wanted);
         if !different.is_empty() {
             return Ok(Err(different));
@@ -242,6 +244,12 @@ impl Checkpoint {
             engine: engine.to_vec(),
         }))
     }
+}
+
+/// The first thing looked at in a header.
+#[derive(Deserialize)]
+struct Head {
+    format_version: u64,
 }
 
 /// The best network: its weights are stored, the project tells the rest.

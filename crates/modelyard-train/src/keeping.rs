@@ -25,6 +25,8 @@ pub(crate) struct Keeping<'a> {
     every: Option<Duration>,
     last_step: u64,
     last: Instant,
+    /// Whether there is a checkpoint to go on from.
+    has_kept: bool,
 }
 
 impl<'a> Keeping<'a> {
@@ -39,7 +41,13 @@ impl<'a> Keeping<'a> {
             every: declared.interval(),
             last_step: 0,
             last: host.clock.now(),
+            has_kept: job.resume.is_some(),
         }
+    }
+
+    /// Whether there is a checkpoint to go on from.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.has_kept
     }
 
     /// Whether it is time for a checkpoint. The clock is only read where the caller's own has just been.
@@ -69,7 +77,9 @@ impl<'a> Keeping<'a> {
             order: run.order.clone(),
             engine: run.engine.save(),
         };
-        self.files.save(run.steps_done(), &checkpoint.to_bytes()).map_err(|error| {
+        let saved = self.files.save(run.steps_done(), &checkpoint.to_bytes());
+        self.has_kept |= saved.is_ok();
+        saved.map_err(|error| {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("no checkpoint could be written ({error}{cause}); training goes on, older ones are kept")
         })

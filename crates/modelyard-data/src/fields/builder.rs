@@ -177,7 +177,7 @@ impl Builder {
             (Growing::Sounds { .. }, Value::Bytes(bytes)) => self.push_sound(bytes)?,
             (Growing::Sounds { .. }, Value::Text(text)) => self.push_sound(&self.file_of(text)?)?,
             (Growing::Images { .. }, Value::Vector(pixels)) => self.push_pixels(pixels)?,
-            (Growing::Texts(texts), Value::Text(text)) => texts.push(text),
+            (Growing::Texts(texts), Value::Text(text)) => texts.push(text.trim()),
             (data, value) => {
                 return Err(Problem::new(format!("takes {}, not {}", data.takes(), value.describe())));
             }

@@ -19,7 +19,8 @@ use crate::value::Value;
 
 const NAME: &str = "pipeline.json";
 const FORMAT: &str = "modelyard.pipeline";
-const FORMAT_VERSION: u64 = 1;
+/// 2 since there are windows, calibration and inputs given back: a program that knows 1 only refuses it as newer.
+const FORMAT_VERSION: u64 = 2;
 
 /// The first thing looked at.
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use super::parts::Layout;
 use super::rows::Keys;
 use super::{OutputActivation, Pipeline, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSING, Vectors};
-use crate::datetime;
+use crate::datetime::write_datetime;
 use crate::error::{DataError, Problem};
 use crate::fields::{Field, intake_len, wanted};
 use crate::spec::{InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec};
@@ -176,12 +176,14 @@ impl InputFit<'_> {
 
     /// A value as a request gives it: of a row, or of each step of a window.
     fn example(&self, column: &ColumnData) -> Option<Value> {
+        let format = self.input.format.as_deref();
         let Some(windows) = self.windows else {
-            return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row));
+            return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row, format));
         };
         let ahead = if self.input.known_future { windows.ahead() } else { 0 };
         let rows = windows.rows_of(self.first, 0).chain(self.first + 1..self.first + 1 + ahead);
-        let steps: Vec<Value> = rows.map(|row| example(column, row).unwrap_or(Value::Missing)).collect();
+        let steps: Vec<Value> =
+            rows.map(|row| example(column, row, format).unwrap_or(Value::Missing)).collect();
         Value::from_json(&Json::Array(steps.iter().map(Value::to_json).collect()))
     }
 
@@ -303,7 +305,7 @@ fn is_missing(column: &ColumnData, row: usize) -> bool {
 }
 
 /// The value of a row as a request would give it, where it can be written.
-fn example(column: &ColumnData, row: usize) -> Option<Value> {
+fn example(column: &ColumnData, row: usize, format: Option<&str>) -> Option<Value> {
     if is_missing(column, row) {
         return None;
     }
@@ -312,7 +314,7 @@ fn example(column: &ColumnData, row: usize) -> Option<Value> {
         ColumnData::Categories(Categories { codes, dictionary }) => {
             Value::Text(dictionary.label(codes[row])?.to_owned())
         }
-        ColumnData::Datetimes(seconds) => Value::Text(datetime::show(seconds[row])?),
+        ColumnData::Datetimes(seconds) => Value::Text(write_datetime(seconds[row], format)?),
         ColumnData::Vectors(v) => {
             // By way of text, so that 0.1 is written as 0.1 and not with the digits of its float32.
             let short = |x: &f32| x.to_string().parse().unwrap_or(f64::from(*x));
