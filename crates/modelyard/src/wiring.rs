@@ -37,7 +37,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 /// # Errors
 /// A folder that is not there or no store, or a store that cannot be used.
 pub(crate) async fn open_existing(store: &Path) -> Result<Registry, Failure> {
-    if store.join(DATABASE).is_file() {
+    // With versions and no database it is a store all the same, and opening it tells what is lost.
+    if store.join(DATABASE).is_file() || store.join("versions").is_dir() {
         return open_or_create(store).await;
     }
     let inner = store.join(STORE_FOLDER);

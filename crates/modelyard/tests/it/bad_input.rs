@@ -142,3 +142,21 @@ fn errors_are_json_where_results_are() {
     assert_eq!(error["exit_code"], 3);
     assert!(error["error"].as_str().is_some_and(|text| text.contains("modelyard.toml:")), "{error}");
 }
+
+#[test]
+fn a_store_whose_database_is_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    small_project(folder.path());
+    run(folder.path(), &["train", "."]).expect(0);
+    let store = folder.path().join(".modelyard");
+    for file in ["store.db", "store.db-wal", "store.db-shm"] {
+        let _ = fs::remove_file(store.join(file));
+    }
+    for command in [&["models", "list"][..], &["train", "."]] {
+        let refused = run(folder.path(), command);
+        assert_ne!(refused.code, Some(0), "{refused}");
+        refused.says("store.db is missing or empty").says("backup");
+    }
+    let models = fs::read_dir(store.join("versions")).expect("there").count();
+    assert_eq!(models, 1, "the versions are untouched");
+}
