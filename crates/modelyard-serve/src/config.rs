@@ -33,6 +33,9 @@ pub struct ServeConfig {
     pub deadline_max: Duration,
     /// Versions kept loaded because a request named their number; the least recently used one is dropped.
     pub versions_on_demand_max: usize,
+    /// Most bytes of networks in memory, by the sizes of their files. Where it is passed, who was asked longest
+    /// ago is loaded again when it is asked. None for no limit.
+    pub memory_budget_bytes: Option<u64>,
     /// How often the registry is asked for moved aliases and new versions.
     pub refresh_interval: Duration,
     /// What single models want otherwise. It goes before what their own files say.
@@ -52,6 +55,7 @@ impl Default for ServeConfig {
             deadline_default: Duration::from_secs(30),
             deadline_max: Duration::from_secs(600),
             versions_on_demand_max: 8,
+            memory_budget_bytes: None,
             refresh_interval: Duration::from_secs(1),
             models: BTreeMap::new(),
         }

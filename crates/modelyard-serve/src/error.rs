@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use modelyard_data::DataError;
+use modelyard_model::ModelError;
 use modelyard_registry::RegistryError;
 use modelyard_runtime::RuntimeError;
 use modelyard_types::{ErrorKind, ModelName, SignatureError, Version, VersionSelector};
@@ -166,6 +167,23 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A text that cannot be continued as was asked.
+    #[error("{0}")]
+    Generation(Box<ModelError>),
+    /// The memory budget has no room for the version.
+    #[error(
+        "version {version} of model {model} has {bytes} bytes, and the memory budget of {budget} has no room"
+    )]
+    NoRoom {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Bytes of its network's file.
+        bytes: u64,
+        /// Bytes that may be loaded at once.
+        budget: u64,
+    },
     /// A folder of models cannot be used, or something in it.
     #[error("{path}: {what}")]
     Folder {
@@ -223,7 +241,7 @@ impl ServeError {
             }
             Self::NoPipeline { .. } | Self::DuplicateOutput { .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
-            Self::QueueFull { .. } => ErrorKind::ResourceExhausted,
+            Self::QueueFull { .. } | Self::NoRoom { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
             Self::Draining | Self::NotLoaded { .. } | Self::Unloaded { .. } => ErrorKind::Unavailable,
             Self::Broken { .. } | Self::AnswerNotFinite { .. } => ErrorKind::Internal,
@@ -231,6 +249,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
             Self::Run { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
+            Self::Generation(error) => error.kind(),
             Self::Registry(source) => source.kind(),
         }
     }
@@ -246,12 +265,14 @@ impl ServeError {
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
+            Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
             Self::Folder { hint, .. } => Some(hint.clone()),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
+            Self::Generation(error) => error.hint(),
             Self::Registry(source) => source.hint(),
             _ => None,
         }

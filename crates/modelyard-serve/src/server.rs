@@ -4,6 +4,7 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod memory;
 mod offer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +21,11 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use crate::config::ServeConfig;
 use crate::error::ServeError;
 use crate::rollout::{Labels, Routed};
+use crate::settings::ModelSettings;
 use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
 use crate::version::{Loader, ServedVersion, Wanted};
+use memory::Residents;
 use offer::{Offer, Offers, Seen};
 
 pub use control::IndexEntry;
@@ -41,10 +44,19 @@ pub struct ModelStatus {
     pub versions: Vec<Version>,
     /// The aliases and what they point at.
     pub aliases: BTreeMap<Alias, Version>,
-    /// The version that answers by default; none where none could be loaded.
+    /// The version that answers by default; none where none could be loaded, or it sleeps.
     pub live: Option<Arc<ServedVersion>>,
+    /// The version that left memory for others and is loaded when it is asked.
+    pub asleep: Option<Version>,
     /// Why the version that should answer does not, in a sentence that is safe to show.
     pub problem: Option<String>,
+}
+
+impl ModelStatus {
+    /// The version that answers by default, loaded or to be loaded first.
+    pub fn answering(&self) -> Option<Version> {
+        self.live.as_ref().map(|live| live.version()).or(self.asleep)
+    }
 }
 
 /// The served models of one source.
@@ -55,10 +67,13 @@ pub struct Server {
     offers: RwLock<Arc<Offers>>,
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
+    residents: Residents,
     /// The models that a client took out of memory.
     unloaded: Mutex<BTreeSet<ModelName>>,
     /// Held while a version is loaded on demand, so that each is loaded once and one after the other.
     loading: AsyncMutex<()>,
+    /// Held while a version is read and loaded, so that each finds the room that the others left.
+    fetching: AsyncMutex<()>,
     seen: AsyncMutex<Seen>,
     draining: AtomicBool,
     in_flight: AtomicUsize,
@@ -87,8 +102,10 @@ impl Server {
             only,
             offers: RwLock::default(),
             on_demand: Mutex::default(),
+            residents: Residents::default(),
             unloaded: Mutex::default(),
             loading: AsyncMutex::default(),
+            fetching: AsyncMutex::default(),
             seen: AsyncMutex::default(),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -137,7 +154,7 @@ impl Server {
         model: &str,
         selector: Option<&VersionSelector>,
     ) -> Result<Arc<ServedVersion>, ServeError> {
-        let opened = self.find(model, selector).await;
+        let opened = self.find(model, selector).await.inspect(|version| self.touch(version));
         opened.inspect_err(|error| self.count_failure(error.kind()))
     }
 
@@ -209,6 +226,7 @@ impl Server {
             versions: offer.versions.iter().map(|version| version.version).collect(),
             aliases: offer.aliases.clone(),
             live: offer.live.clone(),
+            asleep: offer.wanted.filter(|_| offer.asleep),
             problem: offer.problem.clone(),
         };
         self.offers().iter().map(status).collect()
@@ -225,7 +243,8 @@ impl Server {
 
     /// Whether requests are taken and every model has a version that answers, or was unloaded.
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.offers().values().all(|offer| offer.live.is_some() || offer.unloaded)
+        !self.is_draining()
+            && self.offers().values().all(|offer| offer.live.is_some() || offer.asleep || offer.unloaded)
     }
 
     /// Whether the server is going down.
@@ -280,36 +299,38 @@ impl Server {
         if offer.unloaded {
             return Err(ServeError::Unloaded { model: name.clone() });
         }
+        let Some(selector) = selector else {
+            if offer.asleep {
+                let name = name.clone();
+                // Kept any longer, it would keep alive what makes room.
+                drop(offers);
+                return self.wake(&name).await;
+            }
+            return offer.live(name);
+        };
+        let name = name.clone();
+        let unknown = || ServeError::UnknownVersion { model: name.clone(), selector: selector.clone() };
         let number = match selector {
-            None => return offer.live(name),
-            Some(VersionSelector::Alias(alias)) => offer.aliases.get(alias).copied(),
-            Some(VersionSelector::Number(number)) => Some(*number),
-        };
-        let unknown = |selector: &VersionSelector| ServeError::UnknownVersion {
-            model: name.clone(),
-            selector: selector.clone(),
-        };
-        let Some(number) = number else {
-            return Err(unknown(selector.expect("none returned above")));
+            VersionSelector::Alias(alias) => offer.aliases.get(alias).copied().ok_or_else(unknown)?,
+            VersionSelector::Number(number) => *number,
         };
         if let Some(version) = offer.in_memory(number) {
             return Ok(Arc::clone(version));
         }
         let known = offer.versions.iter().find(|version| version.version == number).copied();
-        if let Some(version) = known.and_then(|known| self.recall(name, known)) {
+        if let Some(version) = known.and_then(|known| self.recall(&name, known)) {
             return Ok(version);
         }
-        match self.load_on_demand(name, offer, known, number).await? {
-            Some(version) => Ok(version),
-            None => Err(unknown(&VersionSelector::Number(number))),
-        }
+        let settings = Arc::clone(&offer.settings);
+        drop(offers);
+        self.load_on_demand(&name, settings, known, number).await?.ok_or_else(unknown)
     }
 
     /// Loads a version because a request names it; none where the source does not have it.
     async fn load_on_demand(
         &self,
-        name: &ModelName,
-        offer: &Offer,
+        model: &ModelName,
+        settings: Arc<ModelSettings>,
         known: Option<SourceVersion>,
         number: Version,
     ) -> Result<Option<Arc<ServedVersion>>, ServeError> {
@@ -317,15 +338,14 @@ impl Server {
         // It may have been published since the source was last looked at.
         let Some(source) = (match known {
             Some(known) => Some(known),
-            None => self.source.find(name, number).await?,
+            None => self.source.find(model, number).await?,
         }) else {
             return Ok(None);
         };
-        if let Some(version) = self.recall(name, source) {
+        if let Some(version) = self.recall(model, source) {
             return Ok(Some(version));
         }
-        let settings = Arc::clone(&offer.settings);
-        let version = self.fetch(Wanted { model: name.clone(), source, settings }).await?;
+        let version = self.fetch(Wanted { model: model.clone(), source, settings }).await?;
         self.remember(&version);
         Ok(Some(version))
     }

@@ -22,6 +22,13 @@ pub struct Times {
     pub compute: Duration,
 }
 
+impl std::ops::AddAssign for Times {
+    fn add_assign(&mut self, more: Self) {
+        self.queue += more.queue;
+        self.compute += more.compute;
+    }
+}
+
 /// The sums of one loaded version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

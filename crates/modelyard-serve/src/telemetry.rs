@@ -1,5 +1,6 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod memory;
 mod rollout;
 
 use std::fmt::Write;
@@ -15,14 +16,16 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use memory::MemorySeries;
 use rollout::RolloutSeries;
 
+pub(crate) use memory::Held;
 pub(crate) use rollout::RolloutTelemetry;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
-const COUNTERS: [&str; 4] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN];
+const COUNTERS: [&str; 5] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN, memory::SLEPT];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -58,6 +61,7 @@ pub(crate) struct Telemetry {
     queue_rows: Levels,
     loaded: Gauge,
     rollouts: RolloutSeries,
+    memory: MemorySeries,
 }
 
 impl Telemetry {
@@ -76,6 +80,7 @@ impl Telemetry {
             queue_rows: Levels::default(),
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
+            memory: MemorySeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -112,6 +117,7 @@ impl Telemetry {
             telemetry.loaded.clone(),
         );
         telemetry.rollouts.register(registry);
+        telemetry.memory.register(registry);
         telemetry
     }
 
@@ -133,6 +139,16 @@ impl Telemetry {
             labels,
             tallies: Tallies::default(),
         }
+    }
+
+    /// Counts so many bytes of a network as loaded until the value is dropped.
+    pub(crate) fn hold(&self, bytes: u64) -> Held {
+        self.memory.hold(bytes)
+    }
+
+    /// A version left memory to make room.
+    pub(crate) fn put_to_sleep(&self) {
+        self.memory.put_to_sleep();
     }
 
     /// The series of a model's route.

@@ -1,7 +1,10 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod generation;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
@@ -18,9 +21,11 @@ use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
 use crate::statistics::{Statistics, Times};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
+
+pub use generation::Generation;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -34,6 +39,9 @@ pub struct ServedVersion {
     pipeline_cost: RowCost,
     pool: Pool,
     clock: Arc<dyn Clock>,
+    /// When it was asked last, in turns of the server.
+    used: AtomicU64,
+    _held: Held,
 }
 
 /// An answer, and how long its parts took.
@@ -100,6 +108,8 @@ impl Loader {
             pipeline_cost: RowCost::new(None),
             pool,
             clock: Arc::clone(&self.clock),
+            used: AtomicU64::new(0),
+            _held: self.telemetry.hold(source.bytes),
         })
     }
 
@@ -154,6 +164,21 @@ impl ServedVersion {
     /// The instant now, by its clock.
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Notes that it was asked in this turn.
+    pub(crate) fn touch(&self, turn: u64) {
+        self.used.store(turn, Ordering::Relaxed);
+    }
+
+    /// The turn in which it was asked last.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of its network's file, by which it counts in the memory budget.
+    pub fn bytes(&self) -> u64 {
+        self.source.bytes
     }
 
     /// What its source told of it when it was loaded.
@@ -211,7 +236,7 @@ impl ServedVersion {
         arrived.end(self.answer(inputs, wanted, urgency).await)
     }
 
-    /// Rows by name in, named answers out, one for each row.
+    /// Rows by name in, named answers out, one for each row; a language model continues their texts.
     ///
     /// # Errors
     /// As [`ServedVersion::infer`], and where the rows do not fit the pipeline or there is none.
@@ -220,6 +245,9 @@ impl ServedVersion {
         rows: Vec<Row>,
         deadline: Deadline,
     ) -> Result<Answered<Vec<Answer>>, ServeError> {
+        if self.continues_texts() {
+            return self.generate(&rows, &Generation::default(), deadline).await;
+        }
         let arrived = self.arrive();
         arrived.end(self.answer_rows(rows, deadline).await)
     }

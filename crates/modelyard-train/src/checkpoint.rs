@@ -42,6 +42,9 @@ pub(crate) struct Identity {
     pub(crate) data_sha256: String,
     /// The network, as its JSON's digest.
     pub(crate) network_sha256: String,
+    /// The digest of the model that it started from; empty where it drew its weights.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) start_sha256: String,
 }
 
 impl Identity {
@@ -51,6 +54,11 @@ impl Identity {
             project_sha256: project_digest(project),
             data_sha256: prepared.data_sha256.clone(),
             network_sha256: text_digest(&network),
+            start_sha256: prepared
+                .start
+                .as_ref()
+                .map(|start| start.record.digest.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -59,6 +67,7 @@ impl Identity {
         let pairs = [
             ("the network", &self.network_sha256, &other.network_sha256),
             ("the data", &self.data_sha256, &other.data_sha256),
+            ("the model that it starts from", &self.start_sha256, &other.start_sha256),
             ("the project file", &self.project_sha256, &other.project_sha256),
         ];
         pairs.into_iter().filter(|(_, a, b)| a != b).map(|(what, ..)| what).collect()

@@ -66,6 +66,7 @@ impl<'a> Keeping<'a> {
         // Failed or not, the next one is not due at once.
         self.last_step = run.steps_done();
         self.last = self.clock.now();
+        let engine = run.engine.save().map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint {
             identity: self.identity.clone(),
             program: self.program.to_owned(),
@@ -75,7 +76,7 @@ impl<'a> Keeping<'a> {
             history: run.history.clone(),
             best: best.cloned(),
             order: run.order.clone(),
-            engine: run.engine.save(),
+            engine,
         };
         let saved = self.files.save(run.steps_done(), &checkpoint.to_bytes());
         self.has_kept |= saved.is_ok();

@@ -12,6 +12,9 @@ use serde_json::{Map, Number, Value};
 /// Rows longer than this, as JSON, make no line that anybody would paste.
 const ROW_BYTES_MAX: usize = 16 << 10;
 
+/// So many characters begin a text that is to be continued.
+const BEGINNING_CHARS: usize = 8;
+
 /// A row to ask about, and the answer that the data gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Example {
@@ -46,9 +49,19 @@ impl Example {
         if spec.inputs.iter().any(|input| input.kind == Kind::Audio) {
             return None;
         }
-        let values = row_as_json(&prepared.dataset, &spec, row);
+        let mut values = row_as_json(&prepared.dataset, &spec, row);
+        if prepared.pipeline.language().is_some() {
+            values.values_mut().for_each(shorten);
+        }
         let length = serde_json::to_string(&values).map_or(usize::MAX, |text| text.len());
         (length <= ROW_BYTES_MAX).then_some(Self { input: Input::Row(values), truth })
+    }
+}
+
+/// Leaves the beginning of a text, for a language model to go on with.
+fn shorten(value: &mut Value) {
+    if let Value::String(text) = value {
+        *text = text.chars().take(BEGINNING_CHARS).collect();
     }
 }
 

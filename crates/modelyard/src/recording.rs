@@ -44,7 +44,7 @@ impl std::str::FromStr for Resume {
 pub(crate) struct Recording {
     registry: Registry,
     open: OpenRun,
-    /// The record as it stands; who writes it to the store hears of changes.
+    /// The one copy: what changes is added in place, so that an epoch costs the same however many came before.
     record: watch::Sender<RunRecord>,
     writer: JoinHandle<()>,
 }
@@ -242,6 +242,7 @@ fn new_record(project: &Project, prepared: &Prepared) -> RunRecord {
         project_sha256: modelyard_train::project_digest(project),
         rows: prepared.parts.train.len() as u64,
         parameters: 0,
+        start: prepared.start.as_ref().map(|start| start.record.clone()),
         epochs_max: project.training().epochs as u64,
         metric: String::new(),
         resumed_after: Vec::new(),

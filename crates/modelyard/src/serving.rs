@@ -54,6 +54,10 @@ pub(crate) struct ServingArgs {
     /// How many batches of one model are computed at the same time.
     #[arg(long, env = "MODELYARD_WORKERS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    /// The most bytes of networks that are in memory at once, such as 2GiB or 500MB, by the sizes of
+    /// their files. Models that were asked longest ago leave, and are loaded again when they are asked.
+    #[arg(long, env = "MODELYARD_MEMORY_BUDGET", value_name = "SIZE", value_parser = size)]
+    memory_budget: Option<u64>,
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
@@ -98,6 +102,7 @@ impl ServingArgs {
         set(&mut serve.sessions_max, self.workers.map(usize::from).or(project.workers));
         set(&mut serve.batch_delay, milliseconds(self.batch_delay_ms.or(project.batch_delay_ms)));
         set(&mut serve.deadline_default, milliseconds(self.deadline_ms.or(project.deadline_ms)));
+        serve.memory_budget_bytes = self.memory_budget;
         serve.latency_target = milliseconds(self.latency_target_ms);
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
         api.repository_control = self.repository_control;
@@ -109,6 +114,23 @@ fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
     }
+}
+
+/// A number of bytes with a unit of thousands or of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1000,
+        "mb" => 1000 * 1000,
+        "gb" => 1000 * 1000 * 1000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        unit => return Err(format!("{unit:?} is no unit of bytes; known are KB, MB, GB, KiB, MiB and GiB")),
+    };
+    let number: u64 = digits.trim_end().parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
+    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(|| format!("{text:?} is out of range"))
 }
 
 fn milliseconds(value: Option<u64>) -> Option<Duration> {
@@ -200,7 +222,7 @@ impl Serving {
     /// # Errors
     /// The first model without one, with the reason.
     pub(crate) fn must_answer(&self) -> Result<(), Failure> {
-        match self.server.models().into_iter().find(|status| status.live.is_none()) {
+        match self.server.models().into_iter().find(|status| status.answering().is_none()) {
             None => Ok(()),
             Some(status) => {
                 let problem = status.problem.unwrap_or_else(|| "it has no version to serve".to_owned());
@@ -249,6 +271,17 @@ mod tests {
         assert_eq!(limits.serve.sessions_max, 3);
         assert_eq!(limits.serve.deadline_default, Duration::from_millis(70));
         assert_eq!(limits.serve.queue_rows_max, ServeConfig::default().queue_rows_max);
+    }
+
+    #[test]
+    fn sizes_have_units_of_thousands_and_of_1024() {
+        for (text, want) in [("7", 7), ("1500b", 1500), ("2GiB", 2 << 30), ("3 mb", 3_000_000), ("4k", 4096)]
+        {
+            assert_eq!(size(text), Ok(want), "{text}");
+        }
+        for bad in ["", "GiB", "2TB", "-1", "1.5GiB", "0", "99999999999GiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

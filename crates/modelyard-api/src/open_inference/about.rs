@@ -82,6 +82,7 @@ pub(super) fn statistics(versions: &[impl AsRef<ServedVersion>]) -> Value {
                 "cache_hit": total(Total::default()),
                 "cache_miss": total(Total::default()),
             },
+            "memory_usage": [{ "type": "CPU", "id": 0, "byte_size": version.bytes() }],
             "batch_stats": [],
         })
     };

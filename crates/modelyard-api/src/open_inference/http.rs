@@ -98,7 +98,7 @@ async fn ready(State(service): State<Service>) -> Response {
         .models()
         .into_iter()
         .filter_map(|status| {
-            let serving = status.live.as_ref().map(|live| live.version().get());
+            let serving = status.answering().map(|version| version.get());
             Some(Problem { model: status.name.to_string(), serving, problem: status.problem? })
         })
         .collect();
@@ -108,7 +108,7 @@ async fn ready(State(service): State<Service>) -> Response {
 
 async fn model_ready(State(service): State<Service>, Path(model): Path<String>) -> Result<Response, Failure> {
     let status = service.server.model(&model)?;
-    let ready = status.live.is_some() && !service.server.is_draining();
+    let ready = status.answering().is_some() && !service.server.is_draining();
     let body = json!({ "name": model, "ready": ready, "problem": status.problem });
     Ok((status_of(ready), Json(body)).into_response())
 }

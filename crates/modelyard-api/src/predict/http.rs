@@ -11,6 +11,7 @@ use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
 use super::convert::{TensorRows, write_answer, write_tensor_row};
+use super::generation;
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;
@@ -66,7 +67,7 @@ async fn status(State(service): State<Service>, Path(model): Path<String>) -> Re
         return Ok(only_post());
     }
     let status = service.server.model(&model)?;
-    let live = status.live.as_ref().map(|live| live.version().to_string());
+    let live = status.answering().map(|version| version.to_string());
     let told = json!({
         "name": model,
         "ready": live.is_some() && !service.server.is_draining(),
@@ -161,8 +162,13 @@ async fn answer(
                 true => vec![image_row(fields, body.to_vec())?],
                 false => named_rows(&body, envelope, fields)?,
             };
-            drop(body);
-            let Answered { answer: answers, times } = version.predict(rows, deadline).await?;
+            let Answered { answer: answers, times } = if version.continues_texts() {
+                let wish = generation::wish(&body)?;
+                version.generate(&rows, &wish, deadline).await?
+            } else {
+                drop(body);
+                version.predict(rows, deadline).await?
+            };
             let computed = server.now();
             let json = encode(&answers, envelope);
             version.encoded(server.now().saturating_duration_since(computed));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::input::{Coding, FittedInput, Scratch};
+use super::language::FittedNextToken;
 use super::output::{FittedOutput, wrong_column};
 use super::parts::Layout;
 use super::rows::Keys;
@@ -35,18 +36,42 @@ impl Pipeline {
     /// [`DataError::Spec`] where the declaration contradicts itself or the data set, [`DataError::Fit`] where
     /// a transform cannot learn from the rows.
     pub fn fit(spec: &PipelineSpec, data: &Dataset, training_rows: &[usize]) -> Result<Self, DataError> {
+        Self::fit_from(spec, data, training_rows, None)
+    }
+
+    /// As [`Pipeline::fit`], but inputs that are declared as in an earlier pipeline are taken as they were fitted
+    /// there: a network that was trained behind it sees the same numbers and tokens as before.
+    ///
+    /// # Errors
+    /// As [`Pipeline::fit`].
+    pub fn fit_from(
+        spec: &PipelineSpec,
+        data: &Dataset,
+        training_rows: &[usize],
+        earlier: Option<&Self>,
+    ) -> Result<Self, DataError> {
         if training_rows.is_empty() {
             return Err(DataError::Split { problem: "there are no training rows".into(), hint: None });
         }
         let fields = wanted(spec)?;
+        let spec = &spec.clone().with_boundaries();
         let mut warnings = data.warnings().to_vec();
         let seen = data.windows().map(|windows| windows.rows_seen(training_rows)).unwrap_or_default();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
+            let kept = match earlier {
+                Some(earlier) => {
+                    earlier.fitted_for(input, &column_of(data, place, &input.name)?.data, &mut warnings)
+                }
+                None => None,
+            };
             let windows = data.windows().filter(|_| spec.steps_of(input).is_some());
             let rows = if windows.is_some() { &seen } else { training_rows };
             let fit = InputFit { input, data, rows, windows, first: training_rows[0] };
-            inputs.push(fit.run(place, Arc::new(field.clone()), &mut warnings)?);
+            inputs.push(match kept {
+                Some(fitted) => fitted,
+                None => fit.run(place, Arc::new(field.clone()), &mut warnings)?,
+            });
         }
         let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
         let output_rows = match data.windows() {
@@ -55,9 +80,34 @@ impl Pipeline {
         };
         let mut outputs = Vec::with_capacity(spec.outputs.len());
         for (at, output) in spec.outputs.iter().enumerate() {
-            outputs.push(fit_output(output, spec.inputs.len() + at, data, &output_rows, &mut warnings)?);
+            outputs.push(match output.kind {
+                OutputKind::NextToken => {
+                    FittedOutput::NextToken(FittedNextToken::new(output, spec, &inputs)?)
+                }
+                _ => fit_output(output, spec.inputs.len() + at, data, &output_rows, &mut warnings)?,
+            });
         }
         Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
+    }
+
+    /// The input as it was fitted here, where it is declared the same way and takes this column.
+    fn fitted_for(
+        &self,
+        declared: &InputSpec,
+        column: &ColumnData,
+        warnings: &mut Vec<String>,
+    ) -> Option<FittedInput> {
+        let at = self.spec.inputs.iter().position(|input| input.name == declared.name)?;
+        let same = self.spec.inputs[at] == InputSpec { augment: None, ..declared.clone() };
+        let fitted = Some(&self.inputs[at]).filter(|fitted| same && fitted.coding(column).is_ok());
+        if fitted.is_none() {
+            warnings.push(format!(
+                "{:?} is declared otherwise than in the model that training starts from: the layers taken over see \
+                 other numbers than before",
+                declared.name
+            ));
+        }
+        fitted.cloned()
     }
 
     /// Puts fitted parts together, having checked that they fit each other.
@@ -103,8 +153,9 @@ fn task_of(spec: &PipelineSpec, outputs: &[FittedOutput], input: &[usize]) -> Re
                     classes: classes.labels().map(String::from).collect(),
                 });
             }
-            FittedOutput::Category { name, .. } | FittedOutput::Labels { name, .. } => {
-                return Err(DataError::spec(&**name, "a category must be the only output")
+            FittedOutput::NextToken(output) if outputs.len() == 1 => return Ok(output.task()),
+            FittedOutput::Category { .. } | FittedOutput::Labels { .. } | FittedOutput::NextToken(_) => {
+                return Err(DataError::spec(&**output.name(), "a category must be the only output")
                     .with_hint("declare one category, or one or more numbers"));
             }
             FittedOutput::Number { name, .. } => numbers.push(name.to_string()),

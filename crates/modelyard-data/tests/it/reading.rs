@@ -5,7 +5,7 @@ use std::io::Write as _;
 use modelyard_data::read::csv::from_bytes as read_csv;
 use modelyard_data::{
     ColumnData, Columns, DataError, Dataset, InputSpec, Kind, OutputKind, Paths, PipelineSpec, SourceSpec,
-    SplitKind, read, read::jsonl, source_files, split,
+    SplitKind, named_files, read, read::jsonl, source_files, split,
 };
 
 use super::{csv, spec};
@@ -270,4 +270,36 @@ fn the_split_reads_its_own_column() {
     let data = read(&source, folder.path(), &ab()).expect("reads");
     let parts = split(&source.split, &data, &ab().outputs).expect("splits");
     assert!(parts.test.len().is_multiple_of(4) && !parts.test.is_empty(), "whole units");
+}
+
+#[test]
+fn files_that_cells_name_are_part_of_the_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("p")).expect("made");
+    std::fs::create_dir(at("q")).expect("made");
+    for (name, bytes) in [
+        ("p/table.csv", "y,photo\n1,b.png\n2,a.png\n3,a.png\n4,iVBORw0K\n5,gone.png\n"),
+        ("q/table.csv", "y,photo\n1,a.png\n"),
+        ("rows.jsonl", "{\"photo\": \"p/b.png\", \"y\": 1}\n{\"photo\": [0, 255], \"y\": 2}\n"),
+        ("p/a.png", "a"),
+        ("p/b.png", "b"),
+        ("q/a.png", "other"),
+    ] {
+        std::fs::write(at(name), bytes).expect("written");
+    }
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("photo", Kind::Image), InputSpec::new("y", Kind::Number)],
+        outputs: Vec::new(),
+        windows: None,
+    };
+    let named = |source: &str, spec: &PipelineSpec| {
+        named_files(&SourceSpec::new(source), folder.path(), spec).expect("tables that can be read")
+    };
+    assert_eq!(named("p/table.csv", &spec), [at("p/a.png"), at("p/b.png")]);
+    assert_eq!(named("q/*.csv", &spec), [at("q/a.png")], "taken from the table's own folder");
+    assert_eq!(named("rows.jsonl", &spec), [at("p/b.png")]);
+    let numbers =
+        PipelineSpec { inputs: vec![InputSpec::new("y", Kind::Number)], outputs: Vec::new(), windows: None };
+    assert_eq!(named("p/table.csv", &numbers), Vec::<std::path::PathBuf>::new());
 }

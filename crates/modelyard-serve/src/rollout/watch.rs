@@ -80,26 +80,18 @@ impl Tally {
     fn new() -> Self {
         Self { requests: 0, failed: 0, latencies: vec![0; BUCKETS] }
     }
+}
 
-    fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.failed += other.failed;
-        for (sum, more) in self.latencies.iter_mut().zip(&other.latencies) {
-            *sum += more;
-        }
-    }
-
-    /// A latency that so large a share of the answered requests did not pass, in nanoseconds.
-    fn percentile(&self, share: f64) -> Option<f64> {
-        let answered: u64 = self.latencies.iter().map(|&count| u64::from(count)).sum();
-        let wanted = (answered as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        let at = self.latencies.iter().position(|&count| {
-            seen += u64::from(count);
-            answered > 0 && seen >= wanted
-        });
-        at.map(middle)
-    }
+/// A latency that so large a share of the answered requests did not pass, in nanoseconds.
+fn percentile<'t>(tallies: impl Iterator<Item = &'t Tally> + Clone, share: f64) -> Option<f64> {
+    let answered: u64 = tallies.clone().map(|tally| tally.requests - tally.failed).sum();
+    let wanted = (answered as f64 * share).ceil() as u64;
+    let mut seen = 0;
+    let at = (0..BUCKETS).find(|&bucket| {
+        seen += tallies.clone().map(|tally| u64::from(tally.latencies[bucket])).sum::<u64>();
+        answered > 0 && seen >= wanted
+    });
+    at.map(middle)
 }
 
 /// The bucket of a latency.
@@ -159,22 +151,16 @@ impl Watch {
     /// The limit that is passed by what was seen within the window before `now`; none while too little was.
     pub(crate) fn verdict(&mut self, now: Instant) -> Option<Breach> {
         self.forget(now);
-        let (mut default, mut canary) = (Tally::new(), Tally::new());
-        let (mut compared, mut differed) = (0, 0);
-        for slice in &self.slices {
-            default.add(&slice.default);
-            canary.add(&slice.canary);
-            compared += slice.compared;
-            differed += slice.differed;
-        }
+        let sum = |of: fn(&Slice) -> u64| self.slices.iter().map(of).sum::<u64>();
+        let (requests, failed) = (sum(|s| s.canary.requests), sum(|s| s.canary.failed));
+        let (compared, differed) = (sum(|s| s.compared), sum(|s| s.differed));
         let Guard { requests_min, error_rate_max, latency_ratio_max, disagreement_max, .. } = self.guard;
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        if canary.requests >= requests_min
+        if requests >= requests_min
             && let Some(max) = error_rate_max
-            && share(canary.failed, canary.requests) > max
+            && share(failed, requests) > max
         {
-            let requests = canary.requests;
-            return Some(Breach::Errors { rate: share(canary.failed, requests), max, requests });
+            return Some(Breach::Errors { rate: share(failed, requests), max, requests });
         }
         if compared >= requests_min
             && let Some(max) = disagreement_max
@@ -182,9 +168,11 @@ impl Watch {
         {
             return Some(Breach::Disagreement { rate: share(differed, compared), max, compared });
         }
-        if canary.requests.min(default.requests) >= requests_min
+        let (default, canary) =
+            (self.slices.iter().map(|s| &s.default), self.slices.iter().map(|s| &s.canary));
+        if requests.min(sum(|s| s.default.requests)) >= requests_min
             && let Some(max) = latency_ratio_max
-            && let Some((own, other)) = canary.percentile(PERCENTILE).zip(default.percentile(PERCENTILE))
+            && let Some((own, other)) = percentile(canary, PERCENTILE).zip(percentile(default, PERCENTILE))
             && own > other * max
         {
             return Some(Breach::Latency { ratio: own / other, max });

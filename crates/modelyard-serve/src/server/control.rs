@@ -58,8 +58,7 @@ impl Server {
     pub fn loaded(&self) -> Vec<Arc<ServedVersion>> {
         let mut all = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for offer in self.offers().values() {
-            all.extend(offer.live.clone());
-            all.extend(offer.rollout.iter().flat_map(|rollout| rollout.versions().cloned()));
+            all.extend(offer.held().cloned());
         }
         all.sort_by(|a, b| (a.model(), a.version()).cmp(&(b.model(), b.version())));
         all.dedup_by(|a, b| Arc::ptr_eq(a, b));
@@ -75,7 +74,7 @@ impl Server {
         self.refresh_now().await?;
         let offers = self.offers();
         let (name, offer) = self.served(&offers, model)?;
-        offer.live(name).map(drop)
+        if offer.asleep { Ok(()) } else { offer.live(name).map(drop) }
     }
 
     /// Takes every version of a model out of memory and refuses its requests until it is loaded again.

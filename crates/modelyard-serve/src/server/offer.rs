@@ -1,7 +1,7 @@
 //! What each model has to offer: found anew whenever the source changed, loaded beside what serves, then
 //! switched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -29,6 +29,8 @@ pub(super) struct Offer {
     pub(super) problem: Option<String>,
     /// Its route, where it has one.
     pub(super) rollout: Option<Arc<Rollout>>,
+    /// Whether the version that should answer is loaded once it is asked.
+    pub(super) asleep: bool,
     /// Whether a client took it out of memory.
     pub(super) unloaded: bool,
 }
@@ -48,10 +50,14 @@ impl Offer {
         self.versions.iter().any(|version| same_files(version, &loaded.source()))
     }
 
-    /// A version of this number that is in memory for requests that name none.
+    /// Every version that is in memory for requests that name none.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
+        self.live.iter().chain(self.rollout.iter().flat_map(|rollout| rollout.versions()))
+    }
+
+    /// The one of this number.
     pub(super) fn in_memory(&self, number: Version) -> Option<&Arc<ServedVersion>> {
-        let routed = self.rollout.iter().flat_map(|rollout| rollout.versions());
-        self.live.iter().chain(routed).find(|version| version.version() == number)
+        self.held().find(|version| version.version() == number)
     }
 
     /// The version that answers by default.
@@ -100,16 +106,19 @@ impl Server {
     }
 
     async fn renew(&self, seen: &mut Seen, revision: u64) -> Result<(), ServeError> {
-        let old = self.offers();
-        let mut offers = Offers::new();
+        let mut names = BTreeSet::new();
+        let mut failed = false;
         for model in self.source.models(self.only.as_deref()).await? {
             let name = model.name.clone();
-            let offer = self.offer(model, old.get(&name)).await;
-            offers.insert(name, offer);
+            let old = self.offers().get(&name).cloned();
+            let offer = self.offer(model, old.as_ref()).await;
+            failed |= offer.problem.is_some() && offer.wanted.is_some();
+            self.install(name.clone(), offer);
+            names.insert(name);
         }
-        let failed = offers.values().any(|offer| offer.problem.is_some() && offer.wanted.is_some());
+        self.keep_models(&names);
+        let offers = self.offers();
         self.keep_on_demand(|version| offers.get(version.model()).is_some_and(|offer| offer.has(version)));
-        *self.offers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(offers);
         seen.revision = Some(revision);
         seen.retry_at = failed.then(|| self.now() + RETRY_AFTER);
         Ok(())
@@ -126,6 +135,7 @@ impl Server {
             live: old.and_then(|offer| offer.live.clone()),
             problem: None,
             rollout: None,
+            asleep: false,
             unloaded: self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&name),
         };
         if offer.unloaded {
@@ -137,14 +147,27 @@ impl Server {
             offer.problem = Some(problem);
         } else if let Some(wanted) = default_version(&offer.aliases, &offer.versions) {
             offer.wanted = Some(wanted.version);
-            self.go_live(&name, &mut offer, wanted).await;
-            offer.rollout = self.rollout(&name, &offer, route, old).await;
+            // A model with a route is kept awake.
+            offer.asleep = route.is_none() && offer.live.is_none() && self.may_sleep(old, wanted);
+            if !offer.asleep {
+                self.go_live(&name, &mut offer, wanted).await;
+                offer.rollout = self.rollout(&name, &offer, route, old).await;
+            }
         } else {
             let error = ServeError::NothingToServe { model: name };
             offer.problem = Some(format!("{error}: {}", error.hint().unwrap_or_default()));
             offer.live = None;
         }
         offer
+    }
+
+    /// Whether a version that is not loaded can wait until it is asked: because its model sleeps, or is seen for
+    /// the first time and others would have to make room.
+    fn may_sleep(&self, old: Option<&Offer>, wanted: SourceVersion) -> bool {
+        match old {
+            Some(old) => old.asleep,
+            None => self.must_wait(wanted.bytes),
+        }
     }
 
     /// Loads the version that should answer, unless it does.
@@ -253,12 +276,16 @@ impl Server {
         if let Some(version) = self.recall(&model, source) {
             return Ok(version);
         }
+        let _one = self.fetching.lock().await;
+        self.make_room(&wanted)?;
         let files = self.source.read(&model, source.version).await?;
         let loader = Arc::clone(&self.loader);
         let loaded = tokio::task::spawn_blocking(move || loader.load(wanted, &files)).await;
         let what = "loading it panicked".to_owned();
         let broken = |_| ServeError::BadVersion { model, version: source.version, what };
-        Ok(Arc::new(loaded.map_err(broken)??))
+        let loaded = Arc::new(loaded.map_err(broken)??);
+        self.count_resident(&loaded);
+        Ok(loaded)
     }
 
     /// A version that was loaded because a request named it.

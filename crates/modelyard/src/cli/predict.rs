@@ -232,6 +232,7 @@ fn as_json(answer: &Answer) -> Value {
     let output = |(name, prediction): &(String, Prediction)| {
         let value = match prediction {
             Prediction::Number(number) => json!(number),
+            Prediction::Text(continuation) => json!({ "text": continuation.text }),
             Prediction::Forecast(steps) => {
                 let step = |step: &ForecastStep| match step.interval {
                     Some((low, high)) => {
@@ -366,7 +367,7 @@ impl AnswerWriter for Cells {
 /// The names of the cells that [`push_cells`] fills.
 fn header_cells(name: &str, prediction: &Prediction, every_class: bool) -> Vec<String> {
     match prediction {
-        Prediction::Number(_) => vec![format!("predicted_{name}")],
+        Prediction::Number(_) | Prediction::Text(_) => vec![format!("predicted_{name}")],
         Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } => {
             let classes = probabilities.iter().map(|(class, _)| format!("probability_{class}"));
             let rest = match prediction {
@@ -407,6 +408,7 @@ fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv:
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
     match prediction {
         Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Text(continuation) => cells.push_field(&continuation.text),
         Prediction::Labels { labels, probabilities } => {
             cells.push_field(&labels.join(";"));
             if every_class {

@@ -131,7 +131,7 @@ fn announce(address: SocketAddr, server: &Server, output: &mut Output) {
         .into_iter()
         .map(|status| ModelJson {
             model: status.name.to_string(),
-            version: status.live.map(|live| live.version().get()),
+            version: status.answering().map(|version| version.get()),
             problem: status.problem,
         })
         .collect();

@@ -8,6 +8,7 @@ mod clients;
 mod command_line;
 mod deploy;
 mod examples;
+mod fine_tuning;
 mod folders;
 mod guide;
 mod harness;

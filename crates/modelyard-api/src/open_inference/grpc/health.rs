@@ -31,7 +31,7 @@ fn status_of(service: &Service, name: &str) -> Option<ServingStatus> {
     let server = &service.server;
     let ready = match name {
         "" | INFERENCE => server.is_ready(),
-        model => server.model(model).ok()?.live.is_some() && !server.is_draining(),
+        model => server.model(model).ok()?.answering().is_some() && !server.is_draining(),
     };
     Some(if ready { ServingStatus::Serving } else { ServingStatus::NotServing })
 }

@@ -10,9 +10,9 @@ use super::proto::inference::model_instance_group::Kind;
 use super::proto::inference::model_metadata_response::TensorMetadata;
 use super::proto::inference::model_version_policy::{PolicyChoice, Specific};
 use super::proto::inference::{
-    DataType, InferParameter, InferStatistics, ModelConfig, ModelDynamicBatching, ModelInferResponse,
-    ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput, ModelStatistics, ModelVersionPolicy,
-    StatisticDuration,
+    DataType, InferParameter, InferStatistics, MemoryUsage, ModelConfig, ModelDynamicBatching,
+    ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput, ModelStatistics,
+    ModelVersionPolicy, StatisticDuration,
 };
 use crate::open_inference::about::{dims, type_name};
 use crate::open_inference::convert::{self, platform};
@@ -135,5 +135,6 @@ pub(super) fn statistics(version: &ServedVersion) -> ModelStatistics {
             cache_hit: total(Total::default()),
             cache_miss: total(Total::default()),
         }),
+        memory_usage: vec![MemoryUsage { r#type: "CPU".to_owned(), id: 0, byte_size: version.bytes() }],
     }
 }
