@@ -80,6 +80,19 @@ def images():
     seed("image", "grey.jpg", b"\xff\xd8" + table + frame + codes + scan + b"\xff\xd9")
 
 
+def sounds():
+    def wav(kind, channels, rate, bits, data):
+        head = struct.pack("<HHIIHH", kind, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
+        body = b"WAVE" + b"fmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(data)) + data
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+    seed("wav", "bits_8", wav(1, 1, 8_000, 8, bytes(range(100, 156))))
+    seed("wav", "bits_16", wav(1, 2, 44_100, 16, struct.pack("<64h", *range(-3200, 3200, 100))))
+    seed("wav", "bits_24", wav(1, 1, 11_025, 24, bytes(range(96))))
+    seed("wav", "floats", wav(3, 1, 16_000, 32, struct.pack("<32f", *(i / 32 for i in range(-16, 16)))))
+    seed("wav", "silent", wav(1, 1, 8_000, 16, b""))
+
+
 def requests():
     def body(datatype, data, shape=(1, 2)):
         tensor = {"name": "input", "shape": list(shape), "datatype": datatype, "data": data}
@@ -194,6 +207,7 @@ def stored():
 tables()
 arrays()
 images()
+sounds()
 requests()
 onnx()
 networks()

@@ -39,7 +39,8 @@ pub fn spec(bits: u8) -> PipelineSpec {
     let chosen = all.into_iter().enumerate().filter(|(at, _)| bits >> at & 1 == 0);
     let kind = if bits & 0x10 == 0 { OutputKind::Category } else { OutputKind::Number };
     let output = OutputSpec { column: Some("c6".to_owned()), ..OutputSpec::new("output", kind) };
-    PipelineSpec { inputs: chosen.map(|(_, input)| input).collect(), outputs: vec![output], ..PipelineSpec::default() }
+    let inputs = chosen.map(|(_, input)| input).collect();
+    PipelineSpec { inputs, outputs: vec![output], ..PipelineSpec::default() }
 }
 
 /// Takes rows that could be read all the way: fitted, applied, decoded, stored and read again.

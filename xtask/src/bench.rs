@@ -18,7 +18,7 @@ struct Peer {
     find: fn() -> Option<PathBuf>,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench { name: "train", peer: Some(Peer { flag: "--peer-python", find: || python("torch") }) },
     Bench { name: "infer", peer: Some(Peer { flag: "--onnxruntime", find: packages::onnxruntime_library }) },
     Bench { name: "layers", peer: None },
@@ -26,7 +26,11 @@ const BENCHES: [Bench; 4] = [
         name: "serve",
         peer: Some(Peer { flag: "--peer-python", find: || python("fastapi, uvicorn, onnxruntime") }),
     },
+    Bench { name: "steady", peer: None },
 ];
+
+/// Benchmarks that run the program itself.
+const RUN_PROGRAM: [&str; 2] = ["serve", "steady"];
 
 /// Runs one of [`BENCHES`].
 ///
@@ -38,8 +42,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
         bail!("there is no benchmark {name:?}; there are {names}");
     };
-    if name == "serve" {
+    if RUN_PROGRAM.contains(&name.as_str()) {
         shell::run("cargo", &["build", "--release", "--locked", "--package", "modelyard"])?;
+        shell::run("cargo", &["build", "--release", "--locked", "--package", "modelyard-bench", "--bins"])?;
     }
     let run = ["run", "--release", "--locked", "--package", "modelyard-bench", "--bin", name, "--"];
     let peer = peer_option(bench, options);

@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
   deny        licences, duplicate versions and sources of every dependency
   generated   compare schemas and reference pages with the code   [--write to renew them]
   packages    install the Debian and PyPI packages that the tests and benchmarks need
-  bench       train | infer | layers | serve: measure beside the peers [options go to the benchmark]
+  bench       train | infer | layers | serve | steady: measure    [options go to the benchmark]
   fuzz        run every fuzz target for a while                   [--seconds N] [--target NAME]";
 
 fn main() -> ExitCode {

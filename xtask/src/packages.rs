@@ -1,4 +1,4 @@
-//! The Debian and PyPI packages that tests and benchmarks need, installed where they are missing and named
+//! The Debian, PyPI and npm packages that tests and benchmarks need, installed where they are missing and named
 //! aloud. Where they cannot be installed, the tests that need them skip and say so.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::shell;
 
 /// Debian packages: what each is for, and a file or program that shows it is here.
-const DEBIAN: [(&str, &str, &str); 5] = [
+const DEBIAN: [(&str, &str, &str); 6] = [
     ("chromium", "the page in a real browser", "/usr/bin/chromium"),
     ("chromium-driver", "the hand that moves that browser", "/usr/bin/chromedriver"),
     (
@@ -16,12 +16,13 @@ const DEBIAN: [(&str, &str, &str); 5] = [
         "real images for the IDX reader",
         "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz",
     ),
+    ("nghttp2-client", "h2load, the gRPC load for the serving benchmark", "/usr/bin/h2load"),
     ("prometheus", "promtool, which checks the metrics page", "/usr/bin/promtool"),
     ("wrk", "the load for the serving benchmark", "/usr/bin/wrk"),
 ];
 
 /// PyPI packages of the test environment.
-const PYPI: [&str; 7] = [
+const PYPI: [&str; 9] = [
     "onnxruntime==1.31.*",
     "numpy",
     "onnx==1.23.*",
@@ -29,7 +30,12 @@ const PYPI: [&str; 7] = [
     "httpx==0.28.*",
     "kserve==0.21.*",
     "schemathesis==4.32.*",
+    "helm-python-sdk==0.2.2",
+    "kubernetes-validate==1.37.*",
 ];
+
+/// The compiler of the TypeScript package, from npm.
+const TYPESCRIPT: &str = "typescript@5.9.3";
 
 /// The folder of the Python environment that holds the PyPI packages.
 pub(crate) fn python_environment() -> PathBuf {
@@ -53,6 +59,7 @@ pub(crate) fn run() -> Result<()> {
         install_debian(&names);
     }
     install_pypi();
+    install_npm();
     Ok(())
 }
 
@@ -80,7 +87,7 @@ fn install_pypi() {
         "PyPI packages {} (ONNX Runtime, against which exported networks are checked; clients of the server)",
         PYPI.join(", ")
     );
-    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx, kserve, schemathesis";
+    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx, kserve, schemathesis, helm_python, kubernetes_validate";
     if shell::works(&python.to_string_lossy(), &["-c", imports]) {
         return;
     }
@@ -91,6 +98,20 @@ fn install_pypi() {
     if let Err(error) = made {
         println!("NOT INSTALLED: {}: {error:#}", PYPI.join(", "));
         println!("hint: install Python 3 with venv and pip; the tests that need them skip until then");
+    }
+}
+
+fn install_npm() {
+    let folder = shell::root().join("target/typescript");
+    println!("npm package {TYPESCRIPT} (builds the TypeScript client for its test)");
+    if folder.join("node_modules/.bin/tsc").exists() {
+        return;
+    }
+    let folder = folder.to_string_lossy();
+    let install = ["install", "--silent", "--no-audit", "--no-fund", "--prefix", &*folder, TYPESCRIPT];
+    if let Err(error) = shell::run("npm", &install) {
+        println!("NOT INSTALLED: {TYPESCRIPT}: {error:#}");
+        println!("hint: install Node.js 20 or newer with npm; the test that needs it skips until then");
     }
 }
 

@@ -1,25 +1,21 @@
 //! Reading a request's body within its limits of size and time, compressed or not.
 
-use std::future::Future;
 use std::io::Read;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use axum::BoxError;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, Request, StatusCode};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Frame, SizeHint};
 use modelyard_types::ErrorKind;
-use tokio::time::Sleep;
 
 use crate::error::Failure;
+use crate::intake::{self, Intake};
 
 /// Bodies longer than this are unpacked off the async threads.
 const UNPACK_HERE_BYTES_MAX: usize = 4 << 10;
+/// Unpacked bytes that are kept before it is known how many there are.
+const KEPT_UNCOUNTED_BYTES_MAX: usize = 256 << 10;
 
 /// The whole body, unpacked.
 ///
@@ -28,19 +24,17 @@ const UNPACK_HERE_BYTES_MAX: usize = 4 << 10;
 pub(crate) async fn read(
     request: Request<Body>,
     bytes_max: usize,
-    timeout: Duration,
+    intake: &Intake,
 ) -> Result<Bytes, Failure> {
     let (parts, body) = request.into_parts();
     check_length(&parts.headers, bytes_max)?;
     let coding = Coding::of(&parts.headers)?;
-    let whole = Limited::new(body, bytes_max).collect();
-    let bytes = match tokio::time::timeout(timeout, whole).await {
-        Ok(Ok(whole)) => whole.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
-        Ok(Err(_)) => return Err(Failure::invalid("the body ended before it was complete")),
-        Err(_) => {
-            let message = format!("the body took longer than {} s", timeout.as_secs_f64());
-            return Err(Failure::new(ErrorKind::Cancelled, message));
+    let bytes = match Limited::new(intake.watch(body), bytes_max).collect().await {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
+        Err(error) => {
+            let cut_short = || Failure::invalid("the body ended before it was complete");
+            return Err(intake::halted(error.as_ref()).map_or_else(cut_short, Failure::from));
         }
     };
     match coding {
@@ -85,69 +79,50 @@ impl Coding {
         }
     }
 
+    /// What is large is counted before it is kept, so that a body that grows past the limit takes no memory.
     fn unpack(self, bytes: &[u8], bytes_max: usize) -> Result<Bytes, Failure> {
-        match self {
-            Self::Gzip => pour(MultiGzDecoder::new(bytes), bytes_max),
-            Self::Deflate => pour(ZlibDecoder::new(bytes), bytes_max),
+        let (mut all, mut count) = (Vec::new(), 0);
+        self.pour(bytes, bytes_max, |some| {
+            count += some.len();
+            if count <= KEPT_UNCOUNTED_BYTES_MAX {
+                all.extend_from_slice(some);
+            }
+        })?;
+        if all.len() < count {
+            all = Vec::with_capacity(count);
+            self.pour(bytes, bytes_max, |some| all.extend_from_slice(some))?;
         }
-    }
-}
-
-/// Everything that is read, as long as it stays within the limit.
-fn pour(mut from: impl Read, bytes_max: usize) -> Result<Bytes, Failure> {
-    let mut all = Vec::new();
-    let mut some = [0; 16 << 10];
-    loop {
-        let count = from
-            .read(&mut some)
-            .map_err(|error| Failure::invalid(format!("the body cannot be unpacked: {error}")))?;
-        if count == 0 {
-            return Ok(all.into());
-        }
-        if all.len() + count > bytes_max {
-            return Err(too_large(bytes_max));
-        }
-        all.extend_from_slice(&some[..count]);
-    }
-}
-
-/// A body that must have come whole by an instant, for readers that know no such limit themselves.
-pub(crate) struct Timely {
-    body: Body,
-    ends: Pin<Box<Sleep>>,
-}
-
-impl Timely {
-    /// The same body, which fails once the time is over.
-    pub(crate) fn body(body: Body, time: Duration) -> Body {
-        match body.is_end_stream() {
-            true => body,
-            false => Body::new(Self { body, ends: Box::pin(tokio::time::sleep(time)) }),
-        }
-    }
-}
-
-impl HttpBody for Timely {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        ready!(self.ends.as_mut().poll(context));
-        Poll::Ready(Some(Err("the body took too long".into())))
+        Ok(all.into())
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// Hands on everything that is read, piece by piece, as long as it stays within the limit.
+    fn pour(self, bytes: &[u8], bytes_max: usize, mut into: impl FnMut(&[u8])) -> Result<(), Failure> {
+        let (mut gzip, mut zlib);
+        let from: &mut dyn Read = match self {
+            Self::Gzip => {
+                gzip = MultiGzDecoder::new(bytes);
+                &mut gzip
+            }
+            Self::Deflate => {
+                zlib = ZlibDecoder::new(bytes);
+                &mut zlib
+            }
+        };
+        let mut some = [0; 16 << 10];
+        let mut all = 0;
+        loop {
+            let count = from
+                .read(&mut some)
+                .map_err(|error| Failure::invalid(format!("the body cannot be unpacked: {error}")))?;
+            if count == 0 {
+                return Ok(());
+            }
+            all += count;
+            if all > bytes_max {
+                return Err(too_large(bytes_max));
+            }
+            into(&some[..count]);
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines.
+use crate::watch::Watchers;
+
+/// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines:
+/// a connection that only holds on is closed within ten seconds.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// Most bytes of one request's body.
@@ -22,6 +25,10 @@ pub struct ApiConfig {
     pub head_bytes_max: u32,
     /// How long a request's body may take.
     pub body_timeout: Duration,
+    /// How long a request's body may take to bring 16 KiB more, or its end.
+    pub body_pause: Duration,
+    /// Most bytes of all bodies together that are still coming in; a body beyond is refused as exhausted.
+    pub bodies_bytes_max: usize,
     /// After the signal to stop: how long connections are told to close with their next answer before idle
     /// ones are closed. Ends early when no connection is open.
     pub farewell: Duration,
@@ -29,6 +36,10 @@ pub struct ApiConfig {
     pub drain_max: Duration,
     /// Whether clients may load and unload models.
     pub repository_control: bool,
+    /// Whether `/metrics` has the names of NVIDIA's server, too.
+    pub triton_metrics: bool,
+    /// Who is told of answered requests.
+    pub watchers: Watchers,
     /// Threads that talk to connections, each with its own share of them.
     pub threads: usize,
 }
@@ -38,15 +49,19 @@ impl Default for ApiConfig {
         Self {
             body_bytes_max: 16 << 20,
             connections_max: 4096,
-            header_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(9),
             idle_timeout: Duration::from_secs(300),
-            write_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(9),
             streams_max: 128,
             head_bytes_max: 32 << 10,
             body_timeout: Duration::from_secs(30),
+            body_pause: Duration::from_secs(9),
+            bodies_bytes_max: 512 << 20,
             farewell: Duration::from_millis(500),
             drain_max: Duration::from_secs(30),
             repository_control: false,
+            triton_metrics: false,
+            watchers: Watchers::default(),
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }

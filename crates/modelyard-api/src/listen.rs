@@ -33,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 /// Streams that a client may reset before they are answered, at a time: an honest one resets few.
 const RESETS_MAX: usize = 64;
+/// Threads beside each event loop, for what would hold it up: long unpacking and pipelines, loading.
+const BLOCKING_THREADS_MAX: usize = 8;
 const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// What a client may send ahead on one request, and on all of a connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -71,6 +73,7 @@ pub async fn serve(
     }
     hall.close(&config).await;
     server.drain().await;
+    config.watchers.finish();
     Ok(())
 }
 
@@ -145,6 +148,7 @@ impl Crew {
         for number in 0..config.threads.max(1) {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
+                .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .build()
                 .map_err(|source| ApiError::Io { doing: "start an event loop", source })?;
             // Bounded by the connection permits that travel with the guests.
@@ -255,34 +259,34 @@ async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Rec
     let stream = TokioIo::new(Patient::new(stream, config.write_timeout));
     let protocols = manners.protocols();
     let mut connection = pin!(protocols.serve_connection(stream, service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = silence(&requests, config) => {
-            if requests.load(Ordering::Relaxed) == 0 {
-                tracing::debug!("a connection was closed that asked for nothing");
-                return;
-            }
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = async { drop(ends.wait_for(|end| *end).await) } => {
-            // A connection taken in at the last moment still has its first request under way; the answer
-            // to that closes it.
-            if requests.load(Ordering::Relaxed) > 0 {
+    let mut stage = Stage::Open;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = silence(&requests, config), if stage == Stage::Open => {
+                if requests.load(Ordering::Relaxed) == 0 {
+                    tracing::debug!("a connection was closed that asked for nothing");
+                    return;
+                }
+                stage = Stage::Quiet;
                 connection.as_mut().graceful_shutdown();
             }
-            match tokio::time::timeout(config.farewell, connection.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) => {
+            () = async { drop(ends.wait_for(|end| *end).await) }, if stage < Stage::Told => {
+                stage = Stage::Told;
+                // A connection taken in at the last moment still has its first request under way; the
+                // answer to that closes it.
+                if requests.load(Ordering::Relaxed) > 0 {
                     connection.as_mut().graceful_shutdown();
-                    // HTTP/2 leaves only once the other side has agreed, which it may never do.
-                    loop {
-                        match tokio::time::timeout(config.write_timeout, connection.as_mut()).await {
-                            Ok(ended) => break ended,
-                            Err(_) if manners.door.is_idle() => return,
-                            Err(_) => {}
-                        }
-                    }
+                }
+            }
+            () = tokio::time::sleep(config.farewell), if stage == Stage::Told => {
+                stage = Stage::Parting;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(config.write_timeout), if stage == Stage::Parting => {
+                // HTTP/2 leaves only once the other side has agreed, which it may never do.
+                if manners.door.is_idle() {
+                    return;
                 }
             }
         }
@@ -290,6 +294,18 @@ async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Rec
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// Nothing was asked for long; what is under way may end.
+    Quiet,
+    /// The server ends; what comes now is still answered.
+    Told,
+    /// What is under way may end.
+    Parting,
 }
 
 /// Resolves where no first request came in time, or no further one for long. HTTP/1 connections end sooner

@@ -16,8 +16,10 @@ use tower_service::Service as _;
 
 use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
+use crate::intake::Intake;
 use crate::routes::{About, Content, Operation, Routes};
-use crate::{body, open_inference, page, predict};
+use crate::watch::{self, Begun, Ids, TRACEPARENT, TraceContext};
+use crate::{open_inference, page, predict, triton_metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id from outside is replaced: it stands in every log line.
@@ -28,6 +30,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) struct Service {
     pub(crate) server: Arc<Server>,
     pub(crate) config: Arc<ApiConfig>,
+    pub(crate) intake: Intake,
 }
 
 /// The front door: routes, request ids, the form of failures.
@@ -42,6 +45,7 @@ struct DoorState {
     /// Tells this process's ids from those of others.
     id_prefix: u32,
     id_next: AtomicU64,
+    trace_ids: Ids,
     /// Whether connections are told to close with their next answer.
     closing: AtomicBool,
 }
@@ -50,7 +54,7 @@ impl Door {
     /// # Errors
     /// As [`open_inference::grpc::routes`].
     pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
-        let service = Service { server, config: Arc::new(config.clone()) };
+        let service = Service { server, config: Arc::new(config.clone()), intake: Intake::new(config) };
         let (http, _) = routes().into_parts();
         let router = http
             .merge(open_inference::grpc::routes(&service)?)
@@ -60,6 +64,7 @@ impl Door {
         let state = DoorState {
             id_prefix: RandomState::new().hash_one("request ids") as u32,
             id_next: AtomicU64::new(1),
+            trace_ids: Ids::default(),
             closing: AtomicBool::new(false),
         };
         Ok(Self { router, service, state: Arc::new(state) })
@@ -80,25 +85,48 @@ impl Door {
         let id = self.request_id(&request);
         // HTTP/2 connections are told to close by a frame of their own.
         let says_close = request.version() <= Version::HTTP_11 && self.state.closing.load(Ordering::Relaxed);
+        let trace = TraceContext::taken_over(request.headers(), &self.state.trace_ids);
+        let begun = self.begin(&request, trace, &id);
         let mut router = self.router.clone();
         let request = match open_inference::grpc::is_unary(&request) {
-            true => request.map(|body| body::Timely::body(body, self.service.config.body_timeout)),
+            true => request.map(|body| self.service.intake.watch(body).into_body()),
             false => request,
         };
         let Ok(mut response) = router.call(request).await;
         let failed = response.status().is_client_error() || response.status().is_server_error();
+        let mut kind = None;
         if failed && let Some(failure) = failure_of(&mut response) {
             if !failure.is_counted() {
                 self.service.server.count_failure(failure.kind());
             }
+            kind = Some(failure.kind());
             let id = id.to_str().unwrap_or_default();
             response = failure.render(response, id);
         }
         response.headers_mut().insert(REQUEST_ID, id);
+        if let Some(trace) = trace {
+            let value =
+                HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are visible ASCII");
+            response.headers_mut().insert(TRACEPARENT, value);
+        }
+        if let Some(begun) = begun {
+            begun.end(&mut response, kind);
+        }
         if says_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Tells the watchers of a request, once it ends; none where nobody watches.
+    fn begin(&self, request: &Request<Body>, trace: Option<TraceContext>, id: &HeaderValue) -> Option<Begun> {
+        let watchers = &self.service.config.watchers;
+        if watchers.is_empty() {
+            return None;
+        }
+        let trace = trace.unwrap_or_else(|| TraceContext::new(&self.state.trace_ids));
+        let call = watch::call(self.service.server.wall(), trace, request, id.to_str().unwrap_or_default());
+        Some(Begun::new(&self.service.server, watchers, call))
     }
 
     /// The caller's own id, or a new one.
@@ -157,7 +185,10 @@ async fn wrong_method(request: Request<Body>) -> Failure {
 }
 
 async fn metrics(State(service): State<Service>) -> Response {
-    let text = service.server.telemetry();
+    let mut text = service.server.telemetry();
+    if service.config.triton_metrics {
+        triton_metrics::append(&mut text, &service.server.loaded());
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

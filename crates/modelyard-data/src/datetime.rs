@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone};
 
 use crate::error::{Problem, excerpt};
 
@@ -74,9 +74,25 @@ fn seconds_of(timestamp: Timestamp) -> f64 {
     timestamp.as_second() as f64 + f64::from(timestamp.subsec_nanosecond()) / 1e9
 }
 
-/// The datetime as RFC 3339 text, for examples.
+/// The datetime as RFC 3339 text, for messages.
 pub(crate) fn show(seconds: f64) -> Option<String> {
-    Timestamp::from_second(seconds as i64).ok().map(|timestamp| timestamp.to_string())
+    write_datetime(seconds.floor(), None)
+}
+
+/// A datetime, in seconds since 1970-01-01 00:00 UTC, as a text that is read back by this format: RFC 3339 without
+/// one. None where it is no time, or the format cannot write it.
+pub fn write_datetime(seconds: f64, format: Option<&str>) -> Option<String> {
+    if !seconds.is_finite() {
+        return None;
+    }
+    let milliseconds = (seconds * 1000.0).round();
+    let timestamp = Timestamp::from_millisecond(milliseconds as i64).ok()?;
+    match format {
+        None => Some(timestamp.to_string()),
+        Some("unix") => Some(seconds.to_string()),
+        Some("unix_ms") => Some(milliseconds.to_string()),
+        Some(format) => strtime::format(format, &timestamp.to_zoned(TimeZone::UTC)).ok(),
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +122,18 @@ mod tests {
         check("20240229", Some("%Y%m%d"), Some(1_709_164_800.0));
         check("300", Some("unix"), Some(300.0));
         check("1500", Some("unix_ms"), Some(1.5));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for format in
+            [None, Some("unix"), Some("unix_ms"), Some("%d.%m.%Y %H:%M"), Some("%Y-%m-%dT%H:%M:%S%z")]
+        {
+            let text = write_datetime(1_709_188_200.0, format).expect("a time");
+            check(&text, format, Some(1_709_188_200.0));
+        }
+        assert_eq!(write_datetime(1_709_188_200.5, None).as_deref(), Some("2024-02-29T06:30:00.5Z"));
+        assert_eq!(write_datetime(f64::NAN, None), None);
     }
 
     #[test]

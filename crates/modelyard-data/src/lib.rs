@@ -49,14 +49,15 @@ mod window;
 
 pub use augment::{AugmentSpec, Augmentation};
 pub use dataset::{Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors};
+pub use datetime::write_datetime;
 pub use error::{DataError, Place};
 pub use numbers::{Decimals, Numbers};
 pub use pipeline::{
-    Answer, Calibration, FieldInfo, ForecastStep, InputPart, OutputActivation, Pipeline, Prediction,
-    TargetValues, Task,
+    Answer, Calibration, Continuation, Continuing, FieldInfo, Finish, ForecastStep, InputPart, Language,
+    NO_TOKEN, NextTokens, OutputActivation, Pipeline, Prediction, TargetValues, Task,
 };
 pub use profile::{Bin, CategoryProfile, FieldProfile, NumberProfile, Profile};
-pub use read::{read, source_files};
+pub use read::{named_files, read, source_files};
 pub use spec::{
     Columns, Duplicates, Every, Format, Gaps, InputSpec, Kind, OutputKind, OutputSpec, Paths, PipelineSpec,
     Short, SourceSpec, SplitKind, SplitSpec, WindowSpec,

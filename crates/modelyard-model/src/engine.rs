@@ -15,7 +15,8 @@ use crate::kernels::product::Parallelism;
 use crate::kernels::rows as row_kernels;
 use crate::learner::Learner;
 use crate::losses::{LossSpec, Rows};
-use crate::op::Pass;
+use crate::memory;
+use crate::op::{Pass, RowShares};
 use crate::optimizers::OptimizerSpec;
 use crate::plan::Plan;
 use crate::rng::mix;
@@ -48,16 +49,19 @@ pub struct EngineConfig {
 /// What one step found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// The mean loss of the mini-batch's rows, by their weights, before the step.
+    /// The mean loss of the mini-batch's rows, by their weights, before the step; as [`Engine::loss_of`] measures it.
     pub loss: f32,
-    /// The Euclidean norm of all gradients before clipping, where `clip_norm` asks for it.
+    /// What layers add to that loss (a `gaussian_sample` its divergence): the mean over the rows, by their weights.
+    pub penalty: f32,
+    /// The Euclidean norm of all gradients before clipping; none where they were only gathered.
     pub gradient_norm: Option<f32>,
 }
 
 impl Step {
-    /// False where the loss is infinite or not a number; the weights were then left as they were.
+    /// False where the loss, or the norm of the gradients, is infinite or not a number: the weights were then left as
+    /// they were, and what was gathered is forgotten.
     pub fn is_finite(&self) -> bool {
-        self.loss.is_finite()
+        (self.loss + self.penalty).is_finite() && self.gradient_norm.is_none_or(f32::is_finite)
     }
 }
 
@@ -90,8 +94,6 @@ const PRODUCTS_PARAMETERS_MIN: usize = 1 << 20;
 const SHARD_WORK_MIN: usize = 3_000_000;
 /// More threads than this are a slip of the pen.
 const THREADS_MAX: usize = 1024;
-/// All buffers of an engine together are at most this many values (16 GiB).
-const BUFFER_VALUES_MAX: usize = 1 << 32;
 
 impl Engine {
     /// Checks the configuration against the network, lays out every buffer and starts the threads.
@@ -104,7 +106,7 @@ impl Engine {
         config.optimizer.check()?;
         let spec = network.spec();
         let plan = Plan::new(spec, network.layout().clone(), config.loss.fused(&network.layout().output));
-        config.loss.check(&plan.layout.output, spec.output_activation())?;
+        config.loss.check(&plan.layout.output, plan.ending)?;
         let mode = if plan.is_dense && plan.layout.trained_len >= PRODUCTS_PARAMETERS_MIN {
             Mode::Products
         } else {
@@ -115,7 +117,7 @@ impl Engine {
             Mode::Products => 1,
         };
         let shard_rows = shard_rows_max(&plan, config.mini_batch_max, shard_count);
-        check_memory(&plan, shard_rows, shard_count)?;
+        memory::check_training(&plan, shard_rows, shard_count)?;
         let mut shards: Vec<Shard> = (0..shard_count).map(|_| Shard::new(&plan, shard_rows)).collect();
         let inference_plan = Plan::new(spec, network.layout().clone(), None);
         Ok(Self {
@@ -131,8 +133,8 @@ impl Engine {
         })
     }
 
-    /// Learns from one mini-batch, and from those gathered before it. A loss that is infinite or not a number
-    /// leaves the weights as they were.
+    /// Learns from one mini-batch, and from those gathered before it. A loss or gradients that are infinite or no
+    /// numbers leave the weights as they were: see [`Step::is_finite`].
     ///
     /// # Errors
     /// Where lengths do not fit, the mini-batch is larger than planned, or a target or weight cannot be used.
@@ -257,8 +259,11 @@ impl Engine {
         let shape = self.config.loss.shape(&self.plan.layout.output);
         self.config.loss.check_targets(targets, rows, shape)?;
         let weight = targets.total_weight(row_weights, rows, shape.steps)?;
-        let scale = if weight > 0.0 { 1.0 / weight } else { 0.0 };
-        Ok(Batch { inputs, targets, row_weights, rows, weight, scale })
+        let one_over = |weight: f64| if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        let all_rows =
+            row_weights.map_or(rows as f64, |weights| weights.iter().copied().map(f64::from).sum());
+        let shares = RowShares { weights: row_weights, scale: one_over(all_rows) as f32, parts: 1 };
+        Ok(Batch { inputs, targets, row_weights, rows, weight, scale: one_over(weight), shares })
     }
 
     /// Learns from a mini-batch on as many threads as it is worth.
@@ -279,29 +284,33 @@ impl Engine {
 
     /// Learns from a mini-batch on the threads of the pool that the caller runs in.
     fn learn_on(&mut self, batch: &Batch<'_>, shards: usize, threads: usize, then: Then) -> Step {
-        let loss = self.pass(batch, shards, threads);
-        if !loss.is_finite() {
-            return Step { loss, gradient_norm: None };
+        let mut step = self.pass(batch, shards, threads);
+        if !step.is_finite() {
+            self.learner.forget();
+            return step;
         }
         all_reduce(&mut self.shards[..shards]);
-        self.learner.batches += 1;
         let shard = &mut self.shards[0];
-        let gradient_norm = match then {
-            Then::Gather => {
-                self.learner.gather(&shard.gradients, batch.weight, threads);
-                None
+        match then {
+            Then::Gather => self.learner.gather(&shard.gradients, batch.weight, threads),
+            Then::Step => {
+                let norm = self.learner.step(&mut self.network, shard, batch.weight, threads);
+                step.gradient_norm = Some(norm);
+                if !step.is_finite() {
+                    return step;
+                }
             }
-            Then::Step => self.learner.step(&mut self.network, shard, batch.weight, threads),
-        };
+        }
+        self.learner.batches += 1;
         self.shards[0].update_state(self.network.weights_mut().1);
         if then == Then::Step {
             self.learner.average(&self.network, threads);
         }
-        Step { loss, gradient_norm }
+        step
     }
 
-    /// Forward, loss and backward; gives the mean loss. The gradients are then in the shards.
-    fn pass(&mut self, batch: &Batch<'_>, shards: usize, threads: usize) -> f32 {
+    /// Forward, loss and backward; gives what was found. The gradients are then in the shards.
+    fn pass(&mut self, batch: &Batch<'_>, shards: usize, threads: usize) -> Step {
         let parallelism = match self.mode {
             Mode::Products if threads > 1 => Parallelism::Threads(threads),
             _ => Parallelism::Single,
@@ -316,8 +325,9 @@ impl Engine {
                     rows_total: batch.rows,
                     first_row: first,
                     key: mix(self.config.seed ^ mix(self.learner.batches)),
-                    scale: batch.scale as f32,
+                    shares: batch.shares,
                     mask: None,
+                    memory_mask: None,
                     parallelism,
                 };
                 shard.run(phase, &pass, &batch.lesson(&self.config.loss, &self.plan, first..end));
@@ -332,7 +342,10 @@ impl Engine {
                 add_sums(active, meet);
             }
         }
-        (self.shards[..shards].iter().map(|shard| shard.loss).sum::<f64>() * batch.scale) as f32
+        let shards = &self.shards[..shards];
+        let loss = (shards.iter().map(|shard| shard.loss).sum::<f64>() * batch.scale) as f32;
+        let penalty = shards.iter().map(|shard| shard.penalty).sum::<f64>() as f32;
+        Step { loss, penalty, gradient_norm: None }
     }
 }
 
@@ -351,10 +364,12 @@ struct Batch<'a> {
     targets: Targets<'a>,
     row_weights: Option<&'a [f32]>,
     rows: usize,
-    /// All rows' weights together.
+    /// All losses' weights together: each weighs what its row weighs.
     weight: f64,
-    /// One over the rows' weights: makes a sum over rows a mean.
+    /// One over the losses' weights: makes a sum over them a mean.
     scale: f64,
+    /// What each row weighs in a mean over rows.
+    shares: RowShares<'a>,
 }
 
 impl<'a> Batch<'a> {
@@ -423,21 +438,6 @@ fn check_config(config: &EngineConfig) -> Result<(), ModelError> {
         }
     }
     Ok(())
-}
-
-/// Refuses buffers that no machine of ours could hold.
-fn check_memory(plan: &Plan, shard_rows: usize, shards: usize) -> Result<(), ModelError> {
-    let row = plan.lens().sum::<usize>() + 2 * plan.widest();
-    let values =
-        row.checked_mul(shard_rows).and_then(|rows| (rows + plan.layout.trained_len).checked_mul(shards));
-    match values {
-        Some(values) if values <= BUFFER_VALUES_MAX => Ok(()),
-        values => Err(ModelError::TooLarge {
-            what: format!("training with {shard_rows} rows on each of {shards} threads"),
-            needed: values.map_or(u64::MAX, |values| values as u64),
-            limit: BUFFER_VALUES_MAX as u64,
-        }),
-    }
 }
 
 fn start_threads(threads: usize) -> Result<Option<ThreadPool>, ModelError> {

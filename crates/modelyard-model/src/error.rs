@@ -93,6 +93,20 @@ pub enum ModelError {
         /// What it must be.
         wanted: String,
     },
+    /// A number that an embedding has no row for.
+    #[error("row {row}, step {step}: {got} is no token of layer {layer} (embedding)")]
+    Token {
+        /// The embedding's place, counted from 0.
+        layer: usize,
+        /// The row, counted from 0.
+        row: usize,
+        /// The step, counted from 0.
+        step: usize,
+        /// The number.
+        got: f32,
+        /// How many tokens the embedding knows.
+        tokens: usize,
+    },
     /// A network cannot continue a sequence of tokens.
     #[error("the sequence cannot be continued: {message}")]
     Sequence {
@@ -162,6 +176,7 @@ impl ModelError {
             | Self::Config { .. }
             | Self::Loss { .. }
             | Self::Sequence { .. }
+            | Self::Token { .. }
             | Self::Length { .. }
             | Self::Value { .. } => ErrorKind::InvalidArgument,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
@@ -179,6 +194,10 @@ impl ModelError {
         match self {
             Self::Shape { hint, .. } => Some(hint.clone()),
             Self::Layer { hint, .. } | Self::Config { hint, .. } | Self::Loss { hint, .. } => hint.clone(),
+            Self::Token { tokens, .. } => Some(format!(
+                "it takes whole numbers from 0 to {}; the embedding's input_dim is {tokens}",
+                tokens - 1
+            )),
             Self::Sequence { hint, .. } => hint.map(str::to_owned),
             Self::FormatVersion { .. } => Some("use a newer modelyard to read this version".to_owned()),
             Self::TooLarge { .. } => Some(

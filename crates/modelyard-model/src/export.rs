@@ -24,12 +24,21 @@ pub(crate) struct ExportedLayer<'a> {
     pub(crate) inputs: &'a [Vec<usize>],
     /// The name of the value, [batch, steps], that is 0 where the input is padding.
     pub(crate) mask: Option<String>,
+    /// The same for a memory.
+    pub(crate) memory_mask: Option<String>,
 }
 
 impl ExportedLayer<'_> {
     /// A layer inside this one that has the same weights and takes one input of the first of these shapes.
     pub(crate) fn inner<'b>(&self, inputs: &'b [Vec<usize>]) -> ExportedLayer<'b> {
-        ExportedLayer { index: self.index, input: &inputs[0], inputs, others: Vec::new(), mask: None }
+        ExportedLayer {
+            index: self.index,
+            input: &inputs[0],
+            inputs,
+            others: Vec::new(),
+            mask: None,
+            memory_mask: None,
+        }
     }
 }
 
@@ -70,7 +79,8 @@ pub(crate) fn to_onnx(network: &Network) -> Vec<u8> {
             input: layer.input(),
             inputs: &layer.inputs,
             others: sources.collect(),
-            mask: layer.mask.as_ref().map(name),
+            mask: layer.masks[0].as_ref().map(name),
+            memory_mask: layer.masks[1].as_ref().map(name),
         };
         node.layer.layer().export(&exported, &mut export);
         given.push(export.last.clone());
@@ -203,6 +213,25 @@ impl Export<'_> {
         self.transpose(&[0, 2, 1]);
         self.chain(op, inputs, attributes);
         self.transpose(&[0, 2, 1]);
+    }
+
+    /// Adds nodes that take and give values of this shape with the channels right behind the batch, where ONNX has
+    /// them; `body` gets the shape of what stands behind them.
+    pub(crate) fn channels_second(&mut self, shape: &[usize], body: impl FnOnce(&mut Self, &[usize])) {
+        let (&channels, positions) = shape.split_last().expect("a shape has at least one dimension");
+        if self.is_image || positions.is_empty() {
+            return body(self, positions);
+        }
+        let series = [positions.iter().product(), channels];
+        if positions.len() > 1 {
+            self.reshape_values(&series);
+        }
+        self.transpose(&[0, 2, 1]);
+        body(self, &series[..1]);
+        self.transpose(&[0, 2, 1]);
+        if positions.len() > 1 {
+            self.reshape_values(shape);
+        }
     }
 
     /// Kernel, strides and padding along the steps of a series, as Conv, MaxPool and AveragePool name them.

@@ -6,6 +6,7 @@ use crate::inference::{Inference, Weights};
 use crate::kernels::product::Parallelism;
 use crate::plan::Plan;
 use crate::targets::check_len;
+use crate::tokens::{self, TokenInput, token_inputs};
 use crate::{ModelError, Network};
 
 /// A network ready to answer on one thread. Sessions of the same network share its weights.
@@ -25,13 +26,15 @@ use crate::{ModelError, Network};
 pub struct Forward {
     network: Arc<Network>,
     inference: Inference,
+    tokens: Vec<TokenInput>,
 }
 
 impl Forward {
     /// Lays out the buffers.
     pub fn new(network: &Arc<Network>) -> Self {
         let plan = Plan::new(network.spec(), network.layout().clone(), None);
-        Self { network: Arc::clone(network), inference: Inference::new(&plan) }
+        let tokens = token_inputs(network.spec(), network.layout());
+        Self { network: Arc::clone(network), inference: Inference::new(&plan), tokens }
     }
 
     /// The network that answers.
@@ -52,9 +55,10 @@ impl Forward {
     /// Answers `rows` rows; `outputs` is replaced.
     ///
     /// # Errors
-    /// Where `inputs` does not hold that many rows.
+    /// Where `inputs` does not hold that many rows, or holds a number that is no token of an embedding.
     pub fn run(&mut self, inputs: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
         check_len("inputs", inputs.len(), rows.saturating_mul(self.input_len()))?;
+        tokens::check(inputs, self.input_len(), &self.tokens)?;
         outputs.resize(rows * self.output_len(), 0.0);
         let weights = Weights {
             parameters: self.network.parameters(),

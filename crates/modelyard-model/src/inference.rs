@@ -2,7 +2,7 @@
 //! been read for the last time: two for a chain of layers.
 
 use crate::kernels::product::Parallelism;
-use crate::op::{Pass, Purpose};
+use crate::op::{Pass, Purpose, RowShares};
 use crate::plan::Plan;
 use crate::stages::{Slots, Source, Stage, Stages};
 
@@ -19,10 +19,13 @@ pub(crate) struct Inference {
 
 /// Each buffer stays near this many values (256 KiB), so that a block of rows stays in a core's own cache.
 const BUFFER_VALUES: usize = 1 << 16;
+/// What operations keep for a block of rows, beside these buffers, stays near this many values (64 MiB).
+const HIDDEN_VALUES: usize = 1 << 24;
 
 impl Inference {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let rows_max = (BUFFER_VALUES / plan.widest()).clamp(1, 512);
+        let hidden = plan.hidden(Purpose::Inference).per_row.max(1);
+        let rows_max = (BUFFER_VALUES / plan.widest()).min(HIDDEN_VALUES / hidden).clamp(1, 512);
         let Stages { list: stages, .. } = plan.build(rows_max, Purpose::Inference);
         let (slots, used) = assign(&stages);
         Self {
@@ -61,8 +64,9 @@ impl Inference {
             rows_total: rows,
             first_row: 0,
             key: 0,
-            scale: 1.0,
+            shares: RowShares::NONE,
             mask: None,
+            memory_mask: None,
             parallelism: weights.parallelism,
         };
         let Self { stages, slots, buffers, .. } = self;
@@ -91,7 +95,7 @@ impl Inference {
 fn assign(stages: &[Stage]) -> (Vec<usize>, Slots) {
     let mut last_reader: Vec<usize> = (0..stages.len()).collect();
     for (at, stage) in stages.iter().enumerate() {
-        for source in stage.sources().chain(stage.mask) {
+        for source in stage.sources().chain(stage.masks.into_iter().flatten()) {
             if let Source::Stage(from) = source {
                 last_reader[from] = at;
             }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::ModelError;
 use crate::error::shape_text;
 use crate::layers::{Parameter, Role};
+use crate::masks::ReadMasks;
 use crate::wiring::Value;
 
 /// More weights than this (4 GiB) are refused.
@@ -42,8 +43,8 @@ pub(crate) struct LayoutLayer {
     /// Their shapes.
     pub(crate) inputs: Vec<Vec<usize>>,
     pub(crate) output: Vec<usize>,
-    /// The value, [steps] of numbers, that tells the padding in the layer's input apart.
-    pub(crate) mask: Option<Value>,
+    /// The values, [steps] of numbers, that tell the padding in the layer's input apart, and in its memory.
+    pub(crate) masks: ReadMasks,
     /// Whether training moves the weights.
     pub(crate) trainable: bool,
     pub(crate) parameters: Vec<Parameter>,

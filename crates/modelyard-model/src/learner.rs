@@ -21,6 +21,8 @@ pub(crate) struct Learner {
     /// Gradients of the mini-batches since the last step, each times its weight; empty where there are none.
     gathered: Vec<f32>,
     gathered_weight: f64,
+    /// The sum of squares of each part of the gradients.
+    squares: Vec<f64>,
     pub(crate) learning_rate: f32,
     /// Steps of the optimizer so far.
     pub(crate) steps: u64,
@@ -46,6 +48,7 @@ impl Learner {
             moved: network.layout().moved(),
             gathered: Vec::new(),
             gathered_weight: 0.0,
+            squares: Vec::new(),
             learning_rate: config.optimizer.learning_rate(),
             steps: 0,
             batches: 0,
@@ -55,9 +58,20 @@ impl Learner {
         }
     }
 
+    /// What moves the weights.
+    pub(crate) fn optimizer(&self) -> &OptimizerSpec {
+        &self.optimizer
+    }
+
     /// Whether mini-batches wait for their step.
     pub(crate) fn is_gathering(&self) -> bool {
         self.gathered_weight > 0.0
+    }
+
+    /// Forgets the mini-batches that wait for their step.
+    pub(crate) fn forget(&mut self) {
+        self.gathered.fill(0.0);
+        self.gathered_weight = 0.0;
     }
 
     /// Keeps a mini-batch's mean gradients for the step to come.
@@ -71,29 +85,30 @@ impl Learner {
     }
 
     /// Takes one step: by these gradients alone, or by the mean of all that were gathered, these included.
-    /// Gives the gradients' norm where clipping asks for it.
+    /// Gives the gradients' norm; where that is no finite number, nothing moves.
     pub(crate) fn step(
         &mut self,
         network: &mut Network,
         shard: &mut Shard,
         weight: f64,
         threads: usize,
-    ) -> Option<f32> {
+    ) -> f32 {
         if self.is_gathering() {
             self.gather(&shard.gradients, weight, threads);
             let scale = (1.0 / self.gathered_weight) as f32;
-            for (to, sum) in shard.gradients.iter_mut().zip(&mut self.gathered) {
-                (*to, *sum) = (*sum * scale, 0.0);
-            }
-            self.gathered_weight = 0.0;
+            shard.gradients.iter_mut().zip(&self.gathered).for_each(|(to, sum)| *to = sum * scale);
+            self.forget();
+        }
+        let norm = self.norm(&shard.gradients, threads);
+        if !norm.is_finite() {
+            return norm;
         }
         self.steps += 1;
-        let norm = self.clip_norm.map(|_| self.norm(&shard.gradients));
         let numbers = StepNumbers {
             learning_rate: self.learning_rate,
             step: self.steps,
-            gradient_scale: match (self.clip_norm, norm) {
-                (Some(longest), Some(norm)) if norm > longest => longest / norm,
+            gradient_scale: match self.clip_norm {
+                Some(longest) if norm > longest => longest / norm,
                 _ => 1.0,
             },
             clip_value: self.clip_value.unwrap_or(f32::INFINITY),
@@ -115,9 +130,21 @@ impl Learner {
         }
     }
 
-    fn norm(&self, gradients: &[f32]) -> f32 {
-        let squares = self.moved.iter().map(|moved| row_kernels::sum_of_squares(&gradients[moved.clone()]));
-        squares.sum::<f64>().sqrt() as f32
+    /// The Euclidean norm of the gradients of all weights that are moved: the same on any number of threads.
+    fn norm(&mut self, gradients: &[f32], threads: usize) -> f32 {
+        let mut sum = 0.0;
+        for moved in &self.moved {
+            let gradients = &gradients[moved.clone()];
+            self.squares.resize(gradients.len().div_ceil(PART), 0.0);
+            let squares_of = |(square, part): (&mut f64, &[f32])| *square = row_kernels::sum_of_squares(part);
+            if threads > 1 {
+                self.squares.par_iter_mut().zip(gradients.par_chunks(PART)).for_each(squares_of);
+            } else {
+                self.squares.iter_mut().zip(gradients.chunks(PART)).for_each(squares_of);
+            }
+            sum += self.squares.iter().sum::<f64>();
+        }
+        sum.sqrt() as f32
     }
 
     fn move_weights(

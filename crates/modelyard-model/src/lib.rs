@@ -6,6 +6,7 @@
 
 mod activation;
 mod cpu;
+mod ending;
 mod engine;
 mod engine_state;
 mod error;
@@ -19,6 +20,8 @@ mod layers;
 mod layout;
 mod learner;
 mod losses;
+mod masks;
+mod memory;
 mod names;
 mod network;
 mod node;
@@ -32,6 +35,7 @@ mod shard;
 mod spec;
 mod stages;
 mod targets;
+mod tokens;
 mod wiring;
 
 pub use activation::Activation;
@@ -53,10 +57,11 @@ pub use losses::{
     BinaryCrossEntropy, CrossEntropy, Focal, Huber, LossSpec, MeanAbsoluteError, MeanSquaredError, Quantile,
 };
 pub use names::name_or_table;
-pub use network::{NETWORK_FORMAT_VERSION, Network, TakenWeights};
+pub use network::{NETWORK_FORMAT_VERSION, Network, TakenWeights, WeightArray};
 pub use node::{InputPart, Node};
 pub use optimizers::{Adam, AdamW, OptimizerSpec, RmsProp, Sgd};
 pub use rng::Rng;
 pub use sampling::{Sampler, Sampling};
 pub use spec::{LayerSummary, NetworkSpec};
 pub use targets::{NO_CLASS, Targets};
+pub use tokens::TokenInput;

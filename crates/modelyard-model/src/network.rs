@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::error::shape_text;
 use crate::layers::{Parameter, Role};
 use crate::layout::{Layout, LayoutLayer};
 use crate::rng::Rng;
@@ -24,13 +25,24 @@ pub struct Network {
     state: Vec<f32>,
 }
 
-/// What became of a network's arrays of weights when it took those of another.
+/// What became of a network's layers when it took over another's weights; layers without weights are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenWeights {
-    /// The names of those that were taken over.
+    /// The names of those whose weights were taken over.
     pub taken: Vec<String>,
     /// The names of those that the other network does not have, or has in another shape.
     pub left: Vec<String>,
+}
+
+/// One array of a network's weights, by its name (`0.dense.kernel`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightArray {
+    /// The layer's name and the array's own, with a dot between.
+    pub name: String,
+    /// The shape, as the layer declares it.
+    pub shape: Vec<usize>,
+    /// The values, the last axis fastest.
+    pub values: Vec<f32>,
 }
 
 /// `network.json`.
@@ -116,10 +128,15 @@ impl Network {
         let tensors =
             SafeTensors::deserialize(safetensors).map_err(|source| ModelError::Weights { source })?;
         let wanted = spec.layout()?;
-        check_tensors(&wanted, &tensors)?;
+        let given = tensors.iter().map(|(name, tensor)| (name, tensor.shape().to_vec())).collect();
+        check_arrays(&wanted, &given)?;
+        if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.dtype() != Dtype::F32) {
+            let message = format!("holds {:?}, the network has F32", tensor.dtype());
+            return Err(ModelError::WeightTensor { name: name.to_owned(), message });
+        }
         let mut network = Self::zeros(spec)?;
         for (layer, parameter, place) in places(&wanted) {
-            let tensor = tensors.tensor(&layer.parameter_name(parameter)).expect("check_tensors has seen it");
+            let tensor = tensors.tensor(&layer.parameter_name(parameter)).expect("check_arrays has seen it");
             let weights = match parameter.role {
                 Role::Trained => &mut network.parameters[place],
                 Role::State => &mut network.state[place],
@@ -131,7 +148,38 @@ impl Network {
         Ok(network)
     }
 
-    /// Takes over each array of weights that the other network has under the same name and in the same shape:
+    /// A network with these weights: all that it declares, in any order.
+    ///
+    /// # Errors
+    /// Where the network cannot be, or an array is missing, extra or of another shape.
+    pub fn from_arrays(spec: NetworkSpec, arrays: Vec<WeightArray>) -> Result<Self, ModelError> {
+        let wanted = spec.layout()?;
+        check_arrays(
+            &wanted,
+            &arrays.iter().map(|array| (array.name.as_str(), array.shape.clone())).collect(),
+        )?;
+        let mut network = Self::zeros(spec)?;
+        let mut own: HashMap<String, (Role, std::ops::Range<usize>)> = places(&wanted)
+            .map(|(layer, parameter, place)| (layer.parameter_name(parameter), (parameter.role, place)))
+            .collect();
+        for WeightArray { name, values, .. } in arrays {
+            let message = match own.remove(&name) {
+                Some((role, place)) if values.len() == place.len() => {
+                    match role {
+                        Role::Trained => network.parameters[place].copy_from_slice(&values),
+                        Role::State => network.state[place].copy_from_slice(&values),
+                    }
+                    continue;
+                }
+                Some((_, place)) => format!("has {} values, its shape holds {}", values.len(), place.len()),
+                None => "is given twice".to_owned(),
+            };
+            return Err(ModelError::WeightTensor { name, message });
+        }
+        Ok(network)
+    }
+
+    /// Takes over the weights of each layer that the other network has under the same name and in the same shapes:
     /// the start of fine-tuning.
     pub fn take_weights(&mut self, from: &Self) -> TakenWeights {
         let given: HashMap<String, (&[usize], &[f32])> = from
@@ -142,21 +190,39 @@ impl Network {
             .collect();
         let Self { layout, parameters, state, .. } = self;
         let mut result = TakenWeights::default();
-        for (layer, parameter, place) in places(layout) {
-            let name = layer.parameter_name(parameter);
-            match given.get(&name) {
-                Some((shape, weights)) if *shape == parameter.shape => {
-                    let own = match parameter.role {
-                        Role::Trained => &mut parameters[place],
-                        Role::State => &mut state[place],
-                    };
-                    own.copy_from_slice(weights);
-                    result.taken.push(name);
-                }
-                _ => result.left.push(name),
+        for layer in layout.layers.iter().filter(|layer| !layer.parameters.is_empty()) {
+            let fitting = layer.parameters.iter().map(|parameter| {
+                let (shape, weights) = given.get(&layer.parameter_name(parameter))?;
+                (*shape == parameter.shape).then_some(*weights)
+            });
+            let Some(arrays) = fitting.collect::<Option<Vec<&[f32]>>>() else {
+                result.left.push(layer.name.clone());
+                continue;
+            };
+            for ((parameter, place), weights) in layer.parameters.iter().zip(&layer.places).zip(arrays) {
+                let own = match parameter.role {
+                    Role::Trained => &mut parameters[place.clone()],
+                    Role::State => &mut state[place.clone()],
+                };
+                own.copy_from_slice(weights);
             }
+            result.taken.push(layer.name.clone());
         }
         result
+    }
+
+    /// The names of the layers that have weights and are not trained.
+    pub fn frozen_layers(&self) -> Vec<String> {
+        let weighty = self.layout.layers.iter().filter(|layer| !layer.parameters.is_empty());
+        weighty.filter(|layer| !layer.trainable).map(|layer| layer.name.clone()).collect()
+    }
+
+    /// Each array of weights with its shape, for messages: `0.dense.kernel [784, 32]`.
+    pub fn weight_shapes(&self) -> Vec<String> {
+        let text = |(layer, parameter, _): (&LayoutLayer, &Parameter, &[f32])| {
+            format!("{} {}", layer.parameter_name(parameter), shape_text(&parameter.shape))
+        };
+        self.arrays().map(text).collect()
     }
 
     /// The network as an ONNX file: input `input` and output `output`, both with a first dimension `batch`;
@@ -218,28 +284,22 @@ fn places(layout: &Layout) -> impl Iterator<Item = (&LayoutLayer, &Parameter, st
     })
 }
 
-/// Checks that a file holds exactly the declared arrays; names the first that differs.
-fn check_tensors(layout: &Layout, tensors: &SafeTensors<'_>) -> Result<(), ModelError> {
+/// Checks that exactly the declared arrays are there, by name and shape; names the first that differs.
+fn check_arrays(layout: &Layout, given: &HashMap<&str, Vec<usize>>) -> Result<(), ModelError> {
     let error = |name: String, message: String| Err(ModelError::WeightTensor { name, message });
     let mut wanted = HashSet::new();
     for (layer, parameter, _) in places(layout) {
         let name = layer.parameter_name(parameter);
-        let Ok(tensor) = tensors.tensor(&name) else {
+        let Some(shape) = given.get(name.as_str()) else {
             return error(name, "is missing".to_owned());
         };
-        if tensor.dtype() != Dtype::F32 {
-            return error(name, format!("holds {:?}, the network has F32", tensor.dtype()));
-        }
-        if tensor.shape() != parameter.shape {
-            return error(
-                name,
-                format!("has shape {:?}, the network has {:?}", tensor.shape(), parameter.shape),
-            );
+        if *shape != parameter.shape {
+            return error(name, format!("has shape {shape:?}, the network has {:?}", parameter.shape));
         }
         wanted.insert(name);
     }
-    match tensors.names().into_iter().filter(|name| !wanted.contains(*name)).min() {
+    match given.keys().filter(|name| !wanted.contains(**name)).min() {
         None => Ok(()),
-        Some(name) => error(name.to_owned(), "is not part of the declared network".to_owned()),
+        Some(name) => error((*name).to_owned(), "is not part of the declared network".to_owned()),
     }
 }

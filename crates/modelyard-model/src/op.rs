@@ -27,10 +27,33 @@ pub(crate) struct Place<'a> {
     /// The largest number of rows of one call.
     pub(crate) rows_max: usize,
     pub(crate) purpose: Purpose,
+    /// Whether training moves the layer's weights.
+    pub(crate) trainable: bool,
     /// True where a convolution computes the 2×2 max pooling that follows it, too.
     pub(crate) pooled: bool,
     /// The layer's index: part of a dropout's key.
     pub(crate) index: usize,
+}
+
+/// What each row of a mini-batch weighs in a mean over its rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowShares<'a> {
+    /// The weights of all rows of the mini-batch; none where each weighs 1.
+    pub(crate) weights: Option<&'a [f32]>,
+    /// One over the sum of the weights.
+    pub(crate) scale: f32,
+    /// Parts of a row that an operation sees as a row.
+    pub(crate) parts: usize,
+}
+
+impl RowShares<'_> {
+    /// Of a pass in which nothing is learned.
+    pub(crate) const NONE: Self = Self { weights: None, scale: 0.0, parts: 1 };
+
+    /// Of this row, counted from the mini-batch's first.
+    pub(crate) fn of(&self, row: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights[row / self.parts]) * self.scale
+    }
 }
 
 /// What is the same for all operations of one pass over one shard.
@@ -46,11 +69,13 @@ pub(crate) struct Pass<'a> {
     pub(crate) first_row: usize,
     /// Differs from step to step and from seed to seed: what random masks are drawn from.
     pub(crate) key: u64,
-    /// What the derivative of each row's loss is multiplied with, for operations with a penalty: one over the rows' weights.
-    pub(crate) scale: f32,
+    /// What each row's penalty weighs in the mean over rows, for operations that have one.
+    pub(crate) shares: RowShares<'a>,
     /// rows × steps numbers, 0 where a step of a row is padding: for operations over sequences whose input
     /// descends from a layer that tells padding apart ([`crate::layers::MaskRule`]).
     pub(crate) mask: Option<&'a [f32]>,
+    /// The same for the memory of an operation that attends to one.
+    pub(crate) memory_mask: Option<&'a [f32]>,
     pub(crate) parallelism: Parallelism,
 }
 
@@ -84,8 +109,8 @@ pub(crate) trait Op: Send {
         None
     }
 
-    /// What the operation itself adds to the sum of this shard's losses, after `forward`; its `backward` adds
-    /// `pass.scale` times the derivative.
+    /// What the operation itself adds to the mini-batch's loss, after `forward`: for each row its share. Its
+    /// `backward` adds the derivative.
     fn penalty(&self) -> f64 {
         0.0
     }

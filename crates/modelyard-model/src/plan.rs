@@ -1,8 +1,10 @@
 //! From the declared layers to the operations that run: what nobody needs is left out, what belongs
 //! together is one operation, and each operation knows whose values it takes.
 
+use crate::ending::Ending;
 use crate::layers::{LayerSpec, Role};
 use crate::layout::Layout;
+use crate::memory::Hidden;
 use crate::op::{Place, Purpose};
 use crate::stages::{Piece, Source, Stage, Stages, Work};
 use crate::wiring::Value;
@@ -29,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) layout: Layout,
     pub(crate) input_len: usize,
     pub(crate) output_len: usize,
+    pub(crate) ending: Ending,
     /// True where a loss must apply the network's last activation itself.
     pub(crate) ends_in_logits: bool,
     /// True for networks of dense layers over rows of values alone.
@@ -38,14 +41,18 @@ pub(crate) struct Plan {
 impl Plan {
     /// Plans a network. A trailing activation equal to `fused` is left to the loss.
     pub(crate) fn new(spec: &NetworkSpec, layout: Layout, fused: Option<Activation>) -> Self {
-        let last = spec.output_activation();
-        let ends_in_logits = last.is_some() && last == fused;
+        let ending = Ending::of(spec, &layout);
         let mut ops = fuse(spec, &layout);
-        if ends_in_logits {
-            leave_activation(&mut ops);
-        }
+        let ends_in_logits = match ending {
+            Ending::Activation { layer, activation } if Some(activation) == fused => {
+                leave_activation(&mut ops, layer);
+                true
+            }
+            _ => false,
+        };
         Self {
             ops,
+            ending,
             input_len: layout.input_len(),
             output_len: layout.output.iter().product(),
             ends_in_logits,
@@ -88,6 +95,15 @@ impl Plan {
     /// The largest number of values between two operations for one row.
     pub(crate) fn widest(&self) -> usize {
         self.lens().chain([self.input_len]).max().unwrap_or(0)
+    }
+
+    /// What all operations keep beside what goes from one to the next.
+    pub(crate) fn hidden(&self, purpose: Purpose) -> Hidden {
+        let layers = self.ops.iter().filter_map(|op| {
+            let layer = op.layer.as_ref()?.layer();
+            Some(layer.hidden(&self.layout.layers[op.index].inputs, purpose))
+        });
+        layers.fold(Hidden::default(), Hidden::and)
     }
 
     /// Multiplications and additions of one row's forward pass, roughly.
@@ -138,18 +154,14 @@ fn fuse(spec: &NetworkSpec, layout: &Layout) -> Vec<PlannedOp> {
     ops
 }
 
-/// Takes the network's last activation out of the operation that computes it.
-fn leave_activation(ops: &mut [PlannedOp]) {
-    let flatten = |op: &&mut PlannedOp| !matches!(op.layer, Some(LayerSpec::Flatten(_)));
-    let Some(last) = ops.iter_mut().rev().find(flatten) else { return };
-    match &mut last.layer {
-        Some(LayerSpec::Activation(_)) => last.layer = None,
-        Some(layer) => {
-            if let Some(slot) = layer.activation_mut() {
-                *slot = None;
-            }
-        }
-        None => {}
+/// Takes the activation that the network's answers come through out of the operation that gives this layer's output.
+fn leave_activation(ops: &mut [PlannedOp], layer: usize) {
+    let op = ops.iter_mut().find(|op| op.gives == layer).expect("an operation gives each layer's output");
+    let Some(planned) = &mut op.layer else { return };
+    match planned.activation_mut() {
+        Some(slot) => *slot = None,
+        // An activation by itself, over each step or not: nothing remains.
+        None => op.layer = None,
     }
 }
 
@@ -225,11 +237,8 @@ impl Builder<'_> {
             inputs: &layer.inputs,
             weights: &layer.places,
             rows_max: self.rows_max,
-            // A frozen norm answers by its running statistics, as in Keras.
-            purpose: match planned.layer {
-                Some(LayerSpec::BatchNorm(_)) if !layer.trainable => Purpose::Inference,
-                _ => self.purpose,
-            },
+            purpose: self.purpose,
+            trainable: layer.trainable,
             pooled: planned.pooled,
             index: planned.index,
         };
@@ -237,12 +246,12 @@ impl Builder<'_> {
         let given = match op {
             None => source,
             Some(op) => {
-                let mask = layer.mask.map(|mask| self.value(mask));
+                let masks = layer.masks.map(|mask| mask.map(|mask| self.value(mask)));
                 let trained = layer.trainable
                     && layer.parameters.iter().any(|parameter| parameter.role == Role::Trained);
                 let len = self.plan.layout.layers[planned.gives].output.iter().product();
                 let learns = trained || self.learns(source);
-                self.push(Stage { work: Work::Op { op, source }, len, mask, learns })
+                self.push(Stage { work: Work::Op { op, source }, len, masks, learns })
             }
         };
         self.given[planned.gives] = Some(given);
@@ -261,7 +270,7 @@ impl Builder<'_> {
         let (_, range) = &self.plan.layout.parts[part];
         let piece = Piece { source: Source::Input, start: range.start, len: range.len() };
         let work = Work::Gather { pieces: vec![piece] };
-        let source = self.push(Stage { work, len: range.len(), mask: None, learns: false });
+        let source = self.push(Stage { work, len: range.len(), masks: [None; 2], learns: false });
         self.parts[part] = Some(source);
         source
     }
@@ -276,7 +285,7 @@ impl Builder<'_> {
         let pieces: Vec<Piece> = sources.iter().zip(shapes).map(piece).collect();
         let len = pieces.iter().map(|piece| piece.len).sum();
         let learns = sources.iter().any(|&source| self.learns(source));
-        self.push(Stage { work: Work::Gather { pieces }, len, mask: None, learns })
+        self.push(Stage { work: Work::Gather { pieces }, len, masks: [None; 2], learns })
     }
 
     fn push(&mut self, stage: Stage) -> Source {

@@ -36,6 +36,7 @@ impl Default for Sampling {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
+    /// In order.
     excluded: Vec<u32>,
     rng: Rng,
     /// Logit, then probability, and token, likeliest first.
@@ -48,23 +49,20 @@ impl Sampler {
     /// # Errors
     /// Where a setting can never work.
     pub fn new(sampling: Sampling, excluded: &[u32], seed: u64) -> Result<Self, ModelError> {
-        let config = |field, message: String| Err(ModelError::Config { field, message, hint: None });
+        let refused = |message: String| Err(ModelError::sequence(message, None));
         if !(sampling.temperature >= 0.0 && sampling.temperature.is_finite()) {
-            return config("temperature", format!("must be 0 or above, it is {}", sampling.temperature));
+            return refused(format!("temperature must be 0 or above, it is {}", sampling.temperature));
         }
         if sampling.top_k == Some(0) {
-            return config("top_k", "must be at least 1".to_owned());
+            return refused("top_k must be at least 1".to_owned());
         }
         match sampling.top_p {
             Some(top_p) if !(top_p > 0.0 && top_p <= 1.0) => {
-                config("top_p", format!("must be above 0 and at most 1, it is {top_p}"))
+                refused(format!("top_p must be above 0 and at most 1, it is {top_p}"))
             }
-            _ => Ok(Self {
-                sampling,
-                excluded: excluded.to_vec(),
-                rng: Rng::new(seed),
-                candidates: Vec::new(),
-            }),
+            _ => {
+                Ok(Self { sampling, excluded: sorted(excluded), rng: Rng::new(seed), candidates: Vec::new() })
+            }
         }
     }
 
@@ -73,8 +71,9 @@ impl Sampler {
     /// # Errors
     /// Where no token is left that has a finite logit.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32, ModelError> {
-        let finite =
-            (0..).zip(logits).filter(|(token, logit)| logit.is_finite() && !self.excluded.contains(token));
+        let finite = (0..)
+            .zip(logits)
+            .filter(|(token, logit)| logit.is_finite() && self.excluded.binary_search(token).is_err());
         self.candidates.clear();
         self.candidates.extend(finite.map(|(token, &logit)| (f64::from(logit), token)));
         self.candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -111,6 +110,12 @@ impl Sampler {
         });
         hit.or(self.candidates[..kept].last()).map(|candidate| candidate.1)
     }
+}
+
+fn sorted(tokens: &[u32]) -> Vec<u32> {
+    let mut tokens = tokens.to_vec();
+    tokens.sort_unstable();
+    tokens
 }
 
 #[cfg(test)]

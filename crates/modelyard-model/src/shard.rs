@@ -21,6 +21,8 @@ pub(crate) struct Shard {
     pub(crate) gradients: Vec<f32>,
     /// The weighted sum of this shard's losses.
     pub(crate) loss: f64,
+    /// What operations add to the loss of the whole mini-batch for this shard's rows.
+    pub(crate) penalty: f64,
 }
 
 /// Which buffers a stage uses on the way back.
@@ -80,6 +82,7 @@ impl Shard {
             deltas: slots.buffers(rows_max),
             gradients: vec![0.0; plan.layout.trained_len],
             loss: 0.0,
+            penalty: 0.0,
             stages,
         }
     }
@@ -124,9 +127,10 @@ impl Shard {
         let len = pass.rows * self.stages[meet].len;
         let d_output = phase.way_back.then(|| &self.deltas[self.ways[meet].d_output][..len]);
         let (stages, stage) = self.stages.split_at_mut(meet);
-        let Stage { work: Work::Op { op, source }, mask, .. } = &mut stage[0] else { return };
         let value = |source| value(source, lesson.inputs, &self.outputs, stages, pass.rows);
-        op.gather(&Pass { mask: mask.map(value), ..*pass }, value(*source), d_output);
+        let masked = stage[0].masked(pass, value);
+        let Work::Op { op, source } = &mut stage[0].work else { return };
+        op.gather(&masked, value(*source), d_output);
     }
 
     /// The sums of an operation where shards meet.
@@ -155,7 +159,7 @@ impl Shard {
         let outputs = value(source, lesson.inputs, &self.outputs, &self.stages, rows);
         let slopes = &mut self.deltas[slot][..outputs.len()];
         self.loss = lesson.loss.rows(Rows { outputs, ..lesson.rows }, lesson.scale, slopes);
-        self.loss += self.stages.iter().map(Stage::penalty).sum::<f64>();
+        self.penalty = self.stages.iter().map(Stage::penalty).sum();
     }
 
     /// Takes the derivative by what stage `at` gives to what it takes.
@@ -165,6 +169,7 @@ impl Shard {
         let rows = pass.rows;
         let output_len = rows * stage[0].len;
         let value = |source| value(source, inputs, &self.outputs, stages, rows);
+        let masked = stage[0].masked(pass, value);
         match &mut stage[0].work {
             Work::Op { op, source } => {
                 let input = value(*source);
@@ -177,7 +182,7 @@ impl Shard {
                     d_input: d_input.map(|d_input| &mut d_input[..input.len()]),
                     gradients: &mut self.gradients,
                 };
-                op.backward(&Pass { mask: stage[0].mask.map(value), ..*pass }, tape);
+                op.backward(&masked, tape);
                 if let Some(Delta { slot, is_first: false }) = d_inputs[0] {
                     let (from, to) = two(&mut self.deltas, *scratch, Some(slot));
                     if let Some(to) = to {

@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ending::{self, Ending};
 use crate::error::shape_text;
-use crate::layers::{LayerSpec, MaskRule, Misfit};
+use crate::layers::Misfit;
 use crate::layout::{Layout, LayoutLayer, Part, check_row};
+use crate::masks::Masks;
+use crate::memory;
 use crate::node::{InputPart, Node};
 use crate::wiring::{Value, wire};
 use crate::{Activation, ModelError};
@@ -82,12 +85,11 @@ impl NetworkSpec {
         Ok(self.layout()?.output)
     }
 
-    /// The activation that the network ends in: `softmax` and `sigmoid` outputs are probabilities, without
-    /// one they are logits.
+    /// The activation that the network's answers come through, whatever shape they are brought to behind it:
+    /// `softmax` and `sigmoid` outputs are probabilities, without one they are logits. None for networks that
+    /// cannot be.
     pub fn output_activation(&self) -> Option<Activation> {
-        let wires = wire(self).ok()?;
-        let last = last_except(self, &wires, |layer| matches!(layer, LayerSpec::Flatten(_)))?;
-        self.layers[last].layer.activation()
+        Ending::of(self, &self.layout().ok()?).activation()
     }
 
     /// Name, output shape and number of weights of each layer.
@@ -114,27 +116,18 @@ impl NetworkSpec {
             parts: self.parts()?,
             output: Vec::new(),
         };
-        let mut masks: Vec<Option<Value>> = Vec::with_capacity(self.layers.len());
+        let mut masks = Masks::default();
         for (index, sources) in wires.iter().enumerate() {
-            let mask_of = |source: &Value| match *source {
-                Value::Layer(before) => masks[before],
-                Value::Input(_) => None,
-            };
-            let mask = sources.iter().find_map(mask_of);
-            let (read, goes_on) = match self.layers[index].layer.layer().mask_rule() {
-                MaskRule::Keeps => (mask, mask),
-                MaskRule::Begins => (mask, Some(sources[0])),
-                MaskRule::Ends => (mask, None),
-                MaskRule::Crosses => (sources.get(1).and_then(mask_of), mask_of(&sources[0])),
-            };
             let mut layer = self.lay(index, sources, &layout)?;
-            layer.mask = read;
+            let rule = self.layers[index].layer.layer().mask_rule();
+            let masks = masks.add(rule, (sources, layer.input().len()), |value| self.value_text(value));
+            layer.masks = masks.map_err(|misfit| self.misfit(index, sources, &layer.inputs, misfit))?;
             layout.place(&mut layer)?;
-            masks.push(goes_on);
             layout.layers.push(layer);
         }
         layout.output = layout.layers.last().map(|layer| layer.output.clone()).unwrap_or_default();
-        self.check_end(&wires)?;
+        ending::check_dropout(self, &layout)?;
+        memory::check_inference(self, &layout)?;
         Ok(layout)
     }
 
@@ -154,7 +147,7 @@ impl NetworkSpec {
             sources: sources.to_vec(),
             parameters: layer.joined_parameters(&inputs),
             places: Vec::new(),
-            mask: None,
+            masks: [None; 2],
             trainable: node.trainable,
             inputs,
             output,
@@ -189,34 +182,11 @@ impl NetworkSpec {
         Ok(parts)
     }
 
-    /// Refuses dropout behind probabilities: their sum would no longer be one while training, and nothing
-    /// could be fused with the loss.
-    fn check_end(&self, wires: &[Vec<Value>]) -> Result<(), ModelError> {
-        let idle = |layer: &LayerSpec| matches!(layer, LayerSpec::Flatten(_) | LayerSpec::Dropout(_));
-        let Some(giver) = last_except(self, wires, idle) else { return Ok(()) };
-        let activation = self.layers[giver].layer.activation();
-        if !matches!(activation, Some(Activation::Softmax | Activation::Sigmoid)) {
-            return Ok(());
-        }
-        // Behind the giver only idle layers lead to the answer: an unused one would have been refused.
-        let is_dropout = |node: &Node| matches!(node.layer, LayerSpec::Dropout(_));
-        match self.layers[giver..].iter().position(is_dropout) {
-            Some(at) => Err(ModelError::Spec {
-                message: format!(
-                    "its layer {} (dropout) would drop the network's own answers; put it before the last layer \
-                     that has weights, or leave it out",
-                    giver + at
-                ),
-            }),
-            None => Ok(()),
-        }
-    }
-
     /// Says in the user's terms why a layer cannot stand where it stands.
     fn misfit(&self, index: usize, sources: &[Value], shapes: &[Vec<usize>], misfit: Misfit) -> ModelError {
         let kind = self.layers[index].layer.kind();
         match misfit {
-            Misfit::Field { field, message } => ModelError::Layer { index, kind, field, message, hint: None },
+            Misfit::Field { field, message, hint } => ModelError::Layer { index, kind, field, message, hint },
             Misfit::Shape { wanted, hint } => {
                 let given = sources.iter().zip(shapes).map(|(&source, shape)| {
                     format!("{} gives {}", self.value_text(source), shape_text(shape))
@@ -237,18 +207,6 @@ impl NetworkSpec {
             },
         }
     }
-}
-
-/// Walks back from the last layer over those that are `idle`; the first one that is not.
-fn last_except(spec: &NetworkSpec, wires: &[Vec<Value>], idle: impl Fn(&LayerSpec) -> bool) -> Option<usize> {
-    let mut at = spec.layers.len().checked_sub(1)?;
-    while idle(&spec.layers[at].layer) {
-        match wires[at].first()? {
-            Value::Layer(before) => at = *before,
-            Value::Input(_) => return None,
-        }
-    }
-    Some(at)
 }
 
 fn check_input(name: &str, shape: &[usize]) -> Result<(), ModelError> {

@@ -17,8 +17,8 @@ pub(crate) struct Stage {
     pub(crate) work: Work,
     /// Values of one row that come out.
     pub(crate) len: usize,
-    /// Tells the padding in what the operation takes apart.
-    pub(crate) mask: Option<Source>,
+    /// Tell the padding apart: in what the operation takes, and in its memory.
+    pub(crate) masks: [Option<Source>; 2],
     /// Whether anything trained stands here or before: whether derivatives are needed.
     pub(crate) learns: bool,
 }
@@ -56,7 +56,13 @@ impl Stage {
         one.into_iter().chain(many.iter().map(|piece| piece.source))
     }
 
-    /// What the stage itself adds to the sum of losses.
+    /// The pass with what tells this stage's padding apart; `value` gives the values of a source.
+    pub(crate) fn masked<'v>(&self, pass: &Pass<'v>, value: impl Fn(Source) -> &'v [f32]) -> Pass<'v> {
+        let [mask, memory_mask] = self.masks.map(|mask| mask.map(&value));
+        Pass { mask, memory_mask, ..*pass }
+    }
+
+    /// What the stage itself adds to the loss.
     pub(crate) fn penalty(&self) -> f64 {
         match &self.work {
             Work::Op { op, .. } => op.penalty(),
@@ -67,15 +73,13 @@ impl Stage {
     /// Computes what comes out; `value` gives the values of a source.
     pub(crate) fn forward<'v>(
         &mut self,
-        pass: &Pass<'_>,
+        pass: &Pass<'v>,
         value: impl Fn(Source) -> &'v [f32],
         output: &mut [f32],
     ) {
+        let masked = self.masked(pass, &value);
         match &mut self.work {
-            Work::Op { op, source } => {
-                let mask = self.mask.map(&value);
-                op.forward(&Pass { mask, ..*pass }, value(*source), output);
-            }
+            Work::Op { op, source } => op.forward(&masked, value(*source), output),
             Work::Gather { pieces } => {
                 let mut at = 0;
                 for piece in pieces {

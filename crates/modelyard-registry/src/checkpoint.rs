@@ -23,15 +23,28 @@ pub struct CheckpointFile {
     pub name: String,
 }
 
+const FOLDER: &str = "checkpoints";
 const ENDING: &str = ".checkpoint";
 
 impl Checkpoints {
-    /// The checkpoints in a run's folder, of which the newest `keep` stay; at least 1.
+    /// The checkpoints in a run's folder, of which the newest `keep` stay; at least 1. What a killed process left
+    /// half written goes.
     ///
     /// # Errors
     /// Where their folder cannot be made.
     pub fn open(run: &Path, keep: usize) -> Result<Self, RegistryError> {
-        Ok(Self { folder: Folder::open(run.join("checkpoints"))?, keep: keep.max(1) })
+        let folder = Folder::open(run.join(FOLDER))?;
+        folder.clear_unfinished()?;
+        Ok(Self { folder, keep: keep.max(1) })
+    }
+
+    /// Whether there is a checkpoint in a run's folder.
+    pub(crate) fn any_in(run: &Path) -> Result<bool, RegistryError> {
+        match Folder::at(run.join(FOLDER)).names() {
+            Ok(names) => Ok(names.iter().any(|name| name.ends_with(ENDING))),
+            Err(StorageError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The folder.

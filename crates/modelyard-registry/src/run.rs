@@ -29,6 +29,10 @@ pub struct OpenRun {
     _lock: FileLock,
 }
 
+/// The lock's name in a run's folder.
+const LOCK: &str = "training.lock";
+/// So often a lock is tried that somebody may only be looking at.
+const LOOKS_MAX: usize = 100;
 /// The report's name in a run's folder.
 const REPORT: &str = "report.html";
 
@@ -81,7 +85,14 @@ impl Registry {
     /// [`RegistryError::NoSuchRun`], or [`RegistryError::RunIsOpen`] where a process is training it.
     pub async fn open_run(&self, id: u64) -> Result<OpenRun, RegistryError> {
         self.run(id).await?;
-        self.lock_run(id)?.ok_or(RegistryError::RunIsOpen { id })
+        for _ in 0..LOOKS_MAX {
+            if let Some(open) = self.lock_run(id)? {
+                return Ok(open);
+            }
+            // Whoever only looked whether the run is held lets go at once.
+            tokio::task::yield_now().await;
+        }
+        Err(RegistryError::RunIsOpen { id })
     }
 
     /// Replaces the record of a run.
@@ -123,11 +134,19 @@ impl Registry {
     /// # Errors
     /// Where it cannot be read.
     pub fn run_report(&self, id: u64) -> Result<Option<Vec<u8>>, RegistryError> {
-        match Folder::open(self.run_folder(id)).and_then(|folder| folder.read(REPORT)) {
+        match Folder::at(self.run_folder(id)).read(REPORT) {
             Ok(html) => Ok(Some(html)),
             Err(StorageError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a run has a checkpoint to go on from.
+    ///
+    /// # Errors
+    /// Where its folder cannot be read.
+    pub fn run_has_checkpoints(&self, id: u64) -> Result<bool, RegistryError> {
+        Checkpoints::any_in(&self.run_folder(id))
     }
 
     fn run_folder(&self, id: u64) -> PathBuf {
@@ -137,14 +156,15 @@ impl Registry {
     /// Opens a run's folder and takes its lock; none where somebody holds it.
     fn lock_run(&self, id: u64) -> Result<Option<OpenRun>, RegistryError> {
         let folder = Folder::open(self.run_folder(id))?;
-        let lock = LockFile::new(folder.path().join("training.lock")).try_exclusive()?;
+        let lock = LockFile::new(folder.path().join(LOCK)).try_exclusive()?;
         Ok(lock.map(|lock| OpenRun { id, folder, _lock: lock }))
     }
 
     /// Reads a record, and looks whether a run that says it is running still is.
     fn stand(&self, id: u64, record: &str) -> Result<Run, RegistryError> {
         let mut record = RunRecord::from_json(record.as_bytes())?;
-        if record.status == RunStatus::Running && self.lock_run(id)?.is_some() {
+        let lock = || LockFile::new(self.run_folder(id).join(LOCK));
+        if record.status == RunStatus::Running && !lock().is_held()? {
             record.status = RunStatus::Interrupted;
         }
         Ok(Run { id, record })

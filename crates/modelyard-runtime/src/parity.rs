@@ -70,11 +70,17 @@ fn answers(
 
 fn difference(runtime: &'static str, reference: &[NamedTensor], other: &[NamedTensor]) -> Difference {
     let mut found = Difference { runtime, absolute_max: 0.0, relative_max: 0.0, scaled_max: 0.0 };
-    for (a, b) in reference.iter().zip(other) {
+    if reference.len() != other.len() {
+        found.has_no_counterpart();
+    }
+    for a in reference {
+        let Some(b) = other.iter().find(|b| b.name == a.name) else {
+            found.has_no_counterpart();
+            continue;
+        };
         let (a_values, b_values) = (numbers(a.tensor.data()), numbers(b.tensor.data()));
         if a.tensor.shape() != b.tensor.shape() || a_values.len() != b_values.len() {
-            found.absolute_max = f64::INFINITY;
-            found.scaled_max = f64::INFINITY;
+            found.has_no_counterpart();
             continue;
         }
         for (a, b) in a_values.into_iter().zip(b_values) {
@@ -85,6 +91,12 @@ fn difference(runtime: &'static str, reference: &[NamedTensor], other: &[NamedTe
 }
 
 impl Difference {
+    /// One gives what the other does not, or not in that shape.
+    fn has_no_counterpart(&mut self) {
+        self.absolute_max = f64::INFINITY;
+        self.scaled_max = f64::INFINITY;
+    }
+
     fn widen(&mut self, a: f64, b: f64) {
         if a == b || (a.is_nan() && b.is_nan()) {
             return;
@@ -132,6 +144,21 @@ mod tests {
         };
         let found = difference("rten", &named(a), &named(b));
         assert!((found.scaled_max - scaled).abs() < 1e-9 || found.scaled_max == scaled, "{found:?}");
+    }
+
+    #[test]
+    fn outputs_that_one_engine_lacks_are_no_agreement() {
+        let named = |name: &str, value: f32| {
+            let tensor = Tensor::new(vec![1], vec![value].into()).expect("it fits");
+            NamedTensor { name: name.to_owned(), tensor }
+        };
+        let both = [named("a", 1.0), named("b", 2.0)];
+        let turned = [named("b", 2.0), named("a", 1.0)];
+        let scaled = |a: &[NamedTensor], b: &[NamedTensor]| difference("rten", a, b).scaled_max;
+        assert_eq!(scaled(&both, &turned), 0.0);
+        assert_eq!(scaled(&both, &both[..1]), f64::INFINITY);
+        assert_eq!(scaled(&both[..1], &both), f64::INFINITY);
+        assert_eq!(scaled(&both[..1], &[named("c", 1.0)]), f64::INFINITY);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use modelyard_types::ModelName;
 
-use crate::scheduler::Limits;
+use crate::scheduler::{Kept, Limits};
 use crate::settings::ModelSettings;
+use crate::target::Target;
 
 /// How much is batched, queued, kept and waited for. [`ServeConfig::default`] suits small CPU machines.
 #[derive(Clone, Debug)]
@@ -15,6 +16,9 @@ pub struct ServeConfig {
     pub batch_size_max: usize,
     /// How long a request waits for others to share its batch; zero takes those that wait already.
     pub batch_delay: Duration,
+    /// The latency that 99 of 100 answers are to keep: batches, delay and queue are then set by what batches
+    /// are seen to take, within the other limits.
+    pub latency_target: Option<Duration>,
     /// Rows at which a batch is run without waiting for more, smallest first; empty for none but the most.
     pub preferred_rows: Vec<usize>,
     /// Most rows of one request; more are refused as too large.
@@ -43,6 +47,7 @@ impl Default for ServeConfig {
         Self {
             batch_size_max: 64,
             batch_delay: Duration::ZERO,
+            latency_target: None,
             preferred_rows: Vec::new(),
             request_rows_max: 4096,
             queue_rows_max: 8192,
@@ -66,5 +71,12 @@ impl ServeConfig {
             preferred_rows: if joined { self.preferred_rows.clone() } else { Vec::new() },
             queue_rows_max: self.queue_rows_max.max(1),
         }
+    }
+
+    /// What keeps the latency, where one is to be kept.
+    pub(crate) fn target(&self, joined: bool) -> Option<Target> {
+        let Limits { batch_rows_max, queue_rows_max, .. } = self.limits(joined);
+        let allowed = Kept { batch_rows_max, batch_delay: Duration::ZERO, queue_rows_max };
+        self.latency_target.map(|target| Target::new(target, self.sessions_max, allowed))
     }
 }

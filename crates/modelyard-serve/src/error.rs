@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use modelyard_data::DataError;
+use modelyard_model::ModelError;
 use modelyard_registry::RegistryError;
 use modelyard_runtime::RuntimeError;
 use modelyard_types::{ErrorKind, ModelName, SignatureError, Version, VersionSelector};
@@ -166,6 +167,9 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A text that cannot be continued as was asked.
+    #[error("{0}")]
+    Generation(Box<ModelError>),
     /// The memory budget has no room for the version.
     #[error(
         "version {version} of model {model} has {bytes} bytes, and the memory budget of {budget} has no room"
@@ -245,6 +249,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
             Self::Run { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
+            Self::Generation(error) => error.kind(),
             Self::Registry(source) => source.kind(),
         }
     }
@@ -267,6 +272,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
+            Self::Generation(error) => error.hint(),
             Self::Registry(source) => source.hint(),
             _ => None,
         }

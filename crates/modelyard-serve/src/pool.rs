@@ -19,10 +19,19 @@ use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
+use crate::statistics::Times;
+use crate::target::Target;
 use crate::telemetry::VersionTelemetry;
 use crate::urgency::Urgency;
 
-type Outputs = Result<Vec<NamedTensor>, ServeError>;
+/// What a session made of a request, and how long that took.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outputs: Vec<NamedTensor>,
+    pub(crate) times: Times,
+}
+
+type Outputs = Result<Ran, ServeError>;
 
 struct Job {
     inputs: Vec<NamedTensor>,
@@ -46,6 +55,7 @@ type Assignment = (Option<Box<dyn Session>>, Batch<Job>);
 
 struct State {
     scheduler: Scheduler<RowShape, Job>,
+    target: Option<Target>,
     sessions: Vec<Box<dyn Session>>,
     /// Sessions that exist or are being made.
     sessions_made: usize,
@@ -62,6 +72,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     telemetry: VersionTelemetry,
     row_cost: RowCost,
+    has_target: bool,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -92,8 +103,15 @@ impl Pool {
         };
         let joined = joined && config.batch_size_max > 1;
         tracing::debug!(%model, runtime = network.runtime(), joined, ?row_cost, "probed a network");
+        let target = config.target(joined);
+        let has_target = target.is_some();
+        let mut scheduler = Scheduler::new(config.limits(joined));
+        if let Some(target) = &target {
+            scheduler.keep(target.limits());
+        }
         let state = State {
-            scheduler: Scheduler::new(config.limits(joined)),
+            scheduler,
+            target,
             sessions_made: sessions.len(),
             sessions,
             threads: 0,
@@ -108,6 +126,7 @@ impl Pool {
             clock,
             telemetry,
             row_cost: RowCost::new(row_cost),
+            has_target,
             state: Mutex::new(state),
             wake: Condvar::new(),
         };
@@ -122,6 +141,17 @@ impl Pool {
     /// Most rows of one batch; none where requests are not joined.
     pub(crate) fn batch_rows_max(&self) -> Option<usize> {
         self.core.batch_rows_max
+    }
+
+    /// Rows that wait now.
+    pub(crate) fn queued_rows(&self) -> usize {
+        self.core.lock().scheduler.queued_rows()
+    }
+
+    /// Whether not one more row would be taken into the queue.
+    pub(crate) fn is_full(&self) -> bool {
+        let now = self.core.clock.now();
+        self.core.lock().scheduler.is_full(now)
     }
 
     /// Queues the request and waits for its answer, until its deadline. Dropping the future cancels it.
@@ -314,7 +344,8 @@ impl Core {
         };
         let start = self.clock.now();
         let ran = catch_unwind(AssertUnwindSafe(|| session.run(inputs)));
-        self.observe(&batch, self.clock.now().saturating_duration_since(start));
+        let compute = self.clock.now().saturating_duration_since(start);
+        self.observe(&batch, compute);
         let (session, outputs) = match ran {
             Ok(Err(RuntimeError::Panicked { .. })) | Err(_) => {
                 (None, Err(Failure::Broke("its session panicked and was replaced".to_owned())))
@@ -324,21 +355,23 @@ impl Core {
         match outputs {
             Ok(outputs) if batch.members.len() == 1 => {
                 let member = batch.members.pop().expect("the length was looked at");
+                let times = Times { queue: member.waited, compute };
                 // A caller that went away needs no answer.
-                drop(member.work.reply.send(Ok(outputs)));
+                drop(member.work.reply.send(Ok(Ran { outputs, times })));
             }
-            Ok(outputs) => self.answer(batch, &outputs),
+            Ok(outputs) => self.answer(batch, &outputs, compute),
             Err(failure) => self.fail(batch, &failure),
         }
         session
     }
 
-    fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor]) {
+    fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor], compute: Duration) {
         let rows: Vec<usize> = batch.members.iter().map(|member| member.rows).collect();
         match batch::split(outputs, &rows) {
             Ok(parts) => {
-                for (member, part) in batch.members.into_iter().zip(parts) {
-                    drop(member.work.reply.send(Ok(part)));
+                for (member, outputs) in batch.members.into_iter().zip(parts) {
+                    let times = Times { queue: member.waited, compute };
+                    drop(member.work.reply.send(Ok(Ran { outputs, times })));
                 }
             }
             Err(what) => self.fail(batch, &Failure::Broke(what)),
@@ -363,6 +396,13 @@ impl Core {
         }
         self.telemetry.computed(batch.rows, took, self.clock.wall());
         self.row_cost.observe(batch.rows, took);
+        if self.has_target {
+            let State { scheduler, target, .. } = &mut *self.lock();
+            if let Some(target) = target {
+                target.observe(batch.rows, took, batch.members.iter().map(|member| member.waited));
+                scheduler.keep(target.limits());
+            }
+        }
     }
 }
 

@@ -82,6 +82,11 @@ struct Bench {
 
 /// A pool of one session whose requests go to its worker thread, where `gated`.
 fn bench(gated: bool, queue_rows_max: usize) -> Bench {
+    let config = ServeConfig { sessions_max: 1, queue_rows_max, batch_size_max: 8, ..ServeConfig::default() };
+    bench_with(gated, config)
+}
+
+fn bench_with(gated: bool, config: ServeConfig) -> Bench {
     let spec = |name: &str| TensorSpec {
         name: name.to_owned(),
         data_type: DataType::F32,
@@ -96,7 +101,6 @@ fn bench(gated: bool, queue_rows_max: usize) -> Bench {
         gate: Arc::new(Mutex::new(gate)),
         sessions: AtomicUsize::new(0),
     });
-    let config = ServeConfig { sessions_max: 1, queue_rows_max, batch_size_max: 8, ..ServeConfig::default() };
     let clock = Arc::new(TestClock::default());
     let name: ModelName = "doubler".parse().expect("a name");
     let telemetry = Telemetry::new().version(&name, Version::FIRST);
@@ -134,7 +138,7 @@ impl Bench {
 const LONG: Duration = Duration::from_secs(600);
 
 fn values(outputs: Outputs) -> Vec<f32> {
-    outputs.expect("an answer")[0].tensor.as_f32().expect("FP32").to_vec()
+    outputs.expect("an answer").outputs[0].tensor.as_f32().expect("FP32").to_vec()
 }
 
 fn kind(outputs: Outputs) -> ErrorKind {
@@ -232,4 +236,24 @@ async fn a_session_that_panics_takes_only_its_batch_with_it() {
         assert_eq!(values(next.await.expect("answered")), [8.0]);
         assert_eq!(bench.model.sessions.load(Ordering::SeqCst), 2, "the broken one was replaced");
     }
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_kept_shortens_the_queue() {
+    let config = ServeConfig { latency_target: Some(Duration::from_nanos(1)), ..ServeConfig::default() };
+    let mut keeper = config.target(true).expect("there is a target");
+    for _ in 0..20 {
+        keeper.observe(4, Duration::from_millis(1), std::iter::repeat_n(Duration::from_millis(1), 4));
+    }
+    let kept = keeper.limits();
+    assert_eq!((kept.batch_rows_max, kept.queue_rows_max), (1, config.sessions_max), "{kept:?}");
+    assert!(ServeConfig::default().target(true).is_none());
+    let bench = bench_with(false, config);
+    for first in 20..40 {
+        assert_eq!(
+            values(bench.pool.run(bench.work([1, 1], first as f32, LONG)).await),
+            [2.0 * first as f32]
+        );
+    }
+    assert_eq!(bench.pool.queued_rows(), 0);
 }

@@ -29,17 +29,39 @@ pub(crate) struct Probe {
 ///
 /// A network that refuses them is not at fault (they mean nothing to it): its requests then run alone.
 pub(crate) fn probe(session: &mut dyn Session, signature: &Signature, clock: &dyn Clock) -> Probe {
-    let unknown = Probe { joined: false, row_cost: None };
-    let parts = [made_up(signature, 0), made_up(signature, 1)];
-    let [Some(first), Some(second)] = &parts else { return unknown };
-    let Ok(alone) = session.run(first) else { return unknown };
+    let found = [Reals::Waves, Reals::Whole].into_iter().find_map(|reals| {
+        let parts = [made_up(signature, reals, 0), made_up(signature, reals, 1)];
+        let [Some(first), Some(second)] = &parts else { return None };
+        try_on(session, signature, clock, first, second)
+    });
+    found.unwrap_or(Probe { joined: false, row_cost: None })
+}
+
+/// Which numbers stand for real ones.
+#[derive(Clone, Copy)]
+enum Reals {
+    /// Anything between -1 and 1.
+    Waves,
+    /// 0 and 1: an embedding takes whole numbers only.
+    Whole,
+}
+
+/// What two rows tell; none where the network refuses them.
+fn try_on(
+    session: &mut dyn Session,
+    signature: &Signature,
+    clock: &dyn Clock,
+    first: &[NamedTensor],
+    second: &[NamedTensor],
+) -> Option<Probe> {
+    let alone = session.run(first).ok()?;
     let start = clock.now();
-    let Ok(warm) = session.run(second) else { return unknown };
+    let warm = session.run(second).ok()?;
     let row_cost = Some(clock.now().saturating_duration_since(start));
     let joined = batch::rows_first(signature)
         && matches!(joined_answer(session, first, second), Ok(Some(parts))
             if parts.len() == 2 && alike(&parts[0], &alone) && alike(&parts[1], &warm));
-    Probe { joined, row_cost }
+    Some(Probe { joined, row_cost })
 }
 
 fn joined_answer(
@@ -52,7 +74,7 @@ fn joined_answer(
 }
 
 /// One row for every input; none where the signature asks for absurdly many values.
-fn made_up(signature: &Signature, seed: usize) -> Option<Vec<NamedTensor>> {
+fn made_up(signature: &Signature, reals: Reals, seed: usize) -> Option<Vec<NamedTensor>> {
     let make = |spec: &modelyard_types::TensorSpec| {
         let size = |(at, dim): (usize, &Dim)| match dim {
             Dim::Fixed(size) => *size,
@@ -64,16 +86,19 @@ fn made_up(signature: &Signature, seed: usize) -> Option<Vec<NamedTensor>> {
         if count > VALUES_MAX {
             return None;
         }
-        let tensor = Tensor::new(shape, values(spec.data_type, count, seed)).ok()?;
+        let tensor = Tensor::new(shape, values(spec.data_type, reals, count, seed)).ok()?;
         Some(NamedTensor { name: spec.name.clone(), tensor })
     };
     signature.inputs.iter().map(make).collect()
 }
 
 /// Values that differ by seed and position: small whole ones where a network may take them for indices.
-fn values(data_type: DataType, count: usize, seed: usize) -> TensorData {
+fn values(data_type: DataType, reals: Reals, count: usize, seed: usize) -> TensorData {
     let bits = (0..count).map(|at| (at + seed) % 2);
-    let waves = (0..count).map(|at| ((at * 7 + seed * 13) as f64 * 0.37).sin());
+    let waves = (0..count).map(|at| match reals {
+        Reals::Waves => ((at * 7 + seed * 13) as f64 * 0.37).sin(),
+        Reals::Whole => ((at + seed) % 2) as f64,
+    });
     match data_type {
         DataType::Bool => TensorData::Bool(bits.map(|bit| bit == 1).collect()),
         DataType::U8 => TensorData::U8(bits.map(|bit| bit as u8).collect()),

@@ -37,6 +37,17 @@ impl Limits {
     }
 }
 
+/// The limits that may change while requests wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// As [`Limits::batch_rows_max`].
+    pub batch_rows_max: usize,
+    /// As [`Limits::batch_delay`].
+    pub batch_delay: Duration,
+    /// As [`Limits::queue_rows_max`].
+    pub queue_rows_max: usize,
+}
+
 /// One request as it is put into the queue.
 #[derive(Debug)]
 pub struct Entry<S, T> {
@@ -137,9 +148,25 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         }
     }
 
+    /// Changes limits from now on. What waits already stays.
+    pub fn keep(&mut self, kept: Kept) {
+        self.limits.batch_rows_max = kept.batch_rows_max;
+        self.limits.batch_delay = kept.batch_delay;
+        self.limits.queue_rows_max = kept.queue_rows_max;
+    }
+
     /// Rows that are waiting.
     pub fn queued_rows(&self) -> usize {
         self.queued_rows
+    }
+
+    /// Whether not one more row would be taken, once what expired is set aside.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        if self.queued_rows < self.limits.queue_rows_max {
+            return false;
+        }
+        self.expire(now);
+        self.queued_rows >= self.limits.queue_rows_max
     }
 
     /// Takes a request into the queue.

@@ -102,6 +102,7 @@ fn a_full_queue_refuses_and_forgets_what_expired_or_was_cancelled() {
     assert_eq!(scheduler.cancel(first), Some(1));
     assert_eq!(scheduler.cancel(first), None);
     scheduler.enqueue(t0, entry(1, 3, t0 + MS, 4)).expect("the cancelled one made room");
+    assert!(scheduler.is_full(t0) && !scheduler.is_full(t0 + MS), "what expired makes room");
     scheduler.enqueue(t0 + MS, entry(1, 3, t0 + 5 * MS, 5)).expect("the expired one made room");
     assert_eq!(scheduler.take_expired(t0 + MS), [4]);
     assert_eq!(told(scheduler.next_batch(t0 + MS), t0), "[5]");

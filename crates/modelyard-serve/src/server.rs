@@ -10,7 +10,7 @@ mod offer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_runtime::Runtimes;
 use modelyard_types::{
@@ -130,6 +130,11 @@ impl Server {
         self.loader.clock.now()
     }
 
+    /// The calendar time, by the server's clock.
+    pub fn wall(&self) -> SystemTime {
+        self.loader.clock.wall()
+    }
+
     /// The deadline of a request that names none and arrives now.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.now() + self.config().deadline_default)
@@ -190,7 +195,7 @@ impl Server {
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, ServeError> {
         let _busy = self.enter()?;
         let version = self.open(request.model.as_str(), request.version.as_ref()).await?;
-        let outputs = version.infer(request.inputs, &request.outputs, request.deadline.into()).await?;
+        let outputs = version.infer(request.inputs, &request.outputs, request.deadline.into()).await?.answer;
         Ok(InferResponse { model: request.model, version: version.version(), outputs })
     }
 
@@ -254,6 +259,7 @@ impl Server {
 
     /// The metrics in Prometheus's text format.
     pub fn telemetry(&self) -> String {
+        self.loaded().iter().for_each(|version| version.show_queue());
         self.loader.telemetry.text()
     }
 

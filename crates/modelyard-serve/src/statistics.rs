@@ -13,6 +13,22 @@ pub struct Total {
     pub nanoseconds: u64,
 }
 
+/// How long the parts of one request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From its arrival in the queue to the start of its batch.
+    pub queue: Duration,
+    /// The run of its batch.
+    pub compute: Duration,
+}
+
+impl std::ops::AddAssign for Times {
+    fn add_assign(&mut self, more: Self) {
+        self.queue += more.queue;
+        self.compute += more.compute;
+    }
+}
+
 /// The sums of one loaded version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

@@ -46,6 +46,7 @@ impl EncodeLabelSet for Labels {
 }
 
 type Times = Family<Labels, Histogram, fn() -> Histogram>;
+type Levels = Family<Labels, Gauge>;
 
 /// All series of one server.
 pub(crate) struct Telemetry {
@@ -54,7 +55,10 @@ pub(crate) struct Telemetry {
     failures: Family<Labels, Counter>,
     queue: Times,
     compute: Times,
+    encode: Times,
     batch_rows: Times,
+    in_flight: Levels,
+    queue_rows: Levels,
     loaded: Gauge,
     rollouts: RolloutSeries,
     memory: MemorySeries,
@@ -70,7 +74,10 @@ impl Telemetry {
             // 10 µs to 20 s: a small network answers in microseconds, a large one in seconds.
             queue: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-5, 2.0, 22))),
             compute: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 24))),
+            encode: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1e-6, 2.0, 20))),
             batch_rows: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 13))),
+            in_flight: Levels::default(),
+            queue_rows: Levels::default(),
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
             memory: MemorySeries::default(),
@@ -88,7 +95,22 @@ impl Telemetry {
             "Time that a session took for one batch",
             telemetry.compute.clone(),
         );
+        registry.register(
+            "modelyard_encode_seconds",
+            "Time that it took to write one answer",
+            telemetry.encode.clone(),
+        );
         registry.register("modelyard_batch_rows", "Rows of one batch", telemetry.batch_rows.clone());
+        registry.register(
+            "modelyard_requests_in_flight",
+            "Requests that reached a model version and have no answer yet",
+            telemetry.in_flight.clone(),
+        );
+        registry.register(
+            "modelyard_queue_rows",
+            "Rows that wait for a batch now",
+            telemetry.queue_rows.clone(),
+        );
         registry.register(
             "modelyard_versions_loaded",
             "Model versions in memory that can answer now",
@@ -108,7 +130,10 @@ impl Telemetry {
             requests: self.requests.get_or_create_owned(&labels),
             queue: self.queue.get_or_create_owned(&labels),
             compute: self.compute.get_or_create_owned(&labels),
+            encode: self.encode.get_or_create_owned(&labels),
             batch_rows: self.batch_rows.get_or_create_owned(&labels),
+            in_flight: self.in_flight.get_or_create_owned(&labels),
+            queue_rows: self.queue_rows.get_or_create_owned(&labels),
             failures: self.failures.clone(),
             loaded: self.loaded.clone(),
             labels,
@@ -166,7 +191,10 @@ pub(crate) struct VersionTelemetry {
     requests: Counter,
     queue: Histogram,
     compute: Histogram,
+    encode: Histogram,
     batch_rows: Histogram,
+    in_flight: Gauge,
+    queue_rows: Gauge,
     failures: Family<Labels, Counter>,
     loaded: Gauge,
     labels: Labels,
@@ -182,10 +210,22 @@ impl VersionTelemetry {
     /// A request arrived.
     pub(crate) fn request(&self) {
         self.requests.inc();
+        self.in_flight.inc();
+    }
+
+    /// So many rows wait now.
+    pub(crate) fn waiting(&self, rows: usize) {
+        self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// An answer was written in this time.
+    pub(crate) fn encoded(&self, took: Duration) {
+        self.encode.observe(took.as_secs_f64());
     }
 
     /// A request was answered after this time, or failed with this kind of error.
     pub(crate) fn ended(&self, failure: Option<ErrorKind>, took: Duration) {
+        self.in_flight.dec();
         self.tallies.ended(failure.is_none(), took);
         if failure.is_some() {
             self.failures.get_or_create(&Labels { kind: failure, ..self.labels.clone() }).inc();
@@ -209,6 +249,7 @@ impl VersionTelemetry {
 impl Drop for VersionTelemetry {
     fn drop(&mut self) {
         self.loaded.dec();
+        self.queue_rows.set(0);
     }
 }
 
@@ -222,6 +263,9 @@ mod tests {
         let name: ModelName = "digits".parse().expect("a name");
         let version = telemetry.version(&name, Version::FIRST);
         version.request();
+        version.request();
+        version.waiting(5);
+        version.encoded(Duration::from_micros(3));
         version.rode(Duration::from_micros(15), Duration::from_millis(2));
         version.computed(3, Duration::from_millis(2), SystemTime::UNIX_EPOCH);
         version.ended(Some(ErrorKind::DeadlineExceeded), Duration::from_millis(3));
@@ -230,7 +274,10 @@ mod tests {
         for line in [
             "# HELP modelyard_requests_total Requests that reached a model version.",
             "# TYPE modelyard_requests_total counter",
-            "modelyard_requests_total{model=\"digits\",version=\"1\"} 1",
+            "modelyard_requests_total{model=\"digits\",version=\"1\"} 2",
+            "modelyard_requests_in_flight{model=\"digits\",version=\"1\"} 1",
+            "modelyard_queue_rows{model=\"digits\",version=\"1\"} 5",
+            "modelyard_encode_seconds_count{model=\"digits\",version=\"1\"} 1",
             "modelyard_request_failures_total{model=\"digits\",version=\"1\",kind=\"deadline_exceeded\"} 1",
             "modelyard_request_failures_total{model=\"\",version=\"\",kind=\"not_found\"} 1",
             "# TYPE modelyard_queue_seconds histogram",

@@ -1,25 +1,31 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod generation;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
-use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
+use modelyard_types::{
+    Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
+};
 
 use crate::batch;
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
-use crate::pool::{Pool, Work};
+use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
+
+pub use generation::Generation;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -36,6 +42,15 @@ pub struct ServedVersion {
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
     _held: Held,
+}
+
+/// An answer, and how long its parts took.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// Tensors, or named answers.
+    pub answer: T,
+    /// The wait and the run.
+    pub times: Times,
 }
 
 /// What loading a version needs beside its files.
@@ -216,13 +231,12 @@ impl ServedVersion {
         inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let arrived = self.arrive();
-        let outcome = self.answer(inputs, wanted, urgency).await;
-        self.count(arrived, outcome)
+        arrived.end(self.answer(inputs, wanted, urgency).await)
     }
 
-    /// Rows by name in, named answers out, one for each row.
+    /// Rows by name in, named answers out, one for each row; a language model continues their texts.
     ///
     /// # Errors
     /// As [`ServedVersion::infer`], and where the rows do not fit the pipeline or there is none.
@@ -230,10 +244,12 @@ impl ServedVersion {
         self: &Arc<Self>,
         rows: Vec<Row>,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
+        if self.continues_texts() {
+            return self.generate(&rows, &Generation::default(), deadline).await;
+        }
         let arrived = self.arrive();
-        let outcome = self.answer_rows(rows, deadline).await;
-        self.count(arrived, outcome)
+        arrived.end(self.answer_rows(rows, deadline).await)
     }
 
     /// What it did since it was loaded.
@@ -241,15 +257,36 @@ impl ServedVersion {
         self.pool.telemetry().statistics()
     }
 
-    fn arrive(&self) -> Instant {
-        self.pool.telemetry().request();
-        self.clock.now()
+    /// Refuses at once where no request could be queued now: cheaper than reading one first.
+    ///
+    /// # Errors
+    /// [`ServeError::QueueFull`].
+    pub fn check_room(&self) -> Result<(), ServeError> {
+        if self.pool.is_full() {
+            let full = ServeError::QueueFull { model: self.model.clone() };
+            return self.arrive().end(Err(full));
+        }
+        Ok(())
     }
 
-    fn count<T>(&self, arrived: Instant, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
-        let took = self.clock.now().saturating_duration_since(arrived);
-        self.pool.telemetry().ended(outcome.as_ref().err().map(ServeError::kind), took);
-        outcome
+    /// Counts the time that an answer took to be written.
+    pub fn encoded(&self, took: Duration) {
+        self.pool.telemetry().encoded(took);
+    }
+
+    /// Rows that wait for a batch now.
+    pub fn queued_rows(&self) -> usize {
+        self.pool.queued_rows()
+    }
+
+    /// Brings the rows that wait into the telemetry.
+    pub(crate) fn show_queue(&self) {
+        self.pool.telemetry().waiting(self.pool.queued_rows());
+    }
+
+    fn arrive(&self) -> Arrival<'_> {
+        self.pool.telemetry().request();
+        Arrival { version: self, at: self.clock.now(), ended: false }
     }
 
     async fn answer(
@@ -257,7 +294,7 @@ impl ServedVersion {
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let signature = self.signature();
         let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
         self.check_outputs(wanted)?;
@@ -267,22 +304,22 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let mut outputs = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
+        let Ran { mut outputs, times } = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
         if wanted.is_empty() {
-            return Ok(outputs);
+            return Ok(Answered { answer: outputs, times });
         }
         let mut take = |name: &String| {
             let at = outputs.iter().position(|output| output.name == *name)?;
             Some(outputs.swap_remove(at))
         };
-        Ok(wanted.iter().filter_map(&mut take).collect())
+        Ok(Answered { answer: wanted.iter().filter_map(&mut take).collect(), times })
     }
 
     async fn answer_rows(
         self: &Arc<Self>,
         rows: Vec<Row>,
         deadline: Deadline,
-    ) -> Result<Vec<Answer>, ServeError> {
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         if !self.has_pipeline() {
             return Err(ServeError::NoPipeline { model: self.model.clone() });
         }
@@ -298,17 +335,22 @@ impl ServedVersion {
         let pipeline = self.pipeline.as_ref().expect("looked at above");
         let given =
             if pipeline.gives_input_back() { input.tensor.as_f32().map(<[f32]>::to_vec) } else { None };
-        let outputs = self.answer(vec![input], &[], deadline.into()).await?;
+        let Answered { answer: outputs, times } = self.answer(vec![input], &[], deadline.into()).await?;
         let values = outputs.first().and_then(|output| output.tensor.as_f32());
         let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
         if values.len() != count * pipeline.output_width() {
             return Err(self.broken("its network's answer has another width than its pipeline"));
         }
         check_answer(&outputs)?;
-        let Some(given) = given else { return Ok(pipeline.decode(values, count)) };
-        let mut left = values.to_vec();
-        pipeline.leave_residuals(&given, &mut left);
-        Ok(pipeline.decode(&left, count))
+        let answer = match given {
+            None => pipeline.decode(values, count),
+            Some(given) => {
+                let mut left = values.to_vec();
+                pipeline.leave_residuals(&given, &mut left);
+                pipeline.decode(&left, count)
+            }
+        };
+        Ok(Answered { answer, times })
     }
 
     /// Runs the fitted transforms: rows by name to the network's one input.
@@ -354,6 +396,35 @@ impl ServedVersion {
             }
         }
         Ok(())
+    }
+}
+
+/// A request that reached a version, counted once it ends: by its outcome, or as cancelled where its caller
+/// went away before there was one.
+struct Arrival<'a> {
+    version: &'a ServedVersion,
+    at: Instant,
+    ended: bool,
+}
+
+impl Arrival<'_> {
+    fn end<T>(mut self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
+        self.ended = true;
+        self.count(outcome.as_ref().err().map(ServeError::kind));
+        outcome
+    }
+
+    fn count(&self, failure: Option<ErrorKind>) {
+        let took = self.version.clock.now().saturating_duration_since(self.at);
+        self.version.pool.telemetry().ended(failure, took);
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(Some(ErrorKind::Cancelled));
+        }
     }
 }
 

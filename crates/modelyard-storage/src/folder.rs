@@ -26,6 +26,26 @@ impl Folder {
         Ok(Self { path })
     }
 
+    /// The folder at this path, there or not: to read in, without making it.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Removes what killed processes left half written. Only for whoever is alone to write here.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or a file in it not removed.
+    pub fn clear_unfinished(&self) -> Result<(), StorageError> {
+        let failed = |source| StorageError::io(&self.path, source);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+                fs::remove_file(&path).map_err(|source| StorageError::io(&path, source))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -113,6 +133,8 @@ mod tests {
         folder.write("a", b"").expect("written");
         fs::write(folder.path().join("c.unfinished"), b"half").expect("written");
         assert_eq!(folder.names().expect("listed"), ["a", "b"]);
+        folder.clear_unfinished().expect("cleared");
+        assert!(!folder.path().join("c.unfinished").exists() && folder.path().join("b").exists());
         assert_eq!(folder.read("b").expect("there"), b"new");
         folder.remove("b").expect("removed");
         folder.remove("b").expect("gone is fine");

@@ -53,6 +53,24 @@ impl LockFile {
         }
     }
 
+    /// Whether somebody holds the lock alone. A lock that was never taken is not made, and this look at it shares
+    /// it for a moment only.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or locked.
+    pub fn is_held(&self) -> Result<bool, StorageError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StorageError::io(&self.path, error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(StorageError::io(&self.path, source)),
+        }
+    }
+
     async fn blocking(&self, lock: fn(&File) -> std::io::Result<()>) -> Result<FileLock, StorageError> {
         let this = self.clone();
         let locked = tokio::task::spawn_blocking(move || {
@@ -70,5 +88,24 @@ impl LockFile {
             .truncate(false)
             .open(&self.path)
             .map_err(|source| StorageError::io(&self.path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn looking_at_a_lock_neither_makes_nor_keeps_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.lock");
+        let lock = LockFile::new(path.clone());
+        assert!(!lock.is_held().expect("looked"));
+        assert!(!path.exists());
+        let held = lock.exclusive().await.expect("taken");
+        assert!(lock.is_held().expect("looked"));
+        drop(held);
+        assert!(!lock.is_held().expect("looked"));
+        assert!(lock.try_exclusive().expect("tried").is_some());
     }
 }

@@ -14,6 +14,7 @@ use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
+use crate::scores::baseline_answers;
 
 /// How many classes a card shows one by one.
 const CLASSES_SHOWN_MAX: usize = 50;
@@ -63,6 +64,9 @@ fn purpose(task: &Task) -> String {
         Task::Labels { output, classes } => {
             format!("Tells `{output}`: any of {} labels ({}).", classes.len(), shorten(classes))
         }
+        Task::NextToken { steps, tokens, .. } => {
+            format!("Continues texts: knows {tokens} tokens and looks at the last {steps} of them.")
+        }
         Task::Regression { outputs } => format!("Estimates {}.", names(outputs)),
         Task::Forecast { output, horizon, .. } => format!("Forecasts `{output}`, {horizon} rows ahead."),
         Task::Anomaly { output, .. } => {
@@ -90,7 +94,9 @@ fn scores(trained: &Trained) -> String {
         .into_iter()
         .find_map(|split| trained.scores.splits.get(split.as_str()).map(|scores| (split, scores)));
     match shown {
-        Some((split, scores)) => score_table(&mut text, split, scores),
+        Some((split, scores)) => {
+            score_table(&mut text, split, scores, baseline_answers(trained.pipeline.task()));
+        }
         None => text.push_str("\nNobody knows: no rows were kept away from training.\n"),
     }
     if let (Some((Split::Test, test)), Some(train)) = (shown, trained.scores.splits.get("train")) {
@@ -111,14 +117,14 @@ fn scores(trained: &Trained) -> String {
     text
 }
 
-fn score_table(text: &mut String, split: Split, scores: &SplitScores) {
+fn score_table(text: &mut String, split: Split, scores: &SplitScores, baseline: &str) {
     let kept = match split {
         Split::Test => "that were kept away from training",
         _ => "that decided when to stop, so these scores are flattering",
     };
     let _ = write!(
         text,
-        "\nOn {} {} rows {kept}. The baseline always answers with the most frequent class or the mean.\n\n\
+        "\nOn {} {} rows {kept}. The baseline {baseline}.\n\n\
          | metric | score | 95 % interval | baseline |\n| --- | --- | --- | --- |\n",
         scores.rows,
         split.as_str()
@@ -193,9 +199,11 @@ fn network(prepared: &Prepared, trained: &Trained) -> Result<String, TrainError>
 fn training(project: &Project, prepared: &Prepared, trained: &Trained) -> String {
     let training = project.training();
     let optimizer = serde_json::to_string(&training.optimizer).unwrap_or_default();
+    let start =
+        prepared.start.as_ref().map(|start| format!("\n- started from {}", start.record)).unwrap_or_default();
     format!(
         "## How it was trained\n\n- loss: {}\n- optimizer: `{optimizer}`\n- mini-batches of {} rows, seed {}, {} \
-         thread{}\n- {} epochs of at most {}, the weights of epoch {} kept\n- {:.1} s\n",
+         thread{}\n- {} epochs of at most {}, the weights of epoch {} kept\n- {:.1} s{start}\n",
         prepared.loss.name(),
         training.batch_size,
         training.seed,

@@ -70,7 +70,11 @@ pub struct LayerReport {
 /// # Errors
 /// Whatever training would refuse to start with, with its place.
 pub fn check(project: &Project) -> Result<CheckReport, TrainError> {
-    prepare(project)?.report(project)
+    let mut report = prepare(project)?.report(project)?;
+    if project.training().start_from.is_some() {
+        report.warnings.push("training.start_from is only looked at when training begins".to_owned());
+    }
+    Ok(report)
 }
 
 impl Prepared {

@@ -42,6 +42,9 @@ pub(crate) struct Identity {
     pub(crate) data_sha256: String,
     /// The network, as its JSON's digest.
     pub(crate) network_sha256: String,
+    /// The digest of the model that it started from; empty where it drew its weights.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) start_sha256: String,
 }
 
 impl Identity {
@@ -51,6 +54,11 @@ impl Identity {
             project_sha256: project_digest(project),
             data_sha256: prepared.data_sha256.clone(),
             network_sha256: text_digest(&network),
+            start_sha256: prepared
+                .start
+                .as_ref()
+                .map(|start| start.record.digest.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -59,6 +67,7 @@ impl Identity {
         let pairs = [
             ("the network", &self.network_sha256, &other.network_sha256),
             ("the data", &self.data_sha256, &other.data_sha256),
+            ("the model that it starts from", &self.start_sha256, &other.start_sha256),
             ("the project file", &self.project_sha256, &other.project_sha256),
         ];
         pairs.into_iter().filter(|(_, a, b)| a != b).map(|(what, ..)| what).collect()
@@ -205,10 +214,12 @@ impl Checkpoint {
         let (length, rest) = rest.split_first_chunk::<8>().ok_or("it is cut short")?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| "its header is too long")?;
         let (header, rest) = rest.split_at_checked(length).ok_or("it is cut short")?;
-        let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-        if header.format_version > FORMAT_VERSION {
-            return Err(format!("it has format version {}, newer than this program", header.format_version));
+        // The version first: what is newer may hold anything else.
+        let head: Head = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+        if head.format_version > u64::from(FORMAT_VERSION) {
+            return Err(format!("it has format version {}, newer than this program", head.format_version));
         }
+        let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
         let different = header.identity.differences(wanted);
         if !different.is_empty() {
             return Ok(Err(different));
@@ -242,6 +253,12 @@ impl Checkpoint {
             engine: engine.to_vec(),
         }))
     }
+}
+
+/// The first thing looked at in a header.
+#[derive(Deserialize)]
+struct Head {
+    format_version: u64,
 }
 
 /// The best network: its weights are stored, the project tells the rest.

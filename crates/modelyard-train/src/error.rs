@@ -41,19 +41,15 @@ pub enum TrainError {
         #[source]
         source: io::Error,
     },
-    /// The loss, or what the network answers, is no longer a number.
-    #[error(
-        "training diverged: {what} became {value} in epoch {epoch}, step {step} (learning rate {learning_rate})"
-    )]
+    /// The loss, the gradients or what the network answers are no longer numbers.
+    #[error("training diverged: {found} in epoch {epoch}, step {step} (learning rate {learning_rate})")]
     Diverged {
         /// The epoch, from 1.
         epoch: usize,
         /// The step in the epoch, from 1.
         step: usize,
-        /// What became so: the loss, the loss on validation rows or an answer.
-        what: &'static str,
-        /// Its value: NaN or infinite.
-        value: f32,
+        /// What became NaN or infinite, in words.
+        found: String,
         /// The learning rate in force.
         learning_rate: f32,
         /// What to try.
@@ -117,6 +113,20 @@ pub enum TrainError {
         /// The file.
         file: &'static str,
     },
+    /// A model to start from that lacks what only networks trained here have.
+    #[error("training cannot start from {from}: it has no {file}")]
+    NoStart {
+        /// The version or folder.
+        from: String,
+        /// The file.
+        file: &'static str,
+    },
+    /// A language model was asked to answer rows.
+    #[error("this model continues texts and answers no rows")]
+    OnlyContinues,
+    /// A model that is no language model was asked to continue a text.
+    #[error("this model does not continue texts")]
+    NoLanguage,
     /// Rows without answers cannot be scored.
     #[error("there are no rows to score")]
     NoRows,
@@ -170,13 +180,13 @@ impl TrainError {
             }
             Self::Unreadable { .. } => ErrorKind::Unavailable,
             Self::Registry(error) => error.kind(),
-            Self::NoCheckpoint { .. } => ErrorKind::NotFound,
+            Self::NoCheckpoint { .. } | Self::NoStart { .. } => ErrorKind::NotFound,
             Self::Diverged { .. } | Self::NoNumber { .. } | Self::NoRows | Self::OtherCheckpoint { .. } => {
                 ErrorKind::InvalidArgument
             }
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
-            Self::NoFile { .. } => ErrorKind::Unsupported,
+            Self::NoFile { .. } | Self::OnlyContinues | Self::NoLanguage => ErrorKind::Unsupported,
         }
     }
 
@@ -201,6 +211,11 @@ impl TrainError {
                  begins anew"
                     .to_owned(),
             ),
+            Self::NoStart { .. } => Some(
+                "start_from needs network.json and weights.safetensors, as `modelyard export NAME --out FOLDER` writes \
+                 them of a version trained here; an imported ONNX file cannot be trained on"
+                    .to_owned(),
+            ),
             Self::OtherCheckpoint { .. } => {
                 Some("undo the change, or train anew without --resume".to_owned())
             }
@@ -208,6 +223,10 @@ impl TrainError {
                 "nothing was published; please report this with the project file, as the exported network should \
                  give the same answers everywhere"
                     .to_owned(),
+            ),
+            Self::OnlyContinues => Some("`modelyard generate NAME --prompt TEXT` continues a text".to_owned()),
+            Self::NoLanguage => Some(
+                "language models have an output of kind \"next_token\"; `modelyard predict` answers rows".to_owned(),
             ),
             Self::NoFile { .. } => Some(
                 "imported models have no pipeline from rows to tensors: send tensors to `/v2/models/…/infer`".to_owned(),

@@ -81,13 +81,14 @@ pub fn fit(
 ) -> Result<Trained, TrainError> {
     let mut fitting = Fitting::new(job, host)?;
     progress.started(&fitting.run.plan);
-    while fitting.run.position.epoch <= fitting.run.plan.epochs {
+    // Between two epochs a checkpoint is only written when training is over.
+    let mut is_over = job.resume.is_some() && fitting.run.position.mini_batches == 0;
+    while !is_over {
         fitting.steps(progress, stop)?;
-        let record = fitting.end_epoch(progress)?;
-        if record == Verdict::Stop {
-            break;
-        }
+        let verdict = fitting.end_epoch(progress)?;
+        is_over = verdict == Verdict::Stop || fitting.run.position.epoch > fitting.run.plan.epochs;
     }
+    fitting.keep(progress);
     let Fitting { run, best, .. } = fitting;
     let kept_epoch =
         best.as_ref().filter(|best| best.network.is_some()).map_or(run.history.len(), |best| best.epoch);
@@ -141,18 +142,24 @@ impl<'a> Fitting<'a> {
                 progress.steps(&self.run.record());
             }
             let stopped = stop.load(Ordering::Relaxed);
-            if let Some(keeping) = &mut self.keeping
-                && (stopped || keeping.is_due(&self.run, now.tell))
-            {
-                let kept = keeping.keep(&self.run, self.best.as_ref());
-                kept.unwrap_or_else(|error| progress.warning(&error));
+            if stopped || self.keeping.as_ref().is_some_and(|keeping| keeping.is_due(&self.run, now.tell)) {
+                self.keep(progress);
             }
             if stopped {
-                let (epoch, resumable) = (self.run.position.epoch, self.keeping.is_some());
+                let epoch = self.run.position.epoch;
+                let resumable = self.keeping.as_ref().is_some_and(Keeping::has_kept);
                 return Err(TrainError::Stopped { epoch, resumable });
             }
         }
         Ok(())
+    }
+
+    /// Writes a checkpoint, where they are kept; one that cannot be written is told.
+    fn keep(&mut self, progress: &mut dyn Progress) {
+        if let Some(keeping) = &mut self.keeping {
+            let kept = keeping.keep(&self.run, self.best.as_ref());
+            kept.unwrap_or_else(|error| progress.warning(&error));
+        }
     }
 
     /// Validates, judges and records the epoch, and turns to the next.

@@ -25,6 +25,8 @@ pub(crate) struct Keeping<'a> {
     every: Option<Duration>,
     last_step: u64,
     last: Instant,
+    /// Whether there is a checkpoint to go on from.
+    has_kept: bool,
 }
 
 impl<'a> Keeping<'a> {
@@ -39,7 +41,13 @@ impl<'a> Keeping<'a> {
             every: declared.interval(),
             last_step: 0,
             last: host.clock.now(),
+            has_kept: job.resume.is_some(),
         }
+    }
+
+    /// Whether there is a checkpoint to go on from.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.has_kept
     }
 
     /// Whether it is time for a checkpoint. The clock is only read where the caller's own has just been.
@@ -58,6 +66,7 @@ impl<'a> Keeping<'a> {
         // Failed or not, the next one is not due at once.
         self.last_step = run.steps_done();
         self.last = self.clock.now();
+        let engine = run.engine.save().map_err(|error| error.to_string())?;
         let checkpoint = Checkpoint {
             identity: self.identity.clone(),
             program: self.program.to_owned(),
@@ -67,9 +76,11 @@ impl<'a> Keeping<'a> {
             history: run.history.clone(),
             best: best.cloned(),
             order: run.order.clone(),
-            engine: run.engine.save(),
+            engine,
         };
-        self.files.save(run.steps_done(), &checkpoint.to_bytes()).map_err(|error| {
+        let saved = self.files.save(run.steps_done(), &checkpoint.to_bytes());
+        self.has_kept |= saved.is_ok();
+        saved.map_err(|error| {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("no checkpoint could be written ({error}{cause}); training goes on, older ones are kept")
         })

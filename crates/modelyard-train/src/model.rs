@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use modelyard_data::{Answer, Dataset, Pipeline};
-use modelyard_model::Network;
+use modelyard_data::{Answer, Continuation, Continuing, Dataset, Pipeline};
+use modelyard_model::{Generator, Network, Sampler, Sampling};
 use modelyard_registry::document::SplitScores;
 
 use crate::error::TrainError;
@@ -62,13 +62,16 @@ impl TrainedModel {
     /// Answers every sample of a data set (see [`Dataset::samples`]), some thousand at a time and in order.
     ///
     /// # Errors
-    /// Where a row cannot be taken, or what `take` itself returns.
+    /// Where a row cannot be taken, what `take` itself returns, or [`TrainError::OnlyContinues`] for a language model.
     pub fn predict<E: From<TrainError>>(
         &self,
         dataset: &Dataset,
         threads: usize,
         mut take: impl FnMut(Vec<Answer>) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.pipeline.language().is_some() {
+            return Err(TrainError::OnlyContinues.into());
+        }
         let scorer = self.scorer(threads);
         let rows = dataset.samples();
         for rows in rows.chunks(PREDICT_ROWS) {
@@ -76,6 +79,30 @@ impl TrainedModel {
             take(self.pipeline.decode(&outputs, rows.len()))?;
         }
         Ok(())
+    }
+
+    /// Continues a text until it ends, one of the texts `stop` comes, or there are `tokens_max` tokens. The same seed
+    /// gives the same text.
+    ///
+    /// # Errors
+    /// [`TrainError::NoLanguage`] where the model does not continue texts; settings that can never work.
+    pub fn generate(
+        &self,
+        prompt: &str,
+        sampling: Sampling,
+        seed: u64,
+        (stop, tokens_max): (&[String], usize),
+    ) -> Result<Continuation, TrainError> {
+        let language = self.pipeline.language().ok_or(TrainError::NoLanguage)?;
+        let mut sampler = Sampler::new(sampling, &language.never_drawn(), seed)?;
+        let mut generator = Generator::new(&self.network)?;
+        generator.start(&language.prompt(prompt))?;
+        let mut growing = Continuing::new(language, stop, tokens_max);
+        loop {
+            if let Some(whole) = growing.push(generator.next_token(&mut sampler)?) {
+                return Ok(whole);
+            }
+        }
     }
 
     fn scorer(&self, threads: usize) -> Scorer<'_> {

@@ -7,7 +7,7 @@ use modelyard_data::Profile;
 use modelyard_model::NetworkSpec;
 use modelyard_registry::document::{Lineage, Machine, SignatureDocument};
 use modelyard_runtime::{ModelFiles, ParityReport, Runtimes, parity};
-use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorSpec};
+use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorSpec, Version};
 
 use crate::card::card;
 use crate::error::TrainError;
@@ -122,14 +122,17 @@ fn tensor_signature(network: &NetworkSpec) -> Result<Signature, TrainError> {
 }
 
 fn lineage(project: &Project, prepared: &Prepared, trained: &Trained, host: &Host<'_>) -> Lineage {
+    let start = prepared.start.as_ref();
+    let digest = start.map(|start| start.record.digest.as_str());
+    let parent = start.and_then(|start| start.parent_of(project.name()));
     let since_1970 = host.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     Lineage {
         data_sha256: Some(prepared.data_sha256.clone()),
         project_sha256: Some(project_digest(project)),
-        fingerprint: Some(fingerprint(project, &prepared.data_sha256, host.program)),
-        source: None,
+        fingerprint: Some(fingerprint(project, &prepared.data_sha256, digest, host.program)),
+        source: start.filter(|_| parent.is_none()).map(|start| start.record.from.clone()),
         seed: Some(project.training().seed),
-        parent: None,
+        parent: parent.map(Version::get),
         program: host.program.to_owned(),
         machine: Machine {
             os: std::env::consts::OS.to_owned(),

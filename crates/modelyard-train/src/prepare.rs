@@ -13,6 +13,7 @@ use crate::evaluate::metric::{by_name, fits as fits_task};
 use crate::evaluate::{class_names, label_names, task_of};
 use crate::fingerprint::data_digest;
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
+use crate::start::{Parent, Start};
 
 /// A project's data, read, divided and fitted, and the network that fits it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Prepared {
     pub pipeline: Pipeline,
     /// The network that will be trained.
     pub network: NetworkSpec,
+    /// The network with the weights of another model, where training starts from one.
+    pub start: Option<Start>,
     /// What training makes small.
     pub loss: LossSpec,
     /// What a person should know before training.
@@ -49,6 +52,14 @@ impl Prepared {
 /// # Errors
 /// [`TrainError::Project`] with the place in the project file, or [`TrainError::Data`] with the place in the data.
 pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
+    prepare_from(project, None)
+}
+
+/// As [`prepare`], with the model that training starts from.
+///
+/// # Errors
+/// As [`prepare`], and where no layer of that model fits.
+pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepared, TrainError> {
     let spec = project.pipeline();
     let data_sha256 = data_digest(project).map_err(|error| match error {
         TrainError::Data(error) => locate_data(project, error),
@@ -58,8 +69,9 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
         .map_err(|error| locate_data(project, error))?;
     let parts = modelyard_data::split(&project.data().split, &dataset, &spec.outputs)
         .map_err(|error| locate_data(project, error))?;
-    let mut pipeline =
-        Pipeline::fit(&spec, &dataset, &parts.train).map_err(|error| locate_data(project, error))?;
+    let earlier = parent.and_then(Parent::pipeline);
+    let mut pipeline = Pipeline::fit_from(&spec, &dataset, &parts.train, earlier)
+        .map_err(|error| locate_data(project, error))?;
     let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
@@ -76,10 +88,12 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
     let mut problems = rows_fit(project, &pipeline, &parts, &mut warnings);
     problems.extend(loss_fits(project, &loss));
     problems.extend(answers_among_inputs(project, &dataset));
+    problems.extend(tokens_fit(project, &pipeline, &network)?);
     if !problems.is_empty() {
         return Err(TrainError::misfit(problems));
     }
-    let prepared = Prepared { data_sha256, dataset, parts, pipeline, network, loss, warnings };
+    let start = parent.map(|parent| Start::new(project, parent, &network)).transpose()?;
+    let prepared = Prepared { data_sha256, dataset, parts, pipeline, network, start, loss, warnings };
     try_engine(project, &prepared)?;
     let truth = prepared.pipeline.targets(&prepared.dataset, &prepared.parts.train)?;
     class_weights(project, &prepared.pipeline, &truth)?;
@@ -164,8 +178,10 @@ fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
 /// The number of values that the network gives a row, if that is what the outputs need.
 fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
     let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
-    if let Task::Forecast { .. } | Task::Anomaly { .. } = pipeline.task() {
-        return series_width(project, pipeline, &shape);
+    match pipeline.task() {
+        Task::NextToken { steps, tokens, .. } => return language_width(project, &shape, *steps, *tokens),
+        Task::Forecast { .. } | Task::Anomaly { .. } => return series_width(project, pipeline, &shape),
+        _ => {}
     }
     let classes = label_names(pipeline.task()).len();
     let one_may_do = classes == 2 && class_names(pipeline.task()).len() == 2;
@@ -191,6 +207,30 @@ fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -
             Err(at_last_layer(project, problem))
         }
     }
+}
+
+/// The same for a language model: a logit for each token at each step.
+fn language_width(
+    project: &Project,
+    shape: &[usize],
+    steps: usize,
+    tokens: usize,
+) -> Result<usize, TrainError> {
+    if let [given, logits] = shape
+        && *given == steps
+        && *logits >= tokens
+    {
+        return Ok(given * logits);
+    }
+    let problem = Problem::new(format!(
+        "the network ends in {shape:?}, and the texts have {tokens} different tokens"
+    ))
+    .expected(format!("[{steps}, {tokens}]: at each of the {steps} steps, one number for each token"))
+    .hint(format!(
+        "end it with {{ type = \"dense\", units = {tokens} }} behind layers that keep the steps, such as \
+             transformer_encoder with causal = true"
+    ));
+    Err(at_last_layer(project, problem))
 }
 
 /// The same where the network gives several numbers a row in any shape: a forecast's steps, or its own input.
@@ -241,7 +281,7 @@ fn loss(project: &Project, width: usize) -> LossSpec {
         (OutputKind::Labels, _) | (OutputKind::Category, 1) => {
             LossSpec::BinaryCrossEntropy(BinaryCrossEntropy::default())
         }
-        (OutputKind::Category, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
+        (OutputKind::Category | OutputKind::NextToken, _) => LossSpec::CrossEntropy(CrossEntropy::default()),
         (OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly, _) => {
             LossSpec::MeanSquaredError(MeanSquaredError::default())
         }
@@ -287,6 +327,12 @@ fn loss_fits(project: &Project, loss: &LossSpec) -> Option<Diagnostic> {
             output.name
         ))
         .hint("loss = \"binary_cross_entropy\""),
+        (_, OutputKind::NextToken) if !matches!(loss, LossSpec::CrossEntropy(_)) => Problem::new(format!(
+            "the loss `{}` is not for output `{}`, which is one of many tokens at each step",
+            loss.name(),
+            output.name
+        ))
+        .hint("loss = \"cross_entropy\""),
         (true, OutputKind::Number | OutputKind::Remaining | OutputKind::Anomaly) => Problem::new(format!(
             "the loss `{}` is for a category, and output `{}` is a number",
             loss.name(),
@@ -328,6 +374,36 @@ fn answers_among_inputs(project: &Project, dataset: &Dataset) -> Vec<Diagnostic>
         }
     }
     problems
+}
+
+/// Embeddings that know fewer tokens than the texts that they take have.
+fn tokens_fit(
+    project: &Project,
+    pipeline: &Pipeline,
+    network: &NetworkSpec,
+) -> Result<Vec<Diagnostic>, TrainError> {
+    let mut problems = Vec::new();
+    let inputs = project.pipeline().inputs;
+    for embedding in network.token_inputs().map_err(|error| locate_model(project, error))? {
+        let taken = inputs.iter().filter(|input| match &embedding.part {
+            Some(part) => input.part.as_ref().unwrap_or(&input.name) == part,
+            None => true,
+        });
+        for input in taken {
+            let Some(tokens) = pipeline.vocabulary_len(&input.name) else { continue };
+            if tokens > embedding.tokens {
+                let known = embedding.tokens;
+                let problem = Problem::new(format!(
+                    "the texts of `{}` have {tokens} different tokens, and the embedding knows {known}",
+                    input.name
+                ))
+                .hint(format!("input_dim = {tokens}, or vocab_size = {known} in the input's tokenize"));
+                let path = format!("network.layers[{}].input_dim", embedding.layer);
+                problems.push(project.complain(&path, Target::Value, problem));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// Whether the number of rows in each part, and the classes, fit the settings.

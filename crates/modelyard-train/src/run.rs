@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use modelyard_data::{Augmentation, Pipeline, TargetValues};
-use modelyard_model::{Engine, EngineConfig, ModelError, Network, Step, Targets};
+use modelyard_data::{Augmentation, NO_TOKEN, TargetValues};
+use modelyard_model::{Engine, EngineConfig, ModelError, NO_CLASS, Network, Step, Targets};
 use modelyard_types::Clock;
 
 use crate::checkpoint::{Checkpoint, Position};
@@ -14,11 +14,13 @@ use crate::evaluate::metric::{self, Metric, score_of};
 use crate::evaluate::{self, SplitMix};
 use crate::fit::{Host, Job};
 use crate::inputs::InputRows;
+use crate::judge::judge;
 use crate::prepare::Prepared;
 use crate::progress::{EpochRecord, RunPlan, StepRecord};
 use crate::project::{StoppingMetric, Training};
 use crate::schedule::{Memory, Rates, Watched};
-use crate::scores::FORWARD_ROWS;
+
+const _: () = assert!(NO_TOKEN == NO_CLASS, "a token that is not there is a class that is not there");
 
 /// Progress is told this often.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -87,7 +89,10 @@ impl<'a> Run<'a> {
         let training = project.training();
         let threads = training.threads.unwrap_or(host.threads).max(1);
         let threads = job.resume.map_or(threads, |checkpoint| checkpoint.threads);
-        let network = Network::init(prepared.network.clone(), training.seed)?;
+        let network = match &prepared.start {
+            Some(start) => start.network.clone(),
+            None => Network::init(prepared.network.clone(), training.seed)?,
+        };
         let parameters = network.parameter_count();
         let train = Part::new(prepared, &prepared.parts.train)?;
         let validation = match prepared.parts.validation.as_slice() {
@@ -163,12 +168,12 @@ impl<'a> Run<'a> {
         for mini_batch in first..end {
             let from = mini_batch * self.training.batch_size;
             let to = (from + self.training.batch_size).min(self.plan.rows);
-            let loss =
+            let step =
                 self.learn(from..to, if mini_batch + 1 == end { Engine::step } else { Engine::gather })?;
-            if !loss.is_finite() {
-                return Err(self.diverged("the loss", mini_batch + 1, loss));
+            if !step.is_finite() {
+                return Err(self.diverged(mini_batch + 1, ruin(&step)));
             }
-            let sum = self.loss_sum() + f64::from(loss) * (to - from) as f64;
+            let sum = self.loss_sum() + f64::from(step.loss) * (to - from) as f64;
             self.position.loss_sum_bits = sum.to_bits();
         }
         self.position.mini_batches = end;
@@ -199,8 +204,8 @@ impl<'a> Run<'a> {
         (self.position.mini_batches * self.training.batch_size).min(self.plan.rows)
     }
 
-    /// Learns from the rows at these places of the epoch's order; gives the mean loss.
-    fn learn(&mut self, rows: Range<usize>, learn: Learn) -> Result<f32, TrainError> {
+    /// Learns from the rows at these places of the epoch's order.
+    fn learn(&mut self, rows: Range<usize>, learn: Learn) -> Result<Step, TrainError> {
         let places = &self.order[rows];
         let batch = &mut self.batch;
         self.train.inputs.gather(places, &mut batch.inputs)?;
@@ -211,6 +216,13 @@ impl<'a> Run<'a> {
             TargetValues::Classes(truth) => {
                 batch.classes.clear();
                 batch.classes.extend(places.iter().map(|&place| truth[place]));
+                Targets::Classes(&batch.classes)
+            }
+            TargetValues::Tokens(truth) => {
+                batch.classes.clear();
+                for &place in places {
+                    batch.classes.extend_from_slice(&truth.tokens[place * truth.steps..][..truth.steps]);
+                }
                 Targets::Classes(&batch.classes)
             }
             TargetValues::Input => Targets::Values(&batch.inputs),
@@ -228,7 +240,7 @@ impl<'a> Run<'a> {
             batch.weights.extend(batch.classes.iter().map(|class| weights[*class as usize]));
             batch.weights.as_slice()
         });
-        Ok(learn(&mut self.engine, &batch.inputs, targets, weights)?.loss)
+        Ok(learn(&mut self.engine, &batch.inputs, targets, weights)?)
     }
 
     /// Scores the validation rows at the end of an epoch; gives its record and what early stopping watches.
@@ -238,17 +250,11 @@ impl<'a> Run<'a> {
             record.elapsed = self.teller.elapsed(self.clock);
             return Ok((record, None));
         };
-        let Prepared { pipeline, dataset, parts, .. } = self.prepared;
-        let outputs = forward(&mut self.engine, pipeline, &part.inputs)?;
-        // Of its own input the network should leave nothing.
-        let nothing = vec![0.0; if part.truth == TargetValues::Input { outputs.len() } else { 0 }];
-        let loss = self.engine.loss_of(&outputs, targets_of(&part.truth, &nothing), None)?;
+        let judged = judge(&mut self.engine, self.prepared, &part.inputs, &part.truth);
+        let (loss, sample) = judged.map_err(|error| self.judged(error))?;
         if !loss.is_finite() {
-            return Err(self.diverged("the loss on validation rows", self.plan.steps, loss));
+            return Err(self.diverged(self.plan.steps, format!("the loss on validation rows became {loss}")));
         }
-        let loss = f64::from(loss);
-        let sample = evaluate::sample(pipeline, dataset, &parts.validation, &part.truth, &outputs)
-            .map_err(|error| self.judged(error))?;
         record.validation_loss = Some(loss);
         for metric in metric::fitting(sample.task()) {
             let score = score_of(metric, &sample).filter(|score| score.is_finite());
@@ -297,13 +303,13 @@ impl<'a> Run<'a> {
     pub(crate) fn judged(&self, error: TrainError) -> TrainError {
         match error {
             TrainError::NoNumber { value, .. } => {
-                self.diverged("an answer of the network", self.plan.steps, value)
+                self.diverged(self.plan.steps, format!("an answer of the network became {value}"))
             }
             other => other,
         }
     }
 
-    fn diverged(&self, what: &'static str, mini_batch: usize, value: f32) -> TrainError {
+    fn diverged(&self, mini_batch: usize, found: String) -> TrainError {
         let rate = self.engine.learning_rate();
         let mut ways = vec![format!("a smaller learning_rate (such as {:e})", rate / 10.0)];
         if self.training.clip_norm.is_none() {
@@ -315,8 +321,7 @@ impl<'a> Run<'a> {
         TrainError::Diverged {
             epoch: self.position.epoch.min(self.plan.epochs),
             step: mini_batch,
-            what,
-            value,
+            found,
             learning_rate: rate,
             hint: format!("try {}", ways.join(", or ")),
             kept: None,
@@ -347,29 +352,6 @@ fn rates(training: &Training, engine: &Engine, mini_batches: usize) -> Rates {
         warmup: warmup.steps.unwrap_or(warmup.epochs.unwrap_or(0).saturating_mul(per_epoch)),
         all: training.epochs as u64 * per_epoch,
         per_epoch,
-    }
-}
-
-/// The network's outputs for all rows of a part.
-fn forward(engine: &mut Engine, pipeline: &Pipeline, inputs: &InputRows<'_>) -> Result<Vec<f32>, TrainError> {
-    let mut outputs = Vec::new();
-    let mut some = Vec::new();
-    let mut block = Vec::new();
-    let places: Vec<usize> = (0..inputs.len()).collect();
-    for places in places.chunks(FORWARD_ROWS) {
-        inputs.gather(places, &mut block)?;
-        engine.forward(&block, places.len(), &mut some)?;
-        pipeline.leave_residuals(&block, &mut some);
-        outputs.extend_from_slice(&some);
-    }
-    Ok(outputs)
-}
-
-fn targets_of<'a>(truth: &'a TargetValues, nothing: &'a [f32]) -> Targets<'a> {
-    match truth {
-        TargetValues::Input => Targets::Values(nothing),
-        TargetValues::Classes(classes) => Targets::Classes(classes),
-        TargetValues::Values(values) => Targets::Values(values),
     }
 }
 
@@ -404,5 +386,16 @@ impl Teller {
         }
         self.next += self.every;
         self.before + now.duration_since(self.started)
+    }
+}
+
+/// What of a step is no number.
+fn ruin(step: &Step) -> String {
+    match step {
+        Step { loss, .. } if !loss.is_finite() => format!("the loss became {loss}"),
+        Step { penalty, .. } if !penalty.is_finite() => {
+            format!("what its layers add to the loss became {penalty}")
+        }
+        Step { loss, .. } => format!("the gradients became infinite, at a loss of {loss},"),
     }
 }

@@ -3,13 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use modelyard_data::{ColumnData, Dataset, Format, Kind, Numbers, PipelineSpec};
+use modelyard_data::read::image_folder::row_files;
+use modelyard_data::{ColumnData, Dataset, Format, Kind, Numbers, PipelineSpec, write_datetime};
 use modelyard_train::{Prepared, Project};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 /// Rows longer than this, as JSON, make no line that anybody would paste.
 const ROW_BYTES_MAX: usize = 16 << 10;
+
+/// So many characters begin a text that is to be continued.
+const BEGINNING_CHARS: usize = 8;
 
 /// A row to ask about, and the answer that the data gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,9 +49,19 @@ impl Example {
         if spec.inputs.iter().any(|input| input.kind == Kind::Audio) {
             return None;
         }
-        let values = row_as_json(&prepared.dataset, &spec, row);
+        let mut values = row_as_json(&prepared.dataset, &spec, row);
+        if prepared.pipeline.language().is_some() {
+            values.values_mut().for_each(shorten);
+        }
         let length = serde_json::to_string(&values).map_or(usize::MAX, |text| text.len());
         (length <= ROW_BYTES_MAX).then_some(Self { input: Input::Row(values), truth })
+    }
+}
+
+/// Leaves the beginning of a text, for a language model to go on with.
+fn shorten(value: &mut Value) {
+    if let Value::String(text) = value {
+        *text = text.chars().take(BEGINNING_CHARS).collect();
     }
 }
 
@@ -55,7 +69,9 @@ impl Example {
 /// that row, or its name is not one that a shell takes as it is.
 fn image_file(project: &Project, row: usize, truth: &Map<String, Value>) -> Option<PathBuf> {
     let roots: Vec<PathBuf> = project.data().source.iter().map(|path| project.folder().join(path)).collect();
-    let files = modelyard_data::source_files(project.data(), project.folder()).ok()?;
+    let files =
+        roots.iter().map(|root| row_files(root, Format::ImageFolder)).collect::<Result<Vec<_>, _>>().ok()?;
+    let files = files.concat();
     // Images outside any class folder are no rows.
     let mut rows = files.iter().filter(|file| !roots.iter().any(|root| file.parent() == Some(root)));
     let file = rows.nth(row)?;
@@ -69,11 +85,12 @@ fn image_file(project: &Project, row: usize, truth: &Map<String, Value>) -> Opti
 fn row_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<String, Value> {
     let fields = spec.inputs.iter().filter_map(|input| {
         let column = dataset.column(&input.name)?;
+        let format = input.format.as_deref();
         let (Some(windows), Some(_)) = (dataset.windows(), spec.steps_of(input)) else {
-            return Some((input.name.clone(), cell(column, row)));
+            return Some((input.name.clone(), cell(column, row, format)));
         };
         let ahead = if input.known_future { windows.ahead() } else { 0 };
-        let steps = windows.window(row).chain(row + 1..row + 1 + ahead).map(|row| cell(column, row));
+        let steps = windows.window(row).chain(row + 1..row + 1 + ahead).map(|row| cell(column, row, format));
         Some((input.name.clone(), Value::Array(steps.collect())))
     });
     fields.collect()
@@ -85,10 +102,10 @@ fn truth_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<Stri
         let column = dataset.column(&output.name)?;
         let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
         if horizon > 0 {
-            let steps = (row + 1..row + 1 + horizon).map(|row| cell(column, row));
+            let steps = (row + 1..row + 1 + horizon).map(|row| cell(column, row, None));
             return Some((output.name.clone(), Value::Array(steps.collect())));
         }
-        let value = match (cell(column, row), &output.labels) {
+        let value = match (cell(column, row, None), &output.labels) {
             // The data writes 0, 1, 2, …; the project file names them.
             (Value::String(code), Some(labels)) => {
                 let label = code.parse::<usize>().ok().and_then(|code| labels.get(code)).cloned();
@@ -101,7 +118,8 @@ fn truth_as_json(dataset: &Dataset, spec: &PipelineSpec, row: usize) -> Map<Stri
     fields.collect()
 }
 
-fn cell(column: &ColumnData, row: usize) -> Value {
+/// A cell as a request gives it; datetimes in this format.
+fn cell(column: &ColumnData, row: usize, format: Option<&str>) -> Value {
     match column {
         ColumnData::Numbers(Numbers::Single(values)) => single(values[row]),
         ColumnData::Numbers(numbers) => number(numbers.get(row)),
@@ -109,7 +127,9 @@ fn cell(column: &ColumnData, row: usize) -> Value {
             categories.dictionary.label(categories.codes[row]).map_or(Value::Null, Value::from)
         }
         ColumnData::Texts(texts) => Value::from(texts.get(row)),
-        ColumnData::Datetimes(seconds) => datetime(seconds[row]),
+        ColumnData::Datetimes(seconds) => {
+            write_datetime(seconds[row], format).map_or(Value::Null, Value::from)
+        }
         ColumnData::Vectors(vectors) => {
             let values = &vectors.values[row * vectors.width..(row + 1) * vectors.width];
             values.iter().copied().map(single).collect()
@@ -135,15 +155,6 @@ fn number(value: f64) -> Value {
     Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
 
-fn datetime(seconds: f64) -> Value {
-    if !seconds.is_finite() {
-        return Value::Null;
-    }
-    #[allow(clippy::cast_possible_truncation, reason = "out of range saturates, and is refused below")]
-    let milliseconds = (seconds * 1000.0).round() as i64;
-    jiff::Timestamp::from_millisecond(milliseconds).map_or(Value::Null, |time| Value::from(time.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -155,11 +166,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_cell_has_its_json() {
-        let check = |column: ColumnData, want: Value| assert_eq!(cell(&column, 1), want);
+        let check = |column: ColumnData, want: Value| assert_eq!(cell(&column, 1, None), want);
         check(ColumnData::Numbers(Numbers::Single(vec![0.0, 16.0])), json!(16));
         check(ColumnData::Numbers(Numbers::Double(vec![0.0, 0.1])), json!(0.1));
         check(ColumnData::Numbers(Numbers::Single(vec![0.0, f32::NAN])), Value::Null);
         check(ColumnData::Datetimes(vec![0.0, 1_700_000_000.0]), json!("2023-11-14T22:13:20Z"));
+        let german = cell(&ColumnData::Datetimes(vec![1_700_000_000.0]), 0, Some("%d.%m.%Y %H:%M"));
+        assert_eq!(german, json!("14.11.2023 22:13"));
         check(ColumnData::Vectors(Vectors { width: 2, values: vec![0.0, 0.0, 0.1, 2.0] }), json!([0.1, 2]));
         check(ColumnData::Images(Images { shape: [1, 2, 1], bytes: vec![1, 2, 3, 4] }), json!([3, 4]));
         let dictionary = Arc::new(Dictionary::new(["a", "b"]));

@@ -22,6 +22,7 @@ mod signals;
 mod stored;
 mod table;
 mod training;
+mod watching;
 mod wiring;
 
 use std::process::ExitCode;

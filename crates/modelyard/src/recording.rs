@@ -44,8 +44,8 @@ impl std::str::FromStr for Resume {
 pub(crate) struct Recording {
     registry: Registry,
     open: OpenRun,
-    record: RunRecord,
-    newest: watch::Sender<RunRecord>,
+    /// The one copy: what changes is added in place, so that an epoch costs the same however many came before.
+    record: watch::Sender<RunRecord>,
     writer: JoinHandle<()>,
 }
 
@@ -93,9 +93,9 @@ impl Recording {
     }
 
     fn watch(registry: &Registry, open: OpenRun, record: RunRecord) -> Self {
-        let (newest, changed) = watch::channel(record.clone());
+        let (record, changed) = watch::channel(record);
         let writer = tokio::spawn(write_changes(registry.clone(), open.id(), changed));
-        Self { registry: registry.clone(), open, record, newest, writer }
+        Self { registry: registry.clone(), open, record, writer }
     }
 
     /// The run's number.
@@ -116,37 +116,46 @@ impl Recording {
     /// # Errors
     /// A store that cannot be written.
     pub(crate) fn trained(&mut self, trained: &Trained, report: &str) -> Result<(), Failure> {
-        self.record.epochs.clone_from(&trained.history);
-        self.record.kept_epoch = Some(trained.kept_epoch as u64);
-        if let Some(test) = trained.scores.splits.get("test") {
-            self.record.test = test.metrics.iter().map(|(name, found)| (name.clone(), found.value)).collect();
-        }
+        self.record.send_modify(|record| {
+            record.epochs.clone_from(&trained.history);
+            record.kept_epoch = Some(trained.kept_epoch as u64);
+            if let Some(test) = trained.scores.splits.get("test") {
+                record.test = test.metrics.iter().map(|(name, found)| (name.clone(), found.value)).collect();
+            }
+        });
         self.open.write_report(report)?;
         Ok(())
     }
 
-    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more.
+    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more; they
+    /// go once the record says that it is finished.
     ///
     /// # Errors
     /// A store that cannot be written.
     pub(crate) async fn end(mut self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+        // The writer is cut off between two writings or within one; a transaction is whole either way.
+        self.writer.abort();
+        let _ = (&mut self.writer).await;
+        let mut record = self.record.borrow().clone();
         match outcome {
             Ok(version) => {
-                self.record.status = RunStatus::Finished;
-                self.record.version = Some(version.version.get());
-                self.open.checkpoints(1)?.clear()?;
+                record.status = RunStatus::Finished;
+                record.version = Some(version.version.get());
             }
             Err(failure) => {
                 let stopped = failure.exit == Exit::Interrupted;
-                self.record.status = if stopped { RunStatus::Stopped } else { RunStatus::Failed };
-                self.record.error = Some(failure.message());
+                record.status = if stopped { RunStatus::Stopped } else { RunStatus::Failed };
+                record.error = Some(failure.message());
             }
         }
-        self.record.ended_unix_ms = Some(now_unix_ms());
-        // The writer is cut off between two writings or within one; a transaction is whole either way.
-        self.writer.abort();
-        let _ = self.writer.await;
-        Ok(self.registry.save_run(self.open.id(), &self.record).await?)
+        record.ended_unix_ms = Some(now_unix_ms());
+        self.registry.save_run(self.open.id(), &record).await?;
+        if outcome.is_ok()
+            && let Err(error) = self.open.checkpoints(1).and_then(|checkpoints| checkpoints.clear())
+        {
+            tracing::warn!(run = self.open.id(), %error, "the run is finished, and its checkpoints could not be removed");
+        }
+        Ok(())
     }
 }
 
@@ -158,9 +167,11 @@ pub(crate) struct Recorded<'a> {
 
 impl Progress for Recorded<'_> {
     fn started(&mut self, plan: &RunPlan) {
-        self.recording.record.machine.threads = u32::try_from(plan.threads).unwrap_or(u32::MAX);
-        self.recording.record.parameters = plan.parameters as u64;
-        self.recording.record.metric = plan.metric.to_owned();
+        self.recording.record.send_modify(|record| {
+            record.machine.threads = u32::try_from(plan.threads).unwrap_or(u32::MAX);
+            record.parameters = plan.parameters as u64;
+            record.metric = plan.metric.to_owned();
+        });
         self.shown.started(plan);
     }
 
@@ -169,8 +180,7 @@ impl Progress for Recorded<'_> {
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
-        self.recording.record.epochs.push(record.clone());
-        self.recording.newest.send_replace(self.recording.record.clone());
+        self.recording.record.send_modify(|run| run.epochs.push(record.clone()));
         self.shown.epoch(record);
     }
 
@@ -196,9 +206,17 @@ async fn write_changes(registry: Registry, id: u64, mut changed: watch::Receiver
 async fn newest_unfinished(registry: &Registry, project: &Project) -> Result<u64, Failure> {
     let runs = registry.runs(RUNS_SEARCHED).await?;
     let unfinished = |status| !matches!(status, RunStatus::Finished | RunStatus::Running);
-    let found = runs
+    let unfinished: Vec<_> = runs
         .iter()
-        .find(|run| run.record.project == project.name().as_str() && unfinished(run.record.status));
+        .filter(|run| run.record.project == project.name().as_str() && unfinished(run.record.status))
+        .collect();
+    let mut found = unfinished.first();
+    for run in &unfinished {
+        if registry.run_has_checkpoints(run.id)? {
+            found = Some(run);
+            break;
+        }
+    }
     found.map(|run| run.id).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("there is no run of {} to go on with", project.name()))
             .hint("`modelyard runs list` shows them; without --resume, training begins anew")
@@ -224,6 +242,7 @@ fn new_record(project: &Project, prepared: &Prepared) -> RunRecord {
         project_sha256: modelyard_train::project_digest(project),
         rows: prepared.parts.train.len() as u64,
         parameters: 0,
+        start: prepared.start.as_ref().map(|start| start.record.clone()),
         epochs_max: project.training().epochs as u64,
         metric: String::new(),
         resumed_after: Vec::new(),

@@ -16,6 +16,7 @@ use crate::cli::GlobalArgs;
 use crate::clock::SystemClock;
 use crate::failure::{Exit, Failure};
 use crate::signals::StopSignal;
+use crate::watching::WatchArgs;
 use crate::wiring;
 
 /// Where a server listens unless told otherwise: this machine only.
@@ -34,6 +35,10 @@ pub(crate) struct ServingArgs {
     /// How long a request may wait for others to share a batch with, in milliseconds.
     #[arg(long, env = "MODELYARD_BATCH_DELAY_MS", value_name = "MS")]
     batch_delay_ms: Option<u64>,
+    /// Keep 99 of 100 answers within this time, in milliseconds: how many rows are computed together, how long
+    /// a request waits for others and how many may wait then follow from what is measured.
+    #[arg(long, env = "MODELYARD_LATENCY_TARGET_MS", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    latency_target_ms: Option<u64>,
     /// The most rows that may wait for one model; further requests are refused with 429.
     #[arg(long, env = "MODELYARD_QUEUE_ROWS_MAX", value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     queue_rows_max: Option<u32>,
@@ -56,6 +61,8 @@ pub(crate) struct ServingArgs {
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
+    #[command(flatten)]
+    watching: WatchArgs,
 }
 
 /// The limits of both halves of a server.
@@ -74,6 +81,14 @@ impl Limits {
 }
 
 impl ServingArgs {
+    /// Begins to watch what is to be served within these limits.
+    ///
+    /// # Errors
+    /// As [`WatchArgs::start`].
+    pub(crate) fn watch(&self, limits: &mut Limits) -> Result<(), Failure> {
+        self.watching.start(&mut limits.api)
+    }
+
     /// The flags over the project's settings over the defaults.
     pub(crate) fn resolve(&self, project: Option<&ServingSection>) -> Limits {
         let none = ServingSection::default();
@@ -88,6 +103,7 @@ impl ServingArgs {
         set(&mut serve.batch_delay, milliseconds(self.batch_delay_ms.or(project.batch_delay_ms)));
         set(&mut serve.deadline_default, milliseconds(self.deadline_ms.or(project.deadline_ms)));
         serve.memory_budget_bytes = self.memory_budget;
+        serve.latency_target = milliseconds(self.latency_target_ms);
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
         api.repository_control = self.repository_control;
         limits

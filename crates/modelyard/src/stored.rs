@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use modelyard_data::read::format_of;
-use modelyard_data::{Dataset, Format, Paths, PipelineSpec, SourceSpec};
+use modelyard_data::{Dataset, Format, Paths, PipelineSpec, SourceSpec, SplitSpec};
 use modelyard_registry::{ModelVersion, VersionFiles};
 use modelyard_train::{Project, TrainedModel, files};
 use modelyard_types::{ModelName, VersionSelector};
@@ -74,14 +74,17 @@ impl Stored {
     pub(crate) fn source(&self, data: &Path, labels: Option<&Path>) -> SourceSpec {
         let paths = |path: &Path| Paths::One(path.to_string_lossy().into_owned());
         let declared = self.project.data();
-        let mut source = SourceSpec::new("");
-        source.source = paths(data);
-        source.labels = labels.map(paths);
-        source.format = declared.format.filter(|format| !tells_another_format(data, *format));
-        source.has_header = declared.has_header;
-        source.delimiter = declared.delimiter;
-        source.missing = declared.missing.clone();
-        source
+        SourceSpec {
+            source: paths(data),
+            labels: labels.map(paths),
+            test_source: None,
+            test_labels: None,
+            format: declared.format.filter(|format| !tells_another_format(data, *format)),
+            // The file is read whole, so that nothing has to say how it is divided; windows are the pipeline's.
+            split: SplitSpec::default(),
+            windows: None,
+            ..declared.clone()
+        }
     }
 }
 

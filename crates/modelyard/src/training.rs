@@ -5,9 +5,11 @@ use std::path::Path;
 use modelyard_registry::document::Scores;
 use modelyard_registry::{ModelVersion, NewVersion, Origin, Registry, RegistryError};
 use modelyard_runtime::ParityReport;
+use modelyard_train::project::StartingPoint;
 use modelyard_train::report as html_report;
 use modelyard_train::{
-    Checkpoint, Host, Job, Prepared, Project, Trained, data_digest, fingerprint, fit, package, prepare,
+    Checkpoint, Host, Job, Parent, Prepared, Project, Trained, data_digest, fingerprint, fit, package,
+    prepare_from,
 };
 use modelyard_types::Alias;
 use serde::{Deserialize, Serialize};
@@ -75,10 +77,28 @@ pub(crate) async fn unchanged(
         Err(RegistryError::NoSuchModel { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let now = fingerprint(project, &data_digest(project)?, PROGRAM);
+    let parent = parent(project, registry).await?;
+    let start = parent.as_ref().map(Parent::digest);
+    let now = fingerprint(project, &data_digest(project)?, start, PROGRAM);
     let same =
         |version: &ModelVersion| Summary::of(version).is_some_and(|summary| summary.fingerprint == now);
     Ok(versions.into_iter().rev().find(same))
+}
+
+/// The model that a project's training starts from, where it names one.
+async fn parent(project: &Project, registry: &Registry) -> Result<Option<Parent>, Failure> {
+    let parent = match &project.training().start_from {
+        None => return Ok(None),
+        Some(StartingPoint::Folder(folder)) => Parent::of_folder(&project.folder().join(folder))?,
+        Some(StartingPoint::Version(name, version)) => {
+            let cannot = |error| Failure::from(error).context("training.start_from cannot be used");
+            let found = registry.find(name, version).await.map_err(cannot)?;
+            let files = registry.load(&found).await.map_err(cannot)?;
+            let file = |name: &str| files.get(name).map(AsRef::as_ref);
+            Parent::of_version(&found.name, found.version, &found.digest, file)?
+        }
+    };
+    Ok(Some(parent))
 }
 
 /// Checks, trains, scores and publishes; moves no alias. The store keeps a record of the run, however it ends.
@@ -92,7 +112,8 @@ pub(crate) async fn train_and_publish(
     resume: Option<Resume>,
     trainer: &mut Trainer<'_>,
 ) -> Result<Run, Failure> {
-    let prepared = prepare(project)?;
+    let parent = parent(project, registry).await?;
+    let prepared = prepare_from(project, parent.as_ref())?;
     trainer.tell_plan(project, &prepared);
     let (mut recording, checkpoint) = match resume {
         None => (Recording::begin(registry, project, &prepared).await?, None),
@@ -143,7 +164,7 @@ impl Training<'_> {
             origin: Origin::Trained,
             gates_passed: trained.scores.gates_passed(),
             summary: serde_json::to_value(summary).expect("our own type serializes"),
-            parent: None,
+            parent: prepared.start.as_ref().and_then(|start| start.parent_of(project.name())),
             by: wiring::caller(),
         };
         let version = registry.publish(new).await?;
@@ -178,6 +199,9 @@ impl Trainer<'_> {
             project.name(),
             thousands(prepared.dataset.rows() as f64),
         ));
+        if let Some(start) = &prepared.start {
+            self.output.remark(format!("starts from {}", start.record));
+        }
         for warning in &prepared.warnings {
             self.output.remark(format!("warning: {warning}"));
         }

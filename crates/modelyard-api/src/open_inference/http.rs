@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use modelyard_serve::Answered;
 use modelyard_types::VersionSelector;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
+use crate::watch::Served;
 
 const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
@@ -211,7 +213,8 @@ async fn respond(
     let json_bytes = json_bytes(request.headers())?;
     let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
     let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
-    let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
+    let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
+    version.check_room()?;
     let mut decoded = match json_bytes {
         None => wire::decode_json(&body)?,
         Some(0) => infer::raw_request(&version.signature().inputs, &body)?,
@@ -219,10 +222,12 @@ async fn respond(
     };
     drop(body);
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
-    let outputs = infer::run(&version, &mut decoded, urgency).await?;
-    let number = version.version().get();
+    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
+    let (number, computed) = (version.version().get(), server.now());
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
+    version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);
+    response.extensions_mut().insert(Served::by(&version, times));
     if let Some(bytes) = encoded.json_bytes {
         response.headers_mut().insert(JSON_BYTES, HeaderValue::from(bytes));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelyard_serve::{Routed, Server, Urgency};
+use modelyard_serve::{Answered, Routed, Server, Urgency};
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
@@ -19,7 +19,8 @@ pub(super) fn urgency(server: &Server, arrived: Deadline, parameters: &Parameter
     Urgency::from(deadline).with_priority(parameters.priority)
 }
 
-/// Runs a request, whose inputs are taken out of it, and gives what it asked for of the outputs.
+/// Runs a request, whose inputs are taken out of it, and gives what it asked for of the outputs, and how long
+/// its parts took.
 ///
 /// # Errors
 /// As [`Routed::infer`], and where an output cannot be given as it was asked for.
@@ -27,16 +28,17 @@ pub(super) async fn run(
     version: &Routed,
     request: &mut DecodedRequest,
     urgency: Urgency,
-) -> Result<Vec<NamedTensor>, Failure> {
+) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
-    let mut outputs = version.infer(inputs, &request.output_names(), urgency).await?;
+    let Answered { answer: mut outputs, times } =
+        version.infer(inputs, &request.output_names(), urgency).await?;
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);
             *output = classify(output, spec, wanted.classes, version.labels(&wanted.name))?;
         }
     }
-    Ok(outputs)
+    Ok(Answered { answer: outputs, times })
 }
 
 /// A raw binary request: the whole body is the one input of a model, and all outputs come raw.

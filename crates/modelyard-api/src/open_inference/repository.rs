@@ -110,7 +110,7 @@ async fn read<T: Default + for<'de> Deserialize<'de>>(
     service: &Service,
     request: Request<Body>,
 ) -> Result<T, Failure> {
-    let body = body::read(request, BODY_BYTES_MAX, service.config.body_timeout).await?;
+    let body = body::read(request, BODY_BYTES_MAX, &service.intake).await?;
     if body.is_empty() {
         return Ok(T::default());
     }

@@ -2,6 +2,10 @@
 
 use modelyard_types::NamedTensor;
 
+/// Why values in shared memory are not read, on any wire.
+pub(super) const SHARED_MEMORY_REFUSED: &str =
+    "shared memory is not spoken here; send the values with the request, raw where they are many";
+
 /// An inference request as any of the protocol's wires carried it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DecodedRequest {

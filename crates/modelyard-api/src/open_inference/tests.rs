@@ -63,6 +63,10 @@ fn what_is_wrong_is_told() {
         (r#"{"inputs":[]} x"#.to_owned(), "trailing characters"),
         (r#"{"inputs":[],"inputs":[]}"#.to_owned(), "duplicate field"),
         (input(r#""name":"x","shape":[1],"datatype":"FP32""#), "input \"x\" has no data"),
+        (
+            input(r#""name":"x","shape":[1],"datatype":"FP32","parameters":{"shared_memory_region":"r"}"#),
+            "shared memory is not spoken here",
+        ),
         (input(r#""name":"x","data":[1],"datatype":"FP32""#), "input \"x\" has no shape"),
         (input(r#""name":"x","shape":[1],"data":[1]"#), "input \"x\" has no datatype"),
         (input(r#""shape":[1],"datatype":"FP32","data":[1]"#), "an input has no name"),

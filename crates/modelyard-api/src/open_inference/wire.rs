@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::raw;
-use super::request::{DecodedRequest, Parameters, WantedOutput};
+use super::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput};
 use crate::elements::{Fill, Nesting, empty};
 use crate::error::Failure;
 
@@ -94,6 +94,8 @@ struct RequestParameters {
 #[serde(default)]
 struct InputParameters {
     binary_data_size: Option<usize>,
+    #[serde(rename = "shared_memory_region", deserialize_with = "no_shared_memory")]
+    _shared_memory: (),
 }
 
 /// An output's.
@@ -102,6 +104,13 @@ struct InputParameters {
 struct OutputParameters {
     binary_data: Option<bool>,
     classification: usize,
+    #[serde(rename = "shared_memory_region", deserialize_with = "no_shared_memory")]
+    _shared_memory: (),
+}
+
+/// Values that lie elsewhere are refused by name rather than missed.
+fn no_shared_memory<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom(SHARED_MEMORY_REFUSED))
 }
 
 /// What must be known of a tensor before its data can be read.
@@ -358,7 +367,7 @@ impl<'de> Visitor<'de> for OutputsSeed {
             if wanted.len() == TENSORS_MAX {
                 return Err(A::Error::custom(format!("more than {TENSORS_MAX} outputs")));
             }
-            let OutputParameters { binary_data, classification } = output.parameters;
+            let OutputParameters { binary_data, classification, .. } = output.parameters;
             wanted.push(WantedOutput { name: output.name, binary: binary_data, classes: classification });
         }
         Ok(wanted)

@@ -62,14 +62,37 @@ pub(super) fn all() -> Value {
         "Models": object(json!({ "models": { "type": "array", "items": text } }), &["models"]),
         "ModelStatus": object(json!({ "model_version_status": { "type": "array", "items": any } }), &["model_version_status"]),
         "Row": { "description": "Values by the pipeline's names, or the bare value where there is one." },
-        "PredictRequest": object(json!({ "instances": list_of("Row") }), &["instances"]),
+        "PredictRequest": object(
+            json!({ "instances": list_of("Row"), "parameters": reference("GenerationParameters") }),
+            &["instances"],
+        ),
         "PredictAnswer": object(json!({ "predictions": { "type": "array" } }), &["predictions"]),
-        "PredictOneRequest": object(json!({ "input": reference("Row") }), &["input"]),
+        "PredictOneRequest": object(
+            json!({ "input": reference("Row"), "parameters": reference("GenerationParameters") }),
+            &["input"],
+        ),
+        "GenerationParameters": generation_parameters(),
         "PredictOneAnswer": object(json!({ "prediction": {} }), &["prediction"]),
     });
     extend(&mut all, more);
     extend(&mut all, json!({ "Parameters": parameters(&truth, &count, &whole) }));
     all
+}
+
+/// How a language model continues a text.
+fn generation_parameters() -> Value {
+    json!({
+        "type": "object",
+        "description": "For language models: how boldly tokens are drawn, how many, and where to stop. Others ignore it.",
+        "properties": {
+            "temperature": { "type": "number", "minimum": 0, "default": 1 },
+            "top_k": { "type": "integer", "minimum": 1 },
+            "top_p": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+            "seed": { "type": "integer", "minimum": 0, "default": 0 },
+            "max_tokens": { "type": "integer", "minimum": 1, "maximum": 4096, "default": 128 },
+            "stop": { "anyOf": [{ "type": "string" }, { "type": "array", "maxItems": 16, "items": { "type": "string" } }] },
+        },
+    })
 }
 
 fn extend(all: &mut Value, more: Value) {

@@ -59,6 +59,8 @@ function show(output, prediction) {
       output.append(title);
       const likeliest = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12);
       for (const [label, probability] of likeliest) output.append(bar(label, probability));
+    } else if (answer !== null && typeof answer === "object" && "text" in answer) {
+      output.append(element("pre", answer.text));
     } else {
       output.append(element("p", `${name}: ${JSON.stringify(answer)}`));
     }

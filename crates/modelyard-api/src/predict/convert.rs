@@ -141,6 +141,15 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
         out.push(b':');
         match prediction {
             Prediction::Number(number) => write::json(out, number),
+            Prediction::Text(continuation) => {
+                out.extend_from_slice(b"{\"text\":");
+                write::json(out, &continuation.text);
+                out.extend_from_slice(b",\"tokens\":");
+                write::json(out, &continuation.tokens);
+                out.extend_from_slice(b",\"finish\":");
+                write::json(out, continuation.finish.as_str());
+                out.push(b'}');
+            }
             Prediction::Forecast(steps) => write_forecast(out, steps),
             Prediction::Anomaly { score, threshold, shares } => {
                 out.extend_from_slice(b"{\"score\":");

@@ -6,16 +6,18 @@ use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, FieldInfo, Kind, Routed, Row, Value};
+use modelyard_serve::{Answer, Answered, FieldInfo, Kind, Routed, Row, Times, Value};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
 use super::convert::{TensorRows, write_answer, write_tensor_row};
+use super::generation;
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
+use crate::watch::Served;
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const VERB: &str = ":predict";
@@ -152,20 +154,31 @@ async fn answer(
     let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
     let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
     let raw_image = is_image(&request);
-    let body = body::read(request, service.config.body_bytes_max, service.config.body_timeout).await?;
-    let json = match version.fields() {
+    let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
+    version.check_room()?;
+    let (json, times) = match version.fields() {
         Some(fields) => {
             let rows = match raw_image {
                 true => vec![image_row(fields, body.to_vec())?],
                 false => named_rows(&body, envelope, fields)?,
             };
-            drop(body);
-            encode(&version.predict(rows, deadline).await?, envelope)
+            let Answered { answer: answers, times } = if version.continues_texts() {
+                let wish = generation::wish(&body)?;
+                version.generate(&rows, &wish, deadline).await?
+            } else {
+                drop(body);
+                version.predict(rows, deadline).await?
+            };
+            let computed = server.now();
+            let json = encode(&answers, envelope);
+            version.encoded(server.now().saturating_duration_since(computed));
+            (json, times)
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,
     };
     let mut response = json_response(json);
+    response.extensions_mut().insert(Served::by(&version, times));
     response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.version().get()));
     Ok(response)
 }
@@ -205,16 +218,16 @@ async fn tensor_answer(
     body: &[u8],
     envelope: Envelope,
     deadline: Deadline,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<(Vec<u8>, Times), Failure> {
     let mut rows = TensorRows::new(&version.signature().inputs);
     decode(body, envelope, &mut rows)?;
     let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
-    let outputs = version.infer(inputs, &[], deadline.into()).await?;
+    let Answered { answer: outputs, times } = version.infer(inputs, &[], deadline.into()).await?;
     check_row_count(&outputs, count)?;
     let mut json = Vec::with_capacity(256);
     wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;
-    Ok(json)
+    Ok((json, times))
 }
 
 /// Rows can only be answered one by one where every output has one entry for each.

@@ -16,6 +16,7 @@
 //! `x-model-version` names the version that answered.
 
 mod convert;
+mod generation;
 pub(crate) mod http;
 #[cfg(test)]
 mod tests;

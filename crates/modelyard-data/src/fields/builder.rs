@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine as _;
-
+use super::cell_file::{decode_base64, names_a_file, read_file};
 use super::{Field, FieldKind, series_fields, split_field, wanted};
 use crate::dataset::{
     Categories, Column, ColumnData, Dataset, Dictionary, Images, MISSING, UNKNOWN, Vectors, shrink,
@@ -63,7 +62,7 @@ impl Builder {
                 Growing::Datetimes(Vec::new())
             }
             FieldKind::Vector { .. } => Growing::Vectors { width: None, values: Vec::new() },
-            FieldKind::Text => Growing::Texts(Texts::default()),
+            FieldKind::Text | FieldKind::FileName => Growing::Texts(Texts::default()),
             FieldKind::Audio { mel } => Growing::Sounds { plan: MelPlan::new(mel), values: Vec::new() },
             FieldKind::Image { .. } => Growing::Images { shape: None, bytes: Vec::new(), fixed: false },
         };
@@ -149,6 +148,12 @@ impl Builder {
             self.watch_zone(text.trim())?;
         }
         match (&mut self.data, value) {
+            // Bytes and pixels stand in the row itself and name nothing.
+            (Growing::Texts(texts), other)
+                if self.field.kind == FieldKind::FileName && !matches!(other, Value::Text(_)) =>
+            {
+                texts.push("");
+            }
             (Growing::Vectors { width, values }, Value::Missing) => match width {
                 Some(width) => values.extend(std::iter::repeat_n(f32::NAN, *width)),
                 None => return Err(Problem::new("the first vector tells the width and cannot be missing")),
@@ -177,7 +182,7 @@ impl Builder {
             (Growing::Sounds { .. }, Value::Bytes(bytes)) => self.push_sound(bytes)?,
             (Growing::Sounds { .. }, Value::Text(text)) => self.push_sound(&self.file_of(text)?)?,
             (Growing::Images { .. }, Value::Vector(pixels)) => self.push_pixels(pixels)?,
-            (Growing::Texts(texts), Value::Text(text)) => texts.push(text),
+            (Growing::Texts(texts), Value::Text(text)) => texts.push(text.trim()),
             (data, value) => {
                 return Err(Problem::new(format!("takes {}, not {}", data.takes(), value.describe())));
             }
@@ -234,8 +239,7 @@ impl Builder {
     /// The file that a text holds in base64 or, in a table, names.
     fn file_of(&self, text: &str) -> Result<Vec<u8>, Problem> {
         match &self.folder {
-            // No base64 has a point in it, and every file name here does.
-            Some(folder) if text.contains('.') => read_file(&folder.join(text.trim())),
+            Some(folder) if names_a_file(text) => read_file(&folder.join(text.trim())),
             _ => decode_base64(text),
         }
     }
@@ -390,32 +394,6 @@ fn narrow(number: f64) -> Result<f32, Problem> {
     }
 }
 
-fn decode_base64(text: &str) -> Result<Vec<u8>, Problem> {
-    let data = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((_, data)) => data,
-        None => text,
-    };
-    base64::engine::general_purpose::STANDARD.decode(data.trim()).map_err(|error| {
-        Problem::new(format!("this text is no base64: {error}"))
-            .hint("give the PNG, JPEG or WAV file as base64, as `base64 -w0 image.png` prints it")
-    })
-}
-
-/// No image or sound is larger than this.
-pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
-
-fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
-    let unreadable = |error: std::io::Error| {
-        Problem::new(format!("the file {} cannot be read: {error}", path.display()))
-            .hint("paths in a table are taken from the table's own folder")
-    };
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(Problem::new(format!("{} has {size} bytes, more than any file here", path.display())));
-    }
-    std::fs::read(path).map_err(unreadable)
-}
-
 /// The columns that a reader fills, row by row.
 #[derive(Clone, Debug)]
 pub(crate) struct Builders {
@@ -436,6 +414,12 @@ impl Builders {
         let fields = wanted.into_iter().chain(split).chain(time).chain(unit);
         let columns = fields.map(|field| Builder::new(Arc::new(field))).collect();
         Ok(Self { columns, has_split, spec: spec.clone(), rows: 0 })
+    }
+
+    /// Columns that are read for themselves, without a split and windows.
+    pub(crate) fn of_fields(fields: Vec<Field>) -> Self {
+        let columns = fields.into_iter().map(|field| Builder::new(Arc::new(field))).collect();
+        Self { columns, has_split: false, spec: PipelineSpec::default(), rows: 0 }
     }
 
     /// How many of the columns are inputs; they come first.

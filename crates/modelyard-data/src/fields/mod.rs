@@ -2,11 +2,13 @@
 //! and raw values are judged, for files and requests alike.
 
 mod builder;
+mod cell_file;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(crate) use builder::{Builder, Builders, FILE_BYTES_MAX, at};
+pub(crate) use builder::{Builder, Builders, at};
+pub(crate) use cell_file::{FILE_BYTES_MAX, names_a_file};
 
 use crate::datetime;
 use crate::error::{DataError, Problem};
@@ -52,6 +54,8 @@ pub(crate) enum FieldKind {
     Audio {
         mel: LogMel,
     },
+    /// The file that a cell names, by its name alone.
+    FileName,
 }
 
 impl FieldKind {
@@ -90,19 +94,13 @@ pub(crate) fn wanted(spec: &PipelineSpec) -> Result<Vec<Field>, DataError> {
     for output in &spec.outputs {
         fields.extend(output_field(output)?);
     }
-    let derived =
-        spec.outputs.iter().filter(|output| !fields.iter().any(|field| *field.name == *output.name));
-    if let Some(twice) =
-        derived.clone().find(|output| output.name.is_empty() || !names.insert(output.name.as_str().into()))
-    {
-        return Err(DataError::spec(&twice.name, "an output needs a name of its own"));
-    }
-    for field in &fields {
-        if field.name.is_empty() {
+    let declared = spec.inputs.iter().map(|input| &input.name);
+    for name in declared.chain(spec.outputs.iter().map(|output| &output.name)) {
+        if name.is_empty() {
             return Err(DataError::spec("inputs and outputs", "a name is empty"));
         }
-        if !names.insert(field.name.clone()) {
-            return Err(DataError::spec(&*field.name, "this name is declared twice"));
+        if !names.insert(name) {
+            return Err(DataError::spec(name, "this name is declared twice"));
         }
     }
     Ok(fields)
@@ -142,7 +140,7 @@ fn input_field(input: &InputSpec) -> Result<Field, DataError> {
     })
 }
 
-/// The column that an output is read from; none where it follows from other columns.
+/// The column that an output is read from; none where it follows from other columns, or stands in the text itself.
 fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
     check_keys(output)?;
     let kind = match output.kind {
@@ -160,6 +158,14 @@ fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
             return Err(DataError::spec(&output.name, problem));
         }
         OutputKind::Labels => FieldKind::Text,
+        OutputKind::NextToken
+            if output.column.is_some() || output.labels.is_some() || output.transforms.is_some() =>
+        {
+            let problem =
+                "the next token is that of the text input: it takes no column, labels or transforms";
+            return Err(DataError::spec(&output.name, problem));
+        }
+        OutputKind::NextToken => return Ok(None),
         OutputKind::Number => FieldKind::Number,
     };
     Ok(Some(Field {
@@ -168,6 +174,18 @@ fn output_field(output: &OutputSpec) -> Result<Option<Field>, DataError> {
         kind,
         is_output: true,
     }))
+}
+
+/// The columns whose cells may name files, each as the names alone.
+pub(crate) fn file_name_fields(spec: &PipelineSpec) -> Vec<Field> {
+    let of_files = spec.inputs.iter().filter(|input| matches!(input.kind, Kind::Image | Kind::Audio));
+    let field = |input: &InputSpec| Field {
+        name: input.name.as_str().into(),
+        column: input.column.clone().unwrap_or_else(|| input.name.clone()),
+        kind: FieldKind::FileName,
+        is_output: false,
+    };
+    of_files.map(field).collect()
 }
 
 /// Keys that belong to another kind of output.

@@ -1,6 +1,6 @@
 //! From the network's numbers back to named answers.
 
-use super::{Calibration, OutputActivation, Pipeline, Task};
+use super::{Calibration, Continuation, OutputActivation, Pipeline, Task};
 
 /// What the network answers for one row.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub enum Prediction {
     },
     /// A number in the data's own unit.
     Number(f64),
+    /// How a text goes on.
+    Text(Continuation),
     /// One number for each row ahead.
     Forecast(Vec<ForecastStep>),
     /// How unlike healthy rows the row or window is.
@@ -60,7 +62,8 @@ pub struct ForecastStep {
 }
 
 impl Pipeline {
-    /// The answers for `rows` rows of network outputs.
+    /// The answers for `rows` rows of network outputs. Those of a language model are empty: what it answers is drawn
+    /// token by token (see [`Pipeline::language`]).
     ///
     /// # Panics
     /// Where there are not [`Pipeline::output_width`] outputs a row.
@@ -71,14 +74,18 @@ impl Pipeline {
     }
 
     /// The probability of each class, rows × classes (two for a binary task); for numbers, the answers in
-    /// the data's own unit, rows × outputs; for a forecast rows × steps; for anomalies one score a row. What
-    /// metrics are computed on.
+    /// the data's own unit, rows × outputs; for a forecast rows × steps; for anomalies one score a row; for the next
+    /// token, the probability of each logit at each step. What metrics are computed on.
     pub fn decode_values(&self, outputs: &[f32]) -> Vec<f32> {
         let rows = outputs.chunks_exact(self.output_width());
         match &self.task {
             Task::Classification { .. } => rows.flat_map(|row| self.class_probabilities(row)).collect(),
             Task::Binary { .. } => rows.flat_map(|row| self.binary_probabilities(row[0])).collect(),
             Task::Labels { .. } => rows.flat_map(|row| self.label_probabilities(row)).collect(),
+            Task::NextToken { logits, .. } => rows
+                .flat_map(|row| row.chunks_exact(*logits))
+                .flat_map(|step| self.class_probabilities(step))
+                .collect(),
             Task::Regression { .. } => rows.flat_map(|row| self.numbers(row).map(|v| v as f32)).collect(),
             Task::Forecast { .. } => {
                 rows.flat_map(|row| self.forecast(row)).map(|step| step.value as f32).collect()
@@ -114,6 +121,7 @@ impl Pipeline {
                 let labels = given.map(|(label, _)| label.clone()).collect();
                 vec![(output.clone(), Prediction::Labels { labels, probabilities })]
             }
+            Task::NextToken { .. } => Vec::new(),
             Task::Regression { outputs } => {
                 outputs.iter().cloned().zip(self.numbers(row).map(Prediction::Number)).collect()
             }

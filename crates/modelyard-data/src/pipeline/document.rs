@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::fit::{cap_of, check_numeric};
 use super::input::FittedInput;
+use super::language::FittedNextToken;
 use super::output::FittedOutput;
 use super::{Calibration, OutputActivation, Pipeline};
 use crate::dataset::Dictionary;
@@ -19,7 +20,8 @@ use crate::value::Value;
 
 const NAME: &str = "pipeline.json";
 const FORMAT: &str = "modelyard.pipeline";
-const FORMAT_VERSION: u64 = 1;
+/// 2 since there are windows, calibration and inputs given back: a program that knows 1 only refuses it as newer.
+const FORMAT_VERSION: u64 = 2;
 
 /// The first thing looked at.
 #[derive(Deserialize)]
@@ -62,6 +64,8 @@ struct InputDocument {
 enum OutputDocument {
     Classes(Vec<String>),
     Steps(Vec<Fitted>),
+    /// The next token: all that is fitted is the text input's.
+    NextToken,
     /// Nothing is fitted for anomalies.
     Input {},
 }
@@ -125,6 +129,7 @@ fn output_document(output: &FittedOutput) -> OutputDocument {
             OutputDocument::Classes(classes.labels().map(String::from).collect())
         }
         FittedOutput::Number { steps, .. } => OutputDocument::Steps(steps.clone()),
+        FittedOutput::NextToken(_) => OutputDocument::NextToken,
         FittedOutput::Anomaly { .. } => OutputDocument::Input {},
     }
 }
@@ -141,7 +146,12 @@ fn build(document: Document) -> Result<Pipeline, DataError> {
     }
     let mut outputs = Vec::with_capacity(spec.outputs.len());
     for (at, (output, declared)) in document.outputs.into_iter().zip(&spec.outputs).enumerate() {
-        outputs.push(build_output(output, declared, spec.inputs.len() + at)?);
+        outputs.push(match (&output, declared.kind) {
+            (OutputDocument::NextToken, OutputKind::NextToken) => {
+                FittedOutput::NextToken(FittedNextToken::new(declared, &spec, &inputs)?)
+            }
+            _ => build_output(output, declared, spec.inputs.len() + at)?,
+        });
     }
     let mut pipeline = Pipeline::assemble(spec, inputs, outputs, document.warnings)?;
     pipeline.set_output_activation(document.output_width, document.output_activation)?;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::input::{Coding, FittedInput, Scratch};
+use super::language::FittedNextToken;
 use super::output::{FittedOutput, wrong_column};
 use super::parts::Layout;
 use super::rows::Keys;
 use super::{OutputActivation, Pipeline, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, Images, MISSING, Vectors};
-use crate::datetime;
+use crate::datetime::write_datetime;
 use crate::error::{DataError, Problem};
 use crate::fields::{Field, intake_len, wanted};
 use crate::spec::{InputSpec, Kind, OutputKind, OutputSpec, PipelineSpec};
@@ -35,18 +36,42 @@ impl Pipeline {
     /// [`DataError::Spec`] where the declaration contradicts itself or the data set, [`DataError::Fit`] where
     /// a transform cannot learn from the rows.
     pub fn fit(spec: &PipelineSpec, data: &Dataset, training_rows: &[usize]) -> Result<Self, DataError> {
+        Self::fit_from(spec, data, training_rows, None)
+    }
+
+    /// As [`Pipeline::fit`], but inputs that are declared as in an earlier pipeline are taken as they were fitted
+    /// there: a network that was trained behind it sees the same numbers and tokens as before.
+    ///
+    /// # Errors
+    /// As [`Pipeline::fit`].
+    pub fn fit_from(
+        spec: &PipelineSpec,
+        data: &Dataset,
+        training_rows: &[usize],
+        earlier: Option<&Self>,
+    ) -> Result<Self, DataError> {
         if training_rows.is_empty() {
             return Err(DataError::Split { problem: "there are no training rows".into(), hint: None });
         }
         let fields = wanted(spec)?;
+        let spec = &spec.clone().with_boundaries();
         let mut warnings = data.warnings().to_vec();
         let seen = data.windows().map(|windows| windows.rows_seen(training_rows)).unwrap_or_default();
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for (place, (input, field)) in spec.inputs.iter().zip(&fields).enumerate() {
+            let kept = match earlier {
+                Some(earlier) => {
+                    earlier.fitted_for(input, &column_of(data, place, &input.name)?.data, &mut warnings)
+                }
+                None => None,
+            };
             let windows = data.windows().filter(|_| spec.steps_of(input).is_some());
             let rows = if windows.is_some() { &seen } else { training_rows };
             let fit = InputFit { input, data, rows, windows, first: training_rows[0] };
-            inputs.push(fit.run(place, Arc::new(field.clone()), &mut warnings)?);
+            inputs.push(match kept {
+                Some(fitted) => fitted,
+                None => fit.run(place, Arc::new(field.clone()), &mut warnings)?,
+            });
         }
         let horizon = spec.windows.as_ref().map_or(0, |windows| windows.horizon);
         let output_rows = match data.windows() {
@@ -55,9 +80,34 @@ impl Pipeline {
         };
         let mut outputs = Vec::with_capacity(spec.outputs.len());
         for (at, output) in spec.outputs.iter().enumerate() {
-            outputs.push(fit_output(output, spec.inputs.len() + at, data, &output_rows, &mut warnings)?);
+            outputs.push(match output.kind {
+                OutputKind::NextToken => {
+                    FittedOutput::NextToken(FittedNextToken::new(output, spec, &inputs)?)
+                }
+                _ => fit_output(output, spec.inputs.len() + at, data, &output_rows, &mut warnings)?,
+            });
         }
         Self::assemble(spec.without_augmentation(), inputs, outputs, warnings)
+    }
+
+    /// The input as it was fitted here, where it is declared the same way and takes this column.
+    fn fitted_for(
+        &self,
+        declared: &InputSpec,
+        column: &ColumnData,
+        warnings: &mut Vec<String>,
+    ) -> Option<FittedInput> {
+        let at = self.spec.inputs.iter().position(|input| input.name == declared.name)?;
+        let same = self.spec.inputs[at] == InputSpec { augment: None, ..declared.clone() };
+        let fitted = Some(&self.inputs[at]).filter(|fitted| same && fitted.coding(column).is_ok());
+        if fitted.is_none() {
+            warnings.push(format!(
+                "{:?} is declared otherwise than in the model that training starts from: the layers taken over see \
+                 other numbers than before",
+                declared.name
+            ));
+        }
+        fitted.cloned()
     }
 
     /// Puts fitted parts together, having checked that they fit each other.
@@ -103,8 +153,9 @@ fn task_of(spec: &PipelineSpec, outputs: &[FittedOutput], input: &[usize]) -> Re
                     classes: classes.labels().map(String::from).collect(),
                 });
             }
-            FittedOutput::Category { name, .. } | FittedOutput::Labels { name, .. } => {
-                return Err(DataError::spec(&**name, "a category must be the only output")
+            FittedOutput::NextToken(output) if outputs.len() == 1 => return Ok(output.task()),
+            FittedOutput::Category { .. } | FittedOutput::Labels { .. } | FittedOutput::NextToken(_) => {
+                return Err(DataError::spec(&**output.name(), "a category must be the only output")
                     .with_hint("declare one category, or one or more numbers"));
             }
             FittedOutput::Number { name, .. } => numbers.push(name.to_string()),
@@ -176,12 +227,14 @@ impl InputFit<'_> {
 
     /// A value as a request gives it: of a row, or of each step of a window.
     fn example(&self, column: &ColumnData) -> Option<Value> {
+        let format = self.input.format.as_deref();
         let Some(windows) = self.windows else {
-            return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row));
+            return self.rows.iter().take(EXAMPLE_ROWS).find_map(|&row| example(column, row, format));
         };
         let ahead = if self.input.known_future { windows.ahead() } else { 0 };
         let rows = windows.rows_of(self.first, 0).chain(self.first + 1..self.first + 1 + ahead);
-        let steps: Vec<Value> = rows.map(|row| example(column, row).unwrap_or(Value::Missing)).collect();
+        let steps: Vec<Value> =
+            rows.map(|row| example(column, row, format).unwrap_or(Value::Missing)).collect();
         Value::from_json(&Json::Array(steps.iter().map(Value::to_json).collect()))
     }
 
@@ -303,7 +356,7 @@ fn is_missing(column: &ColumnData, row: usize) -> bool {
 }
 
 /// The value of a row as a request would give it, where it can be written.
-fn example(column: &ColumnData, row: usize) -> Option<Value> {
+fn example(column: &ColumnData, row: usize, format: Option<&str>) -> Option<Value> {
     if is_missing(column, row) {
         return None;
     }
@@ -312,7 +365,7 @@ fn example(column: &ColumnData, row: usize) -> Option<Value> {
         ColumnData::Categories(Categories { codes, dictionary }) => {
             Value::Text(dictionary.label(codes[row])?.to_owned())
         }
-        ColumnData::Datetimes(seconds) => Value::Text(datetime::show(seconds[row])?),
+        ColumnData::Datetimes(seconds) => Value::Text(write_datetime(seconds[row], format)?),
         ColumnData::Vectors(v) => {
             // By way of text, so that 0.1 is written as 0.1 and not with the digits of its float32.
             let short = |x: &f32| x.to_string().parse().unwrap_or(f64::from(*x));

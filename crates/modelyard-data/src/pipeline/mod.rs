@@ -8,6 +8,7 @@ mod document;
 mod fit;
 mod input;
 mod labels;
+mod language;
 mod output;
 mod parts;
 mod rows;
@@ -23,6 +24,7 @@ use crate::value::Value;
 pub use calibrate::Calibration;
 pub use decode::{Answer, ForecastStep, Prediction};
 use input::FittedInput;
+pub use language::{Continuation, Continuing, Finish, Language, NO_TOKEN, NextTokens};
 use output::FittedOutput;
 pub use parts::InputPart;
 
@@ -65,6 +67,17 @@ pub enum Task {
         /// The labels in the order of the network's outputs.
         classes: Vec<String>,
     },
+    /// The next token at each step of a text: the network gives [steps, logits].
+    NextToken {
+        /// The output's name.
+        output: String,
+        /// How many tokens the network sees at once.
+        steps: usize,
+        /// How many different tokens the texts are cut into.
+        tokens: usize,
+        /// How many numbers the network gives at each step: one for each token at least.
+        logits: usize,
+    },
     /// One or more numbers.
     Regression {
         /// The outputs' names.
@@ -94,6 +107,7 @@ impl Task {
         match self {
             Self::Classification { classes, .. } | Self::Labels { classes, .. } => classes.len(),
             Self::Binary { .. } => 1,
+            Self::NextToken { steps, logits, .. } => steps * logits,
             Self::Regression { outputs } => outputs.len(),
             Self::Forecast { horizon, quantiles, .. } => horizon * quantiles.len().max(1),
             Self::Anomaly { size, .. } => *size,
@@ -116,6 +130,8 @@ pub enum TargetValues {
     Classes(Vec<u32>),
     /// rows × outputs numbers, as the output transforms leave them; for labels 1 for each that the row has.
     Values(Vec<f32>),
+    /// What follows at each step.
+    Tokens(NextTokens),
     /// What went into the network: it learns to give it back.
     Input,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::language::FittedNextToken;
 use super::{OutputActivation, TargetValues, Task, column_of, labels};
 use crate::dataset::{Categories, ColumnData, Dataset, Dictionary, MISSING};
 use crate::error::{DataError, Problem, nearest};
@@ -14,6 +15,8 @@ pub(super) enum FittedOutput {
     Category { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
     /// The labels in order; a row may have any number of them.
     Labels { name: Arc<str>, place: usize, classes: Arc<Dictionary> },
+    /// The next token of the text.
+    NextToken(FittedNextToken),
     /// The transforms in order, and the largest answer where there is one (the smallest is then 0).
     Number { name: Arc<str>, place: usize, steps: Vec<Fitted>, cap: Option<f64> },
     /// The network's own input, which has no column.
@@ -27,6 +30,7 @@ impl FittedOutput {
             | Self::Labels { name, .. }
             | Self::Number { name, .. }
             | Self::Anomaly { name } => name,
+            Self::NextToken(output) => &output.name,
         }
     }
 
@@ -66,6 +70,7 @@ pub(super) fn targets(
             labels::targets(name, column, classes, rows).map(TargetValues::Values)
         }
         [FittedOutput::Anomaly { .. }] => Ok(TargetValues::Input),
+        [FittedOutput::NextToken(output)] => output.targets(data, rows).map(TargetValues::Tokens),
         _ => {
             let mut values = vec![0.0; rows.len() * task.answer_width()];
             let ahead = match task {
@@ -171,6 +176,17 @@ pub(super) fn check_activation(
             return Ok(());
         }
         (Task::Labels { classes, .. }, Linear | Sigmoid) if width == classes.len() => return Ok(()),
+        (Task::NextToken { steps, tokens, logits, .. }, Linear | Softmax)
+            if width.is_multiple_of(*steps) && width / *steps >= *tokens =>
+        {
+            *logits = width / *steps;
+            return Ok(());
+        }
+        (Task::NextToken { output, steps, tokens, .. }, _) => (
+            output.clone(),
+            *steps * *tokens,
+            format!("end the network with dense units = {tokens} at each of the {steps} steps, and softmax"),
+        ),
         (Task::Labels { output, classes }, _) => (
             output.clone(),
             classes.len(),

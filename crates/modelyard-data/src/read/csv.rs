@@ -212,7 +212,7 @@ impl<'a> Table<'a> {
             });
         }
         for (builder, cells) in builders.columns.iter_mut().zip(&self.cells) {
-            let is_text = matches!(builder.field.kind, FieldKind::Category { .. });
+            let is_text = matches!(builder.field.kind, FieldKind::Category { .. } | FieldKind::Text);
             for &cell in cells {
                 let place = |problem| at(self.path, records.line(), &self.header[cell])(problem);
                 let text = std::str::from_utf8(&record[cell])
@@ -235,7 +235,14 @@ impl<'a> Table<'a> {
     }
 
     fn is_missing(&self, text: &str) -> bool {
-        self.missing.iter().any(|marker| marker == text)
+        if self.missing.iter().any(|marker| marker == text) {
+            return true;
+        }
+        // A marker that is a number stands for the number, however it is written.
+        self.numeric_markers
+            && text
+                .parse::<f64>()
+                .is_ok_and(|number| self.missing.iter().any(|marker| marker.parse() == Ok(number)))
     }
 }
 

@@ -75,6 +75,14 @@ pub(crate) fn media_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     class_files(folder, &[IMAGES, SOUNDS].concat())
 }
 
+/// The files of a folder that are rows where the answers are not asked for, in their order.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn row_files(folder: &Path, format: Format) -> Result<Vec<PathBuf>, DataError> {
+    class_files(folder, if format == Format::AudioFolder { SOUNDS } else { IMAGES })
+}
+
 /// Whether the folder, or its first class folder, holds a sound.
 pub(crate) fn holds_sounds(folder: &Path) -> bool {
     class_files(folder, SOUNDS).is_ok_and(|files| !files.is_empty())
@@ -86,14 +94,35 @@ fn class_files(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, DataErro
         endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
     };
     let mut files = Vec::new();
-    for entry in list(folder)? {
+    for entry in list(folder)?.into_iter().filter(|entry| !is_hidden(entry)) {
         if entry.is_dir() {
-            files.extend(list(&entry)?.into_iter().filter(|path| wanted(path)));
+            let inside = list(&entry)?.into_iter().filter(|path| !is_hidden(path));
+            let (folders, inside): (Vec<_>, Vec<_>) = inside.partition(|path| path.is_dir());
+            for deeper in folders {
+                if list(&deeper)?.iter().any(|path| wanted(path)) {
+                    return Err(DataError::spec(
+                        "source",
+                        format!(
+                            "{} holds files below the folder of a class, which are no rows",
+                            deeper.display()
+                        ),
+                    )
+                    .with_hint(
+                        "move the files up into the class's own folder, or the folder out of the data",
+                    ));
+                }
+            }
+            files.extend(inside.into_iter().filter(|path| wanted(path)));
         } else if wanted(&entry) {
             files.push(entry);
         }
     }
     Ok(files)
+}
+
+/// What programs keep for themselves, such as `.ipynb_checkpoints`, is no data.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn push_file(path: &Path, builders: &mut Builders) -> Result<(), DataError> {

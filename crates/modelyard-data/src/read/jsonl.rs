@@ -93,6 +93,8 @@ impl<'a> Lines<'a> {
             serde_json::from_slice(line).map_err(|error| self.malformed(&error.to_string()))?;
         if !self.rows.is_named() {
             self.rows.name(object.keys().cloned().collect());
+        } else {
+            self.rows.later(self.line, object.keys(), builders)?;
         }
         let value_of = |name: &str| Some(Value::from_json(object.get(name)?).ok_or_else(nested));
         self.rows.push(self.line, &value_of, builders)

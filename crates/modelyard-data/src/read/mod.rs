@@ -3,6 +3,7 @@
 
 mod array;
 pub mod csv;
+mod files_in_cells;
 pub mod idx;
 pub mod image_folder;
 pub mod jsonl;
@@ -21,6 +22,7 @@ use crate::spec::{Format, Paths, PipelineSpec, SourceSpec};
 use crate::window::Side;
 
 pub use array::{Array, ArrayValues};
+pub use files_in_cells::named_files;
 
 /// The files of one source, and those of its labels where the format keeps them apart.
 pub(crate) struct Files {
@@ -100,7 +102,7 @@ fn refuse_twice(main: &[PathBuf], test: &[PathBuf]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Every file that [`read()`] would read, in a fixed order: what a digest of the data covers.
+/// Every file that [`read()`] would read, in a fixed order, but for those that cells name (see [`named_files`]).
 ///
 /// # Errors
 /// [`DataError::Missing`] where a path or pattern leads to nothing.

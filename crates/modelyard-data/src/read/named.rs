@@ -1,10 +1,11 @@
 //! Rows whose values have names, as in JSON lines and Parquet. A name that is in no row at all is an error, for
 //! then it is misspelt.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::error::{DataError, Problem, nearest};
-use crate::fields::{Builder, Builders, FieldKind, at, expand_columns};
+use crate::fields::{Builder, Builders, FieldKind, at, expand_columns, matches_pattern};
 use crate::spec::SourceSpec;
 use crate::value::Value;
 
@@ -25,11 +26,26 @@ pub(super) struct NamedRows<'a> {
     /// The names of the header or of the first row: what patterns mean, and what the message about a misspelt
     /// one shows.
     names: Vec<String>,
+    /// The same names, to look one up.
+    known: HashSet<String>,
+    /// Whether a vector's columns are told by a pattern.
+    has_patterns: bool,
 }
 
 impl<'a> NamedRows<'a> {
     pub(super) fn new(path: &'a Path, source: &'a SourceSpec, builders: &Builders) -> Self {
-        Self { path, missing: &source.missing, seen: vec![false; builders.columns.len()], names: Vec::new() }
+        let is_pattern = |builder: &Builder| match &builder.field.kind {
+            FieldKind::Vector { columns: Some(columns) } => columns.iter().any(|name| name.contains('*')),
+            _ => false,
+        };
+        Self {
+            path,
+            missing: &source.missing,
+            seen: vec![false; builders.columns.len()],
+            names: Vec::new(),
+            known: HashSet::new(),
+            has_patterns: builders.columns.iter().any(is_pattern),
+        }
     }
 
     /// Whether [`Self::name`] was called.
@@ -39,6 +55,7 @@ impl<'a> NamedRows<'a> {
 
     /// Tells the names of the columns.
     pub(super) fn name(&mut self, names: Vec<String>) {
+        self.known = names.iter().cloned().collect();
         self.names = names;
     }
 
@@ -103,8 +120,37 @@ impl<'a> NamedRows<'a> {
             Some(Value::Text(text)) if self.missing.iter().any(|marker| marker == text.trim()) => {
                 Value::Missing
             }
+            Some(Value::Number(number)) if self.missing.iter().any(|marker| marker.parse() == Ok(number)) => {
+                Value::Missing
+            }
             Some(value) => value,
         })
+    }
+
+    /// Names that only a later row has: one that a pattern means would be left out of the vector without a word.
+    pub(super) fn later<'n>(
+        &self,
+        line: u64,
+        names: impl Iterator<Item = &'n String>,
+        builders: &Builders,
+    ) -> Result<(), DataError> {
+        if !self.has_patterns {
+            return Ok(());
+        }
+        for name in names.filter(|name| !self.known.contains(*name)) {
+            for builder in &builders.columns {
+                let FieldKind::Vector { columns: Some(columns) } = &builder.field.kind else { continue };
+                let means = |pattern: &str| pattern.contains('*') && matches_pattern(pattern, name);
+                if columns.iter().any(means) {
+                    let problem = Problem::new(format!(
+                        "{name:?} is not in the first row, whose names tell the columns"
+                    ))
+                    .hint("give every name in the first row, with null where there is no value");
+                    return Err(at(self.path, line, &builder.field.name)(problem));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every wanted column was there.

@@ -18,7 +18,7 @@ pub struct PipelineSpec {
     /// part `features`; each image, each text and each vector with a shape is a part of its own. Where there are
     /// windows, `features` is [steps, features], and what is in another part is taken of a window's last row.
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, the labels of one output, or one or more numbers.
+    /// What the network is asked for: one category, the labels of one output, the next token, or one or more numbers.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
     /// How rows become windows; none where each row is a sample of its own.
@@ -32,6 +32,23 @@ impl PipelineSpec {
         let mut spec = self.clone();
         spec.inputs.iter_mut().for_each(|input| input.augment = None);
         spec
+    }
+
+    /// Whether the network is to continue texts.
+    pub(crate) fn is_of_language(&self) -> bool {
+        self.outputs.iter().any(|output| output.kind == OutputKind::NextToken)
+    }
+
+    /// The same with a token before and after each text, where the network is to learn how texts begin and end.
+    pub(crate) fn with_boundaries(mut self) -> Self {
+        if self.is_of_language() {
+            for transform in self.inputs.iter_mut().filter_map(|input| input.transforms.as_mut()).flatten() {
+                if let TransformSpec::Tokenize(tokens) = transform {
+                    tokens.boundary = true;
+                }
+            }
+        }
+        self
     }
 
     /// The same inputs without outputs: what rows to predict look like.
@@ -228,6 +245,9 @@ pub enum OutputKind {
     Category,
     /// Any number of a set of texts, separated by `;`: multi-label classification.
     Labels,
+    /// The next token at each step of the one text input: a language model, which continues texts. It has no column
+    /// of its own.
+    NextToken,
     /// How many rows of time the row's unit still has before its last one: remaining useful life. It needs
     /// `[data.windows]` with a `unit`; the units of `source` are taken to end with their last row, and those of
     /// `test_source` to have left what `test_labels` says, one number a line.
@@ -245,6 +265,7 @@ impl OutputKind {
             Self::Number => "number",
             Self::Category => "category",
             Self::Labels => "labels",
+            Self::NextToken => "next_token",
             Self::Remaining => "remaining",
             Self::Anomaly => "anomaly",
         }

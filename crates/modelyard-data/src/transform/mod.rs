@@ -45,8 +45,10 @@ pub use ordinal::Ordinal;
 pub use resize::Resize;
 pub use robust::Robust;
 pub use standard::Standard;
+pub(crate) use tokenize::FittedTokenize;
 pub use tokenize::Tokenize;
 pub use vocabulary::TokenModel;
+pub(crate) use vocabulary::{BOUNDARY, PADDING, UNKNOWN_TOKEN};
 
 /// What a project file declares: learns from training rows and becomes a [`Transform`].
 pub(crate) trait Declared {

@@ -11,8 +11,8 @@ use crate::error::Problem;
 /// Past this many columns a one-hot category is surely a mistake, such as an identifier.
 const COLUMNS_MAX: usize = 10_000;
 
-/// One column per label, 1 where the row has it, and one more for labels that training did not see (or that
-/// `min_count` and `max_categories` left out).
+/// One column per label, 1 where the row has it, and one more for labels that `min_count` and `max_categories` left
+/// out. A label that training did not see counts among those, where there are any; otherwise its row is all 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneHot {
@@ -54,11 +54,14 @@ impl Transform for FittedOneHot {
         let width = self.slots.width();
         block.floats.clear();
         block.floats.resize(block.rows * width, 0.0);
+        // Of a bucket that no training row was in nothing was learned: its weights are as chance made them.
+        let is_learned = |slot: usize| slot + 1 < width || self.slots.has_known_others();
         for (row, &code) in block.floats.chunks_exact_mut(width).zip(&block.codes) {
             if code == MISSING {
                 row.fill(f64::NAN);
             } else {
-                row[self.slots.of(code)] = 1.0;
+                let slot = self.slots.of(code);
+                row[slot] = if is_learned(slot) { 1.0 } else { 0.0 };
             }
         }
     }

@@ -74,6 +74,11 @@ impl Slots {
         self.kept as usize + 1
     }
 
+    /// Whether training had rows in the bucket, so that something was learned of it.
+    pub(crate) fn has_known_others(&self) -> bool {
+        self.of_code.contains(&self.kept)
+    }
+
     pub(crate) fn of(&self, code: u32) -> usize {
         self.of_code.get(code as usize).copied().unwrap_or(self.kept) as usize
     }

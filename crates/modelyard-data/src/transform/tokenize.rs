@@ -115,6 +115,34 @@ impl FittedTokenize {
         tokens
     }
 
+    /// What follows at each step of a text's row: the tokens after the first [`BOUNDARY`], the last one included where
+    /// the row holds the whole text; and how many characters they stand for, the text's end counted as one.
+    pub(crate) fn next_tokens(&self, text: &str) -> (Vec<u32>, usize) {
+        let tokens = self.tokenizer.encode_with_ends(text);
+        let mut next: Vec<u32> = tokens.iter().map(|(token, _)| *token).take(self.length).collect();
+        if tokens.len() < self.length {
+            next.push(BOUNDARY);
+            return (next, text.chars().count() + 1);
+        }
+        let characters = tokens.get(self.length - 1).map_or(0, |(_, end)| *end);
+        (next, characters)
+    }
+
+    /// Tokens a row.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether boundaries stand around texts.
+    pub(crate) fn has_boundaries(&self) -> bool {
+        self.boundary
+    }
+
+    /// The tokenizer.
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.tokenizer
+    }
+
     /// How many different tokens there are.
     pub(crate) fn vocabulary_len(&self) -> usize {
         self.tokenizer.len()

@@ -30,6 +30,8 @@ pub(crate) const PADDING: u32 = 0;
 pub(crate) const UNKNOWN_TOKEN: u32 = 1;
 /// The token that stands before and after a text whose continuation is learnt.
 pub(crate) const BOUNDARY: u32 = 2;
+/// How many tokens stand for no text where there are boundaries.
+const SPECIALS: u32 = 3;
 
 const SPECIAL: [&str; 3] = ["[PAD]", "[UNK]", "[END]"];
 /// What a WordPiece token begins with where it continues a word.
@@ -113,6 +115,25 @@ impl Vocabulary {
             }
             Err(_) => vec![UNKNOWN_TOKEN],
         }
+    }
+}
+
+impl Vocabulary {
+    /// The token numbers of a text, each with the number of the text's characters up to its end.
+    pub(crate) fn encode_with_ends(&self, text: &str) -> Vec<(u32, usize)> {
+        let all = text.chars().count();
+        match self.tokenizer.encode_char_offsets(text, false) {
+            Ok(encoding) => {
+                let ends = encoding.get_offsets().iter().map(|(_, end)| *end);
+                encoding.get_ids().iter().copied().zip(ends).collect()
+            }
+            Err(_) => vec![(UNKNOWN_TOKEN, all)],
+        }
+    }
+
+    /// The text that a token stands for; none for padding, boundaries, and what is no token.
+    pub(crate) fn text_of(&self, token: u32) -> Option<String> {
+        if token < SPECIALS { None } else { self.tokenizer.id_to_token(token) }
     }
 }
 

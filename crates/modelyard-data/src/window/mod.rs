@@ -157,6 +157,12 @@ impl Windows {
         self.rows_seen(b).into_iter().any(|row| of_a[row])
     }
 
+    /// Whether two of these samples look at, or ahead to, the same row: what is counted of them is not independent.
+    pub fn share_rows(&self, samples: &[usize]) -> bool {
+        let looked_at: usize = samples.iter().map(|&end| self.rows_seen_by(end).len()).sum();
+        looked_at > self.rows_seen(samples).len()
+    }
+
     /// Removes the samples that touch a row which these others look at or ahead to; gives how many they were.
     pub(crate) fn keep_apart(&self, samples: &mut Vec<usize>, others: &[usize]) -> usize {
         let mut seen = vec![false; self.times.len()];
@@ -207,7 +213,7 @@ pub(crate) fn derive(spec: &PipelineSpec, side: &Side, mut data: Dataset) -> Res
                     });
                 }
             }
-            OutputKind::Number | OutputKind::Category | OutputKind::Labels => {}
+            OutputKind::Number | OutputKind::Category | OutputKind::Labels | OutputKind::NextToken => {}
         }
     }
     Ok(data)

@@ -113,6 +113,22 @@ fn jpeg_and_images_of_any_size_are_taken_where_resize_is_declared() {
 }
 
 #[test]
+fn images_below_a_class_are_refused_and_hidden_folders_are_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "dog/1.png", &colour_png(0));
+    write(folder.path(), "cat/1.png", &colour_png(1));
+    write(folder.path(), ".ipynb_checkpoints/1.png", &colour_png(2));
+    write(folder.path(), "dog/.thumbs/1.png", &colour_png(3));
+    write(folder.path(), "dog/._1.png", b"what macOS leaves");
+    let spec = spec_of_x(Kind::Image, TRANSFORMS[0]);
+    let data = read(&SourceSpec::new("."), folder.path(), &spec).expect("two images");
+    assert_eq!(data.rows(), 2);
+    write(folder.path(), "dog/2024/2.png", &colour_png(4));
+    let error = read(&SourceSpec::new("."), folder.path(), &spec).expect_err("an image would be left out");
+    assert!(error.to_string().contains("2024") && error.hint().is_some(), "{error}");
+}
+
+#[test]
 fn an_image_that_lies_about_its_size_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut liar = colour_png(1);

@@ -7,6 +7,7 @@ mod contract;
 mod decoders;
 mod images;
 mod labels;
+mod language;
 mod parquet;
 mod pipeline;
 mod reading;

@@ -8,7 +8,7 @@ use modelyard_data::{
 };
 use proptest::prelude::*;
 
-use super::{all_rows, apply, assert_near, csv, spec, transforms_of};
+use super::{all_rows, apply, assert_near, csv, spec, spec_of_x, transforms_of};
 
 const TEXT: &str = "age,city,when,p0,p1,y\n20,Rome,2024-01-01,1,2,yes\n40,Oslo,2024-01-02,3,4,no\n60,Rome,2024-01-03,5,6,yes\n";
 
@@ -125,7 +125,7 @@ fn an_unseen_category_of_an_input_is_the_unknown_one() {
     let mut unseen = whole_row();
     unseen.insert("city".into(), text("Atlantis"));
     let served = pipeline.dataset_from_rows(&[unseen]).expect("a row");
-    assert_eq!(apply(&pipeline, &served, &[0])[1..4], [0.0, 0.0, 1.0]);
+    assert_eq!(apply(&pipeline, &served, &[0])[1..4], [0.0, 0.0, 0.0]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_stored_pipeline_is_checked() {
         let error = Pipeline::from_json(json.replacen(from, to, 1).as_bytes()).expect_err(to);
         assert_eq!(matches!(error, DataError::TooNew { .. }), too_new, "{to}: {error}");
     };
-    check("\"format_version\": 1", "\"format_version\": 2, \"new\": 1", true);
+    check("\"format_version\": 2", "\"format_version\": 3, \"new\": 1", true);
     check("modelyard.pipeline", "something.else", false);
     check("\"width\": 1", "\"width\": 2", false);
     check("\"width\": 1", "\"width\": 18446744073709551615", false);
@@ -351,4 +351,19 @@ fn declared_labels_keep_their_order() {
     assert_eq!(classes, &["well", "ill"], "the second one is the positive class");
     let stored = Pipeline::from_json(pipeline.to_json().as_bytes()).expect("loads");
     assert_eq!(stored.task(), pipeline.task());
+}
+
+#[test]
+fn of_an_unknown_label_nothing_is_claimed() {
+    let one_hot = |settings: &str| {
+        let spec = spec_of_x(Kind::Category, &format!("[{{\"type\": \"one_hot\"{settings}}}]"));
+        let data = csv("x,y\na,p\na,q\nb,p\nb,q\nc,p\n", &spec);
+        let pipeline = Pipeline::fit(&spec, &data, &all_rows(&data)).expect("fits");
+        let rows = csv("x,y\nb,p\nc,p\nviolet,p\n", &spec);
+        apply(&pipeline, &rows, &[0, 1, 2])
+    };
+    // Nothing was learned of the last column, as no training row was in it.
+    assert_eq!(one_hot(""), [0., 1., 0., 0., 0., 0., 1., 0., 0., 0., 0., 0.]);
+    // Here the rare label was.
+    assert_eq!(one_hot(", \"min_count\": 2"), [0., 1., 0., 0., 0., 1., 0., 0., 1.]);
 }

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 
+use modelyard_data::read::csv::from_bytes as read_csv;
 use modelyard_data::{
     ColumnData, Columns, DataError, Dataset, InputSpec, Kind, OutputKind, Paths, PipelineSpec, SourceSpec,
-    SplitKind, read, read::jsonl, source_files, split,
+    SplitKind, named_files, read, read::jsonl, source_files, split,
 };
 
 use super::{csv, spec};
@@ -186,6 +187,51 @@ fn a_file_is_read_once_only() {
 }
 
 #[test]
+fn a_column_that_only_a_later_line_has_is_told() {
+    let mut spec = spec(&[("v", Kind::Vector)], OutputKind::Number);
+    spec.inputs[0].columns = Some(Columns::One("f_*".into()));
+    let read = |text: &str| jsonl::from_bytes(text.as_bytes(), &SourceSpec::new("x.jsonl"), &spec);
+    assert!(read("{\"f_1\": 1, \"y\": 0}\n{\"f_1\": 2, \"y\": 0, \"note\": 1}\n").is_ok());
+    let error = read("{\"f_1\": 1, \"y\": 0}\n{\"f_1\": 2, \"f_7\": 2, \"y\": 0}\n").expect_err("f_7 is new");
+    assert!(error.to_string().contains("\"f_7\" is not in the first row"), "{error}");
+    assert!(error.to_string().contains(":2") || error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn a_marker_that_is_a_number_is_one_however_it_is_written() {
+    let mut source = SourceSpec::new("x");
+    source.missing = vec!["-999".into(), "NA".into()];
+    let spec = spec(&[("a", Kind::Number)], OutputKind::Number);
+    let lines = "{\"a\": -999, \"y\": 1}\n{\"a\": -999.0, \"y\": 1}\n{\"a\": \"NA\", \"y\": 1}\n{\"a\": 2, \"y\": 1}\n";
+    let of_lines = jsonl::from_bytes(lines.as_bytes(), &source, &spec).expect("reads");
+    let cells = b"a,y\n-999,1\n-999.0,1\nNA,1\n2,1\n";
+    let of_cells = read_csv(cells, &source, &spec).expect("reads");
+    for data in [of_lines, of_cells] {
+        let values = numbers(&data, "a");
+        assert!(values[..3].iter().all(|value| value.is_nan()) && values[3] == 2.0, "{values:?}");
+    }
+}
+
+#[test]
+fn a_text_is_the_same_from_a_table_a_line_and_a_request() {
+    let mut spec = spec(&[("note", Kind::Text), ("a", Kind::Number)], OutputKind::Number);
+    spec.inputs[0].transforms = Some(super::transforms_of("[{\"type\": \"tokenize\", \"length\": 4}]"));
+    let mut source = SourceSpec::new("x");
+    source.missing = vec!["NA".into()];
+    let texts = |data: &Dataset| match data.column("note") {
+        Some(ColumnData::Texts(texts)) => {
+            (0..data.rows()).map(|row| texts.get(row).to_owned()).collect::<Vec<_>>()
+        }
+        other => panic!("a text is {other:?}"),
+    };
+    let of_cells = read_csv(b"note,a,y\n  hello ,1,1\nNA,1,1\n", &source, &spec).expect("reads");
+    let lines = "{\"note\": \"  hello \", \"a\": 1, \"y\": 1}\n{\"note\": \"NA\", \"a\": 1, \"y\": 1}\n";
+    let of_lines = jsonl::from_bytes(lines.as_bytes(), &source, &spec).expect("reads");
+    assert_eq!(texts(&of_cells), ["hello", ""]);
+    assert_eq!(texts(&of_lines), ["hello", ""]);
+}
+
+#[test]
 fn a_number_is_a_datetime_by_its_format() {
     let of = |format: Option<&str>, number: &str| {
         let mut spec = spec(&[("at", Kind::Datetime)], OutputKind::Number);
@@ -224,4 +270,36 @@ fn the_split_reads_its_own_column() {
     let data = read(&source, folder.path(), &ab()).expect("reads");
     let parts = split(&source.split, &data, &ab().outputs).expect("splits");
     assert!(parts.test.len().is_multiple_of(4) && !parts.test.is_empty(), "whole units");
+}
+
+#[test]
+fn files_that_cells_name_are_part_of_the_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("p")).expect("made");
+    std::fs::create_dir(at("q")).expect("made");
+    for (name, bytes) in [
+        ("p/table.csv", "y,photo\n1,b.png\n2,a.png\n3,a.png\n4,iVBORw0K\n5,gone.png\n"),
+        ("q/table.csv", "y,photo\n1,a.png\n"),
+        ("rows.jsonl", "{\"photo\": \"p/b.png\", \"y\": 1}\n{\"photo\": [0, 255], \"y\": 2}\n"),
+        ("p/a.png", "a"),
+        ("p/b.png", "b"),
+        ("q/a.png", "other"),
+    ] {
+        std::fs::write(at(name), bytes).expect("written");
+    }
+    let spec = PipelineSpec {
+        inputs: vec![InputSpec::new("photo", Kind::Image), InputSpec::new("y", Kind::Number)],
+        outputs: Vec::new(),
+        windows: None,
+    };
+    let named = |source: &str, spec: &PipelineSpec| {
+        named_files(&SourceSpec::new(source), folder.path(), spec).expect("tables that can be read")
+    };
+    assert_eq!(named("p/table.csv", &spec), [at("p/a.png"), at("p/b.png")]);
+    assert_eq!(named("q/*.csv", &spec), [at("q/a.png")], "taken from the table's own folder");
+    assert_eq!(named("rows.jsonl", &spec), [at("p/b.png")]);
+    let numbers =
+        PipelineSpec { inputs: vec![InputSpec::new("y", Kind::Number)], outputs: Vec::new(), windows: None };
+    assert_eq!(named("p/table.csv", &numbers), Vec::<std::path::PathBuf>::new());
 }

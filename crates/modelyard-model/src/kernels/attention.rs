@@ -3,8 +3,8 @@
 use super::math;
 use crate::cpu::{self, Arithmetic, Kernel};
 
-/// Added to the scores of padding: small enough to leave nothing of them beside a real key, large enough that a
-/// row of nothing but padding is shared out evenly instead of being no number at all.
+/// Stands in the place of the scores of padding: small enough to leave nothing of them beside a real key, and a row of
+/// nothing but padding is shared out evenly instead of being no number at all.
 pub(crate) const PADDING_SCORE: f32 = -1e9;
 
 /// Sums that are added up side by side: as many as the widest vectors hold.
@@ -32,7 +32,7 @@ impl Softmax<'_> {
 
     /// Turns the derivative by the shares into that by the products of query and key, in place.
     pub(crate) fn backward(self, shares: &[f32], delta: &mut [f32]) {
-        cpu::run(Backward { stride: self.stride, scale: self.scale, shares, delta });
+        cpu::run(Backward { softmax: self, shares, delta });
     }
 }
 
@@ -55,7 +55,7 @@ impl Kernel for Forward<'_> {
                 None => row.iter_mut().for_each(|score| *score *= scale),
                 Some(mask) => {
                     for (score, &mask) in row.iter_mut().zip(mask) {
-                        *score = A::mul_add(*score, scale, if mask == 0.0 { PADDING_SCORE } else { 0.0 });
+                        *score = if mask == 0.0 { PADDING_SCORE } else { *score * scale };
                     }
                 }
             }
@@ -68,8 +68,7 @@ impl Kernel for Forward<'_> {
 }
 
 struct Backward<'a> {
-    stride: usize,
-    scale: f32,
+    softmax: Softmax<'a>,
     shares: &'a [f32],
     delta: &'a mut [f32],
 }
@@ -79,11 +78,16 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let rows = self.shares.chunks_exact(self.stride).zip(self.delta.chunks_exact_mut(self.stride));
+        let Softmax { stride, scale, mask, .. } = self.softmax;
+        let rows = self.shares.chunks_exact(stride).zip(self.delta.chunks_exact_mut(stride));
         for (shares, delta) in rows {
             let mean = dot::<A>(shares, delta);
             for (d, &share) in delta.iter_mut().zip(shares) {
-                *d = (*d - mean) * (share * self.scale);
+                *d = (*d - mean) * (share * scale);
+            }
+            // Whatever the product of query and padding was, nothing came of it.
+            for (d, _) in delta.iter_mut().zip(mask.into_iter().flatten()).filter(|(_, mask)| **mask == 0.0) {
+                *d = 0.0;
             }
         }
     }
@@ -152,6 +156,16 @@ mod tests {
         check(masked, &[0.5, 0.5, 80.0], &[0.5, 0.5, 0.0]);
         let nothing = Softmax { mask: Some(&[0.0; 3]), ..softmax };
         check(nothing, &[0.5, 3.5, 8.0], &[1.0 / 3.0; 3]);
+        let huge = Softmax { mask: Some(&[1.0, 0.0, 1.0]), ..softmax };
+        check(huge, &[0.0, 4e9, 0.0], &[0.5, 0.0, 0.5]);
         check(Softmax { stride: 4, ..causal }, &[0.5, 9.0, 9.0, 9.0], &[1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn nothing_flows_back_to_padding() {
+        let nothing = Softmax { keys: 3, stride: 3, scale: 2.0, causal: false, mask: Some(&[0.0; 3]) };
+        let mut delta = [1.0, 2.0, 4.0];
+        nothing.backward(&[1.0 / 3.0; 3], &mut delta);
+        assert_eq!(delta, [0.0; 3]);
     }
 }

@@ -53,10 +53,7 @@ struct Shape {
 impl Tiles {
     /// A convolution by tiles, where that is the fastest way.
     pub(crate) fn new(window: &Window, filters: usize) -> Option<Self> {
-        let fits = filters.is_multiple_of(FILTERS_MULTIPLE)
-            && window.rows.dilation == 1
-            && window.taps().saturating_mul(filters) <= KERNEL_VALUES_MAX;
-        if !fits {
+        if !Self::fit(window, filters) {
             return None;
         }
         let (rows, columns) = (window.rows, window.columns);
@@ -78,6 +75,13 @@ impl Tiles {
             },
             padded: vec![0.0; if padding > 0 { padded_rows * row_len } else { 0 }],
         })
+    }
+
+    /// Whether tiles are the fastest way.
+    pub(crate) fn fit(window: &Window, filters: usize) -> bool {
+        filters.is_multiple_of(FILTERS_MULTIPLE)
+            && window.rows.dilation == 1
+            && window.taps().saturating_mul(filters) <= KERNEL_VALUES_MAX
     }
 
     /// Convolves images one by one.

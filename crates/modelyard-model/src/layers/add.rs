@@ -10,7 +10,8 @@ use crate::export::{Export, ExportedLayer};
 use crate::kernels::rows;
 use crate::op::{Op, Pass, Place, Tape};
 
-/// Adds what `from` names, value by value; all must have one shape.
+/// Adds what `from` names, value by value; all must have one shape. Padding that one of several sequences has counts
+/// for all of them; two that are padded differently are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Add {}

@@ -12,6 +12,7 @@ use crate::initializer::{Fans, Initializer};
 use crate::kernels::attention::Softmax;
 use crate::kernels::product::{Matrix, MatrixMut, Write};
 use crate::kernels::small::{self, COLUMNS_MULTIPLE};
+use crate::memory::{Hidden, product};
 use crate::op::{Pass, Place, Purpose};
 
 /// What attention reads.
@@ -82,6 +83,21 @@ pub(crate) fn parameters(config: &MultiHeadAttention, reach: Reach) -> Vec<Param
                 .collect()
         }
     }
+}
+
+/// What [`Attention`] keeps: projections, shares, what the heads give, and on the way back the derivatives by all of
+/// them.
+pub(crate) fn hidden(config: &MultiHeadAttention, reach: Reach, purpose: Purpose) -> Hidden {
+    let ([queries, _], width) = (reach.input, product(&[config.num_heads, config.key_dim]));
+    let keys = reach.memory.map_or(queries, |[steps, _]| steps);
+    let stride = keys.saturating_add(COLUMNS_MULTIPLE);
+    let training = purpose == Purpose::Training;
+    let projected = Hidden::per_row(&[queries.max(keys), 4, width]);
+    let each_head = Hidden::per_row(&[config.num_heads, queries, stride]);
+    projected
+        .and(projected.and(each_head).when(training))
+        .and(Hidden::fixed(&[if training { 3 } else { 1 }, queries, stride]))
+        .and(Hidden::fixed(&[config.key_dim, stride]))
 }
 
 /// Attention with its buffers.
@@ -203,7 +219,7 @@ impl Attention {
         self.output.back(pass, d_output, &mut self.d_context[context], Write::Replace);
         for row in 0..pass.rows {
             for head in 0..self.sizes.heads {
-                self.backward_head(pass, (row, head));
+                self.backward_head(pass, sources.mask, (row, head));
             }
         }
         let d_projected = &self.d_projected.queries[..positions * self.query.units];
@@ -241,10 +257,10 @@ impl Attention {
         small::multiply(context, sizes.scores(shares), operand(Operand::Value));
     }
 
-    fn backward_head(&mut self, pass: &Pass<'_>, (row, head): (usize, usize)) {
+    fn backward_head(&mut self, pass: &Pass<'_>, mask: Option<&[f32]>, (row, head): (usize, usize)) {
         let sizes = self.sizes;
         let operand = |operand| self.projected.view(sizes, operand, (row, head));
-        let softmax = self.softmax(None);
+        let softmax = self.softmax(mask.map(|mask| &mask[row * sizes.keys..][..sizes.keys]));
         let d_context = &self.d_context[sizes.context_at((row, head))..];
         let d_context = Matrix::strided(d_context, sizes.queries, sizes.key_dim, sizes.width());
         let d_shares = &mut self.d_shares;

@@ -8,7 +8,7 @@ use crate::export::{Export, ExportedLayer};
 use crate::kernels::attention::PADDING_SCORE;
 use crate::onnx::proto::AttributeProto;
 
-/// Lower than any sum of scores: what causality hides.
+/// Lower than any score, padding's too: what causality hides.
 const HIDDEN_SCORE: f32 = -1e30;
 
 /// Writes a layer's arrays in the order of its parameters, as the parts of a block need them.
@@ -49,14 +49,11 @@ impl<'a, 'n> Writer<'a, 'n> {
         let mut scores = self.graph.node("MatMul", &[&query, &key], vec![]);
         let scale = self.constant(&scores, "scale", &[], &[1.0 / (config.key_dim as f32).sqrt()]);
         scores = self.graph.node("Mul", &[&scores, &scale], vec![]);
-        if config.causal {
-            let hidden = |at: usize| if at % keys > at / keys { HIDDEN_SCORE } else { 0.0 };
-            let hidden: Vec<f32> = (0..steps * keys).map(hidden).collect();
-            let hidden = self.constant(&scores, "causal", &[steps, keys], &hidden);
-            scores = self.graph.node("Add", &[&scores, &hidden], vec![]);
-        }
         if let Some(mask) = mask {
-            scores = self.hide_padding(&scores, mask);
+            scores = self.hide_padding(&scores, mask, keys);
+        }
+        if config.causal {
+            scores = self.hide_future(&scores, [steps, keys]);
         }
         let shares = self.graph.node("Softmax", &[&scores], vec![AttributeProto::int("axis", -1)]);
         let context = self.graph.node("MatMul", &[&shares, &value], vec![]);
@@ -115,15 +112,23 @@ impl<'a, 'n> Writer<'a, 'n> {
         self.graph.node("Add", &[input, &branch], vec![])
     }
 
-    /// Brings the scores of padded keys far below all others; `mask` is [batch, keys].
-    fn hide_padding(&mut self, scores: &str, mask: &str) -> String {
+    /// Puts a score far below all others where a key is padding; `mask` is [batch, keys].
+    fn hide_padding(&mut self, scores: &str, mask: &str, keys: usize) -> String {
         let zero = self.constant(scores, "zero", &[], &[0.0]);
         let padding = self.constant(scores, "padding", &[], &[PADDING_SCORE]);
-        let is_padding = self.graph.node("Equal", &[mask, &zero], vec![]);
-        let hidden = self.graph.node("Where", &[&is_padding, &padding, &zero], vec![]);
-        let axes = self.integers(scores, "axes", &[1, 2]);
-        let hidden = self.graph.node("Unsqueeze", &[&hidden, &axes], vec![]);
-        self.graph.node("Add", &[scores, &hidden], vec![])
+        let mask = self.reshape(mask, &[0, 1, 1, keys]);
+        let is_padding = self.graph.node("Equal", &[&mask, &zero], vec![]);
+        self.graph.node("Where", &[&is_padding, &padding, scores], vec![])
+    }
+
+    /// Puts a score below any other where a key's step is later than the query's.
+    fn hide_future(&mut self, scores: &str, [queries, keys]: [usize; 2]) -> String {
+        let numbers = |count: usize| (0..count).map(|at| at as f32).collect::<Vec<f32>>();
+        let query = self.constant(scores, "query", &[queries, 1], &numbers(queries));
+        let key = self.constant(scores, "key", &[1, keys], &numbers(keys));
+        let hidden = self.constant(scores, "hidden", &[], &[HIDDEN_SCORE]);
+        let is_later = self.graph.node("Greater", &[&key, &query], vec![]);
+        self.graph.node("Where", &[&is_later, &hidden, scores], vec![])
     }
 
     /// Steps of heads side by side as heads of steps.

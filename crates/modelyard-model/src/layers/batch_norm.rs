@@ -8,6 +8,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::layer_norm::check_epsilon;
 use super::{Layer, MaskRule, Misfit, Parameter, Role, last_axis};
 use crate::cpu::{self, Arithmetic, Kernel};
 use crate::export::{Export, ExportedLayer};
@@ -53,9 +54,7 @@ impl Layer for BatchNorm {
                 format!("must be between 0 and 1, it is {}", self.momentum),
             ));
         }
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            return Err(Misfit::field("epsilon", format!("must be above 0, it is {}", self.epsilon)));
-        }
+        check_epsilon(self.epsilon)?;
         Ok(input.to_vec())
     }
 
@@ -79,11 +78,13 @@ impl Layer for BatchNorm {
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let channels = last_axis(place.input);
+        // A frozen norm answers by its running statistics, as in Keras.
+        let purpose = if place.trainable { place.purpose } else { Purpose::Inference };
         let weights: [Range<usize>; 4] =
             place.weights.to_vec().try_into().expect("parameters() names four arrays");
         Some(Box::new(BatchNormOp {
             config: self.clone(),
-            purpose: place.purpose,
+            purpose,
             positions: place.input.iter().product::<usize>() / channels,
             weights,
             sums: vec![0.0; 2 * channels],
@@ -100,15 +101,7 @@ impl Layer for BatchNorm {
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
         let weights: Vec<String> = (0..4).map(|at| graph.weights(layer, at)).collect();
         let weights: Vec<&str> = weights.iter().map(String::as_str).collect();
-        // ONNX has the channels second.
-        let is_sequence = layer.input.len() == 2;
-        if is_sequence {
-            graph.transpose(&[0, 2, 1]);
-        }
-        graph.batch_normalization(&weights, self.epsilon);
-        if is_sequence {
-            graph.transpose(&[0, 2, 1]);
-        }
+        graph.channels_second(layer.input, |graph, _| graph.batch_normalization(&weights, self.epsilon));
     }
 }
 

@@ -9,6 +9,7 @@ use super::recurrent::{self, Direction, Recurrent, exported};
 use super::{Gru, Layer, Lstm, MaskRule, Misfit, Parameter, SimpleRnn};
 use crate::export::{Export, ExportedLayer};
 use crate::kernels::rows;
+use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// Walks a sequence [steps, features] from both ends with weights of their own, and merges what comes out. With
@@ -96,6 +97,12 @@ impl Layer for Bidirectional {
         ];
         let parameters = |names| recurrent::parameters(self.layer.recurrent(), input[1], names);
         names.into_iter().flat_map(parameters).collect()
+    }
+
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let walk = recurrent::hidden(self.layer.recurrent(), &inputs[0], purpose);
+        let given = Hidden::per_row(&[2, inputs[0][0], self.layer.recurrent().settings().units]);
+        walk.and(walk).and(given).and(Hidden::per_row(&inputs[0]))
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
@@ -252,6 +259,7 @@ mod tests {
             let layer = LayerSpec::Bidirectional(layer);
             contract::check(&layer, &[5, 3]);
             contract::check_masked(&layer, &[5, 3]);
+            contract::check_masked_inference(&layer, &[5, 3]);
             contract::check_inference(&layer, &[5, 3]);
         }
     }

@@ -9,7 +9,8 @@ use super::{Layer, MaskRule, Misfit};
 use crate::export::{Export, ExportedLayer};
 use crate::op::{Op, Pass, Place, Tape};
 
-/// Puts what `from` names side by side; the shapes may differ along the axis only.
+/// Puts what `from` names side by side; the shapes may differ along the axis only. Padding that one of several
+/// sequences has counts for all of them; two that are padded differently are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Concatenate {
@@ -80,7 +81,7 @@ impl Layer for Concatenate {
     }
 
     fn mask_rule(&self) -> MaskRule {
-        if self.axis == last_axis() { MaskRule::Keeps } else { MaskRule::Ends }
+        MaskRule::Joins { axis: self.axis }
     }
 
     /// Nothing is to be done where the inputs' values lie side by side in any case.

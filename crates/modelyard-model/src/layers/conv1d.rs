@@ -10,8 +10,9 @@ use super::{Layer, Misfit, Parameter};
 use crate::Activation;
 use crate::export::{Export, ExportedLayer, signed};
 use crate::initializer::{Fans, Initializer};
+use crate::memory::Hidden;
 use crate::onnx::proto::AttributeProto;
-use crate::op::{Op, Place};
+use crate::op::{Op, Place, Purpose};
 
 /// `activation(input ∗ kernel + bias)` on a series [steps, features]; gives [steps, filters].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +69,11 @@ impl Conv1d {
             padding: self.padding,
         }
     }
+
+    fn convolution(&self, input: &[usize]) -> Convolution {
+        let window = self.slide().window(input).expect("the shape was checked when the network was declared");
+        Convolution { window, filters: self.filters, activation: self.activation }
+    }
 }
 
 impl Layer for Conv1d {
@@ -91,11 +97,12 @@ impl Layer for Conv1d {
         if self.use_bias { vec![kernel, bias] } else { vec![kernel] }
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        self.convolution(&inputs[0]).hidden(purpose)
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        let window =
-            self.slide().window(place.input).expect("the shape was checked when the network was declared");
-        let convolution = Convolution { window, filters: self.filters, activation: self.activation };
-        Some(Box::new(ConvolutionOp::new(convolution, place)))
+        Some(Box::new(ConvolutionOp::new(self.convolution(place.input), place)))
     }
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {

@@ -9,7 +9,8 @@ use super::{Layer, Misfit, Parameter};
 use crate::Activation;
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
-use crate::op::{Op, Place};
+use crate::memory::Hidden;
+use crate::op::{Op, Place, Purpose};
 
 /// `activation(input ∗ kernel + bias)` on an image [h, w, c].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,11 @@ impl Conv2d {
     fn window(&self, input: &[usize]) -> Result<Window, Misfit> {
         Window::new(input, ("kernel_size", self.kernel_size), self.strides, self.padding)
     }
+
+    fn convolution(&self, input: &[usize]) -> Convolution {
+        let window = self.window(input).expect("the shape was checked when the network was declared");
+        Convolution { window, filters: self.filters, activation: self.activation }
+    }
 }
 
 impl Layer for Conv2d {
@@ -82,10 +88,12 @@ impl Layer for Conv2d {
         if self.use_bias { vec![kernel, bias] } else { vec![kernel] }
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        self.convolution(&inputs[0]).hidden(purpose)
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        let window = self.window(place.input).expect("the shape was checked when the network was declared");
-        let convolution = Convolution { window, filters: self.filters, activation: self.activation };
-        Some(Box::new(ConvolutionOp::new(convolution, place)))
+        Some(Box::new(ConvolutionOp::new(self.convolution(place.input), place)))
     }
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::convolution::BLOCK_VALUES;
 use super::window::{Axis, LARGEST, Padding, Size2d, Window};
 use super::{Layer, Misfit, Parameter, image_shape};
 use crate::Activation;
@@ -15,8 +16,9 @@ use crate::initializer::{Fans, Initializer};
 use crate::kernels::columns;
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
+use crate::memory::Hidden;
 use crate::onnx::proto::AttributeProto;
-use crate::op::{Op, Pass, Place, Tape};
+use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// Each value of an image [h, w, c] lays the kernel, times itself, over the output; where they overlap, they add
 /// up. Gives [h · stride, w · stride, filters] with the padding `same`, and what hangs over as well with `valid`.
@@ -111,6 +113,13 @@ impl Layer for Conv2dTranspose {
         if self.use_bias { vec![kernel, bias] } else { vec![kernel] }
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let window = self.window(&inputs[0]).expect("the shape was checked when the network was declared");
+        Hidden::fixed(&[window.positions(), window.taps()])
+            .and(Hidden::fixed(&[BLOCK_VALUES]))
+            .and(Hidden::per_row(&[window.input_len()]).when(purpose == Purpose::Training))
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let window = self.window(place.input).expect("the shape was checked when the network was declared");
         let column_len = window.positions() * window.taps();
@@ -144,10 +153,6 @@ impl Layer for Conv2dTranspose {
         graph.activation(self.activation);
     }
 }
-
-/// The column buffer of one block of images stays below this many values, so that it stays in a core's
-/// second-level cache (here 512 KiB).
-const BLOCK_VALUES: usize = 131_072;
 
 struct Conv2dTransposeOp {
     /// Over the output; its positions are the input's.

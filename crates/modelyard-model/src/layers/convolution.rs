@@ -11,6 +11,7 @@ use crate::kernels::pooling::{self, Halving};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
 use crate::kernels::tiles::{Filters, Tiles};
+use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// What a layer that convolves has settled: `activation(input ∗ kernel + bias)`. Its weights are a kernel of
@@ -21,9 +22,22 @@ pub(super) struct Convolution {
     pub(super) activation: Option<Activation>,
 }
 
-/// Column and product buffers of one block of images stay below this many values, so that they stay in a
-/// core's second-level cache (here 512 KiB).
-const BLOCK_VALUES: usize = 131_072;
+impl Convolution {
+    /// What the operation keeps: columns, sums before pooling and values before the activation.
+    pub(super) fn hidden(&self, purpose: Purpose) -> Hidden {
+        let (positions, training) = (self.window.positions(), purpose == Purpose::Training);
+        let in_columns = training || !Tiles::fit(&self.window, self.filters);
+        Hidden::fixed(&[positions, self.window.taps()])
+            .when(in_columns)
+            .and(Hidden::fixed(&[positions, self.filters]))
+            .and(Hidden::fixed(&[BLOCK_VALUES]))
+            .and(Hidden::per_row(&[positions, self.filters]).when(training))
+    }
+}
+
+/// What a block of images needs, columns first of all, stays below this many values, so that it stays in a core's
+/// second-level cache (here 512 KiB).
+pub(super) const BLOCK_VALUES: usize = 131_072;
 
 pub(super) struct ConvolutionOp {
     window: Window,

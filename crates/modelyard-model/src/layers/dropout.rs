@@ -135,6 +135,7 @@ mod tests {
     use crate::LayerSpec;
     use crate::kernels::product::Parallelism;
     use crate::layers::contract;
+    use crate::op::RowShares;
 
     #[test]
     fn contract() {
@@ -151,8 +152,9 @@ mod tests {
             rows_total: 100,
             first_row,
             key,
-            scale: 1.0,
+            shares: RowShares::NONE,
             mask: None,
+            memory_mask: None,
             parallelism: Parallelism::Single,
         };
         let place = Place {
@@ -161,6 +163,7 @@ mod tests {
             weights: &[],
             rows_max: 100,
             purpose: Purpose::Training,
+            trainable: true,
             pooled: false,
             index: 2,
         };

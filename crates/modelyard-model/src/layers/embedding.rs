@@ -15,7 +15,7 @@ use crate::op::{Op, Pass, Place, Tape};
 /// A learned row of `output_dim` values for each token. Takes [steps] token numbers from 0 to `input_dim` − 1 and
 /// gives [steps, output_dim].
 ///
-/// A number outside of that range counts as token 0.
+/// Where the layer takes the input itself, other numbers are refused; behind other layers they count as token 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Embedding {

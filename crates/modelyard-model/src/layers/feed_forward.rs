@@ -8,6 +8,7 @@ use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::initializer::{Fans, Initializer};
 use crate::kernels::product::Write;
+use crate::memory::Hidden;
 use crate::op::{Pass, Place, Purpose};
 
 /// `activation(input · hidden + bias) · output + bias`, with the hidden values of all rows.
@@ -35,6 +36,11 @@ pub(crate) fn parameters([features, units]: [usize; 2]) -> Vec<Parameter> {
         kernel("feed_forward_kernel", units, features),
         bias("feed_forward_bias", features),
     ]
+}
+
+/// What [`FeedForward`] keeps: the hidden values, on the way back also those before the activation and the derivatives.
+pub(crate) fn hidden([steps, units]: [usize; 2], purpose: Purpose) -> Hidden {
+    Hidden::per_row(&[if purpose == Purpose::Training { 3 } else { 1 }, steps, units])
 }
 
 impl FeedForward {

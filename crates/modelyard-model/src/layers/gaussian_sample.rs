@@ -12,7 +12,7 @@ use crate::rng::mix;
 
 /// Takes a row [2 · latent], the means and then the logarithms of the variances, and gives [latent]: while
 /// training mean + deviation · noise, in inference the mean. Adds `beta` times the Kullback-Leibler divergence to
-/// the loss of each row.
+/// the loss of each row, by the row's weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianSample {
@@ -66,7 +66,7 @@ struct GaussianSampleOp {
     beta: f32,
     purpose: Purpose,
     layer: u64,
-    /// The divergences of this shard's rows, together.
+    /// The divergences of this shard's rows, each by its share of the mini-batch.
     divergence: f64,
 }
 
@@ -83,27 +83,30 @@ impl Op for GaussianSampleOp {
         let key = mix(pass.key ^ mix(self.layer + 1));
         let mut place = (pass.first_row * self.latent) as u64;
         self.divergence = 0.0;
-        for (row, output) in input.chunks_exact(2 * self.latent).zip(output.chunks_exact_mut(self.latent)) {
+        let rows = input.chunks_exact(2 * self.latent).zip(output.chunks_exact_mut(self.latent));
+        for (at, (row, output)) in rows.enumerate() {
             let (means, log_variances) = row.split_at(self.latent);
             if self.purpose == Purpose::Inference {
                 output.copy_from_slice(means);
                 continue;
             }
+            let mut divergence = 0.0;
             for ((output, &mean), &log_variance) in output.iter_mut().zip(means).zip(log_variances) {
                 *output = mean + (0.5 * log_variance).exp() * normal(mix(key ^ place));
                 let double = mean * mean + log_variance.exp() - log_variance - 1.0;
-                self.divergence += 0.5 * f64::from(double);
+                divergence += 0.5 * f64::from(double);
                 place += 1;
             }
+            self.divergence += divergence * f64::from(pass.shares.of(pass.first_row + at));
         }
     }
 
     fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>) {
         let Some(d_input) = tape.d_input else { return };
-        let scale = self.beta * pass.scale;
         let rows = tape.input.chunks_exact(2 * self.latent).zip(d_input.chunks_exact_mut(2 * self.latent));
         let outputs = tape.output.chunks_exact(self.latent).zip(tape.d_output.chunks_exact(self.latent));
-        for ((row, slopes), (output, delta)) in rows.zip(outputs) {
+        for (number, ((row, slopes), (output, delta))) in rows.zip(outputs).enumerate() {
+            let scale = self.beta * pass.shares.of(pass.first_row + number);
             for at in 0..self.latent {
                 let (mean, log_variance) = (row[at], row[self.latent + at]);
                 slopes[at] = delta[at] + scale * mean;

@@ -78,6 +78,7 @@ mod tests {
             contract::check(&LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d {}), &input);
             contract::check_inference(&LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d {}), &input);
             contract::check_masked(&LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d {}), &input);
+            contract::check_masked_inference(&LayerSpec::GlobalAvgPool1d(GlobalAvgPool1d {}), &input);
         }
     }
 

@@ -87,6 +87,7 @@ mod tests {
             contract::check(&LayerSpec::GlobalMaxPool1d(GlobalMaxPool1d {}), &input);
             contract::check_inference(&LayerSpec::GlobalMaxPool1d(GlobalMaxPool1d {}), &input);
             contract::check_masked(&LayerSpec::GlobalMaxPool1d(GlobalMaxPool1d {}), &input);
+            contract::check_masked_inference(&LayerSpec::GlobalMaxPool1d(GlobalMaxPool1d {}), &input);
         }
     }
 

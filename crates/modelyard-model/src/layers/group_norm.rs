@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batch_norm::{DeltaSums, InputDelta, Moments, ScaleShift};
-use super::{Layer, MaskRule, Misfit, Parameter};
+use super::layer_norm::check_epsilon;
+use super::{Layer, MaskRule, Misfit, Parameter, last_axis};
 use crate::cpu;
 use crate::export::{Export, ExportedLayer, signed};
 use crate::initializer::{Fans, Initializer};
@@ -47,10 +48,8 @@ impl Layer for GroupNorm {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, Misfit> {
-        let channels = *input.last().expect("a shape has at least one dimension");
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            return Err(Misfit::field("epsilon", format!("must be above 0, it is {}", self.epsilon)));
-        }
+        let channels = last_axis(input);
+        check_epsilon(self.epsilon)?;
         if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             let message = format!("must divide the {channels} channels, it is {}", self.groups);
             return Err(Misfit::field("groups", message));
@@ -63,7 +62,7 @@ impl Layer for GroupNorm {
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
-        let shape = vec![*input.last().expect("a shape has at least one dimension")];
+        let shape = vec![last_axis(input)];
         let fans = Fans { inputs: 1, outputs: 1 };
         vec![
             Parameter::trained("gamma", shape.clone(), Initializer::Ones, fans),
@@ -72,7 +71,7 @@ impl Layer for GroupNorm {
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
-        let channels = *place.input.last().expect("a shape has at least one dimension");
+        let channels = last_axis(place.input);
         let kept = if place.purpose == Purpose::Training { place.rows_max } else { 1 };
         Some(Box::new(GroupNormOp {
             epsilon: self.epsilon,
@@ -93,30 +92,25 @@ impl Layer for GroupNorm {
     /// ONNX has this operator only since opset 18; each group as one channel of an instance normalisation is
     /// the same.
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
-        let is_series = layer.input.len() == 2;
-        if is_series {
-            graph.transpose(&[0, 2, 1]);
-        }
-        let channels = *layer.input.last().expect("a shape has at least one dimension");
-        let positions = &layer.input[..layer.input.len() - 1];
-        let ones = graph.constant_f32(&graph.name_of("ones"), &[self.groups], &vec![1.0; self.groups]);
-        let zeros = graph.constant_f32(&graph.name_of("zeros"), &[self.groups], &vec![0.0; self.groups]);
-        let grouped = graph.constant_i64(&graph.name_of("groups"), &[0, signed(self.groups), -1]);
-        let shape: Vec<i64> =
-            [0, signed(channels)].into_iter().chain(positions.iter().map(|&n| signed(n))).collect();
-        let shape = graph.constant_i64(&graph.name_of("shape"), &shape);
-        let per_channel: Vec<usize> = std::iter::once(channels).chain(positions.iter().map(|_| 1)).collect();
-        let gamma = graph.turned_weights(layer, 0, &[0], &per_channel);
-        let beta = graph.turned_weights(layer, 1, &[0], &per_channel);
-        graph.chain("Reshape", &[&grouped], vec![]);
-        let epsilon = AttributeProto::float("epsilon", self.epsilon);
-        graph.chain("InstanceNormalization", &[&ones, &zeros], vec![epsilon]);
-        graph.chain("Reshape", &[&shape], vec![]);
-        graph.chain("Mul", &[&gamma], vec![]);
-        graph.chain("Add", &[&beta], vec![]);
-        if is_series {
-            graph.transpose(&[0, 2, 1]);
-        }
+        graph.channels_second(layer.input, |graph, positions| {
+            let channels = last_axis(layer.input);
+            let ones = graph.constant_f32(&graph.name_of("ones"), &[self.groups], &vec![1.0; self.groups]);
+            let zeros = graph.constant_f32(&graph.name_of("zeros"), &[self.groups], &vec![0.0; self.groups]);
+            let grouped = graph.constant_i64(&graph.name_of("groups"), &[0, signed(self.groups), -1]);
+            let shape: Vec<i64> =
+                [0, signed(channels)].into_iter().chain(positions.iter().map(|&n| signed(n))).collect();
+            let shape = graph.constant_i64(&graph.name_of("shape"), &shape);
+            let per_channel: Vec<usize> =
+                std::iter::once(channels).chain(positions.iter().map(|_| 1)).collect();
+            let gamma = graph.turned_weights(layer, 0, &[0], &per_channel);
+            let beta = graph.turned_weights(layer, 1, &[0], &per_channel);
+            graph.chain("Reshape", &[&grouped], vec![]);
+            let epsilon = AttributeProto::float("epsilon", self.epsilon);
+            graph.chain("InstanceNormalization", &[&ones, &zeros], vec![epsilon]);
+            graph.chain("Reshape", &[&shape], vec![]);
+            graph.chain("Mul", &[&gamma], vec![]);
+            graph.chain("Add", &[&beta], vec![]);
+        });
     }
 }
 

@@ -146,6 +146,7 @@ mod tests {
             let layer = LayerSpec::Gru(layer);
             contract::check(&layer, &[6, 3]);
             contract::check_masked(&layer, &[6, 3]);
+            contract::check_masked_inference(&layer, &[6, 3]);
             contract::check_inference(&layer, &[6, 3]);
         }
     }

@@ -156,6 +156,7 @@ mod tests {
             let layer = LayerSpec::Lstm(layer);
             contract::check(&layer, &[6, 3]);
             contract::check_masked(&layer, &[6, 3]);
+            contract::check_masked_inference(&layer, &[6, 3]);
             contract::check_inference(&layer, &[6, 3]);
         }
         contract::check_inference(&LayerSpec::Lstm(Lstm::new(64)), &[40, 8]);

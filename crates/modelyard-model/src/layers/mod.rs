@@ -102,7 +102,8 @@ pub use zero_pad2d::{Sides2d, ZeroPad2d};
 use crate::Activation;
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
-use crate::op::{Op, Place};
+use crate::memory::Hidden;
+use crate::op::{Op, Place, Purpose};
 
 /// One layer of a network, by Keras's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -240,9 +241,17 @@ impl LayerSpec {
         self.layer().kind()
     }
 
+    /// The layer itself, or the one that it applies to each step.
+    pub(crate) fn innermost(&self) -> &Self {
+        match self {
+            Self::TimeDistributed(each) => each.layer.innermost(),
+            other => other,
+        }
+    }
+
     /// The activation that the layer ends in.
     pub(crate) fn activation(&self) -> Option<Activation> {
-        match self {
+        match self.innermost() {
             Self::Dense(layer) => layer.activation,
             Self::Conv2d(layer) => layer.activation,
             Self::Conv1d(layer) => layer.activation,
@@ -263,6 +272,7 @@ impl LayerSpec {
             Self::DepthwiseConv2d(layer) => Some(&mut layer.activation),
             Self::SeparableConv2d(layer) => Some(&mut layer.activation),
             Self::Conv2dTranspose(layer) => Some(&mut layer.activation),
+            Self::TimeDistributed(each) => each.layer.activation_mut(),
             _ => None,
         }
     }
@@ -301,6 +311,12 @@ pub(crate) trait Layer {
         self.parameters(&inputs[0])
     }
 
+    /// What `plan` will keep beside inputs and outputs, for input shapes that were accepted; need not be told where
+    /// it is no more than these and the weights.
+    fn hidden(&self, _inputs: &[Vec<usize>], _purpose: Purpose) -> Hidden {
+        Hidden::default()
+    }
+
     /// The layer with its buffers, ready to run; `None` where nothing is to be computed.
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>>;
 
@@ -315,8 +331,11 @@ pub(crate) enum MaskRule {
     Keeps,
     /// Steps are gone, or no longer the same.
     Ends,
-    /// The layer reads the mask of its second input; that of its first goes on.
+    /// The layer reads the masks of its first input and of its second, a memory; that of the first goes on.
     Crosses,
+    /// Inputs lie side by side along this axis, counted as Keras does: steps stay what they were unless they are
+    /// what is joined.
+    Joins { axis: i32 },
     /// The layer's own input, [steps] of numbers, is the mask: 0 is padding.
     Begins,
 }
@@ -327,12 +346,12 @@ pub(crate) enum Misfit {
     /// The input's shape is not what the layer takes.
     Shape { wanted: String, hint: String },
     /// One of the layer's own settings can never work.
-    Field { field: &'static str, message: String },
+    Field { field: &'static str, message: String, hint: Option<String> },
 }
 
 impl Misfit {
     pub(crate) fn field(field: &'static str, message: impl Into<String>) -> Self {
-        Self::Field { field, message: message.into() }
+        Self::Field { field, message: message.into(), hint: None }
     }
 }
 
@@ -429,6 +448,7 @@ pub(crate) fn image_shape(input: &[usize]) -> Result<[usize; 3], Misfit> {
         wanted: "an image [height, width, channels]".to_owned(),
         hint: match input.len() {
             2 => format!("declare the input with a channel dimension: [{}, {}, 1]", input[0], input[1]),
+            4 => "put it into time_distributed, which applies it to the image of each step".to_owned(),
             _ => "put image layers before flatten and dense layers, and declare the input as \
                   [height, width, channels]"
                 .to_owned(),

@@ -8,7 +8,8 @@ use super::attention_export::Writer;
 use super::dropout::check_rate;
 use super::{Layer, MaskRule, Misfit, Parameter, sequence_shape};
 use crate::export::{Export, ExportedLayer};
-use crate::op::{Op, Pass, Place, Tape};
+use crate::memory::Hidden;
+use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// Self-attention over a sequence [steps, features], whose shape it keeps. Steps of padding are not attended to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +63,10 @@ impl Layer for MultiHeadAttention {
         attention::parameters(self, Reach { input: [input[0], input[1]], memory: None })
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        attention::hidden(self, Reach { input: [inputs[0][0], inputs[0][1]], memory: None }, purpose)
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let reach = Reach { input: [place.input[0], place.input[1]], memory: None };
         Some(Box::new(SelfAttentionOp(Attention::take(&mut place.weights.iter(), self, reach, place))))
@@ -105,6 +110,7 @@ mod tests {
             contract::check_masked(&layer, &[6, 5]);
             if dropout == 0.0 {
                 contract::check_inference(&layer, &[6, 5]);
+                contract::check_masked_inference(&layer, &[6, 5]);
             }
         }
         let layer = MultiHeadAttention { use_bias: false, ..MultiHeadAttention::new(2, 16) };

@@ -9,7 +9,7 @@ use super::{Layer, MaskRule, Misfit, same_shape};
 use crate::export::{Export, ExportedLayer};
 use crate::op::{Op, Pass, Place, Tape};
 
-/// Multiplies what `from` names, value by value; all must have one shape.
+/// Multiplies what `from` names, value by value; all must have one shape. Padding is treated as by `add`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Multiply {}

@@ -6,6 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::convolution::BLOCK_VALUES;
 use super::depthwise_conv2d::{check_multiplier, export_depthwise, kernel};
 use super::window::{Padding, Size2d, Window};
 use super::{Layer, Misfit, Parameter};
@@ -16,6 +17,7 @@ use crate::initializer::{Fans, Initializer};
 use crate::kernels::depthwise::{Depthwise, Images};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
+use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// `activation((input ∗ depthwise) ∗ pointwise + bias)` on an image [h, w, c].
@@ -100,6 +102,16 @@ impl Layer for SeparableConv2d {
         if self.use_bias { vec![depthwise, pointwise, bias] } else { vec![depthwise, pointwise] }
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let window = self.window(&inputs[0]).expect("the shape was checked when the network was declared");
+        let middle = [window.positions(), window.channels, self.depth_multiplier];
+        let training = purpose == Purpose::Training;
+        let before = Hidden::per_row(&[window.positions(), self.filters]);
+        Hidden::fixed(&middle)
+            .and(Hidden::fixed(&[BLOCK_VALUES]))
+            .and(Hidden::per_row(&middle).and(before).when(training))
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let window = self.window(place.input).expect("the shape was checked when the network was declared");
         let depthwise = Depthwise::new(window, self.depth_multiplier);
@@ -133,10 +145,6 @@ impl Layer for SeparableConv2d {
         graph.activation(self.activation);
     }
 }
-
-/// What the depthwise convolution gives for one block of images stays below this many values, so that it stays
-/// in a core's second-level cache (here 512 KiB).
-const BLOCK_VALUES: usize = 131_072;
 
 struct SeparableConv2dOp {
     depthwise: Depthwise,

@@ -149,6 +149,7 @@ mod tests {
             let layer = LayerSpec::SimpleRnn(layer);
             contract::check(&layer, &[6, 3]);
             contract::check_masked(&layer, &[6, 3]);
+            contract::check_masked_inference(&layer, &[6, 3]);
             contract::check_inference(&layer, &[6, 3]);
         }
     }

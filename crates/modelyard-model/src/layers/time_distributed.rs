@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Layer, LayerSpec, MaskRule, Misfit, Parameter};
 use crate::export::{Export, ExportedLayer};
-use crate::op::{Op, Pass, Place, Tape};
+use crate::memory::Hidden;
+use crate::op::{Op, Pass, Place, Purpose, RowShares, Tape};
 
-/// Applies a layer to each step of [steps, …]: to an image of each step of [steps, height, width, channels], to the
-/// features of each step of [steps, features].
+/// Applies a layer to each step of [steps, …]: to the features of each step of [steps, features], to an image of each
+/// step of [steps, height, width, channels], which `reshape` makes of an input of fewer dimensions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimeDistributed {
@@ -55,6 +56,11 @@ impl Layer for TimeDistributed {
         self.layer.layer().parameters(&input[1..])
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let (steps, step) = (inputs[0][0], inputs[0][1..].to_vec());
+        self.layer.layer().hidden(&[step], purpose).in_parts(steps)
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let (steps, step) = (place.input[0], &place.input[1..]);
         let inputs = [step.to_vec()];
@@ -86,7 +92,9 @@ impl TimeDistributedOp {
             rows: pass.rows * self.steps,
             rows_total: pass.rows_total * self.steps,
             first_row: pass.first_row * self.steps,
+            shares: RowShares { parts: pass.shares.parts * self.steps, ..pass.shares },
             mask: None,
+            memory_mask: None,
             ..*pass
         }
     }

@@ -15,11 +15,12 @@ use super::transformer_encoder::{check_block, default_activation, default_epsilo
 use super::{Layer, MaskRule, Misfit, MultiHeadAttention, Parameter, sequence_shape};
 use crate::Activation;
 use crate::export::{Export, ExportedLayer};
+use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// A decoder block (Vaswani et al. 2017, section 3.1) over the first input, a sequence [steps, features] whose shape
 /// it keeps; the second input, [steps, features] of any sizes, is the memory that it attends to. A step sees only
-/// itself and the steps before it, and the whole memory but its padding.
+/// itself and the steps before it, and the whole memory; of both not the padding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransformerDecoder {
@@ -107,6 +108,18 @@ impl Layer for TransformerDecoder {
         all
     }
 
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let [input, memory] = shapes(inputs);
+        let [steps, features] = input;
+        let attention =
+            |memory| attention::hidden(&self.attention(features, true), Reach { input, memory }, purpose);
+        attention(None)
+            .and(attention(Some(memory)))
+            .and(feed_forward::hidden([steps, self.intermediate_dim], purpose))
+            .and(Hidden::per_row(&[8, steps, features]))
+            .and(Hidden::per_row(&[2, memory[0], memory[1]]))
+    }
+
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let [input, memory] = shapes(place.inputs);
         let [steps, features] = input;
@@ -151,11 +164,11 @@ impl Layer for TransformerDecoder {
         let (target, source) = (graph.last(), layer.others[0].as_str());
         let mut writer = Writer::new(graph, layer);
         let attended = writer.residual(residual, &target, 4, |writer, input_name| {
-            writer.attention(&own, Reach { input, memory: None }, [input_name, input_name], None)
+            writer.attention(&own, Reach { input, memory: None }, [input_name; 2], layer.mask.as_deref())
         });
         let crossed = writer.residual(residual, &attended, 6, |writer, input_name| {
             let reach = Reach { input, memory: Some(memory) };
-            writer.attention(&cross, reach, [input_name, source], layer.mask.as_deref())
+            writer.attention(&cross, reach, [input_name, source], layer.memory_mask.as_deref())
         });
         let output = writer.residual(residual, &crossed, 4, |writer, input_name| {
             writer.feed_forward(input_name, self.activation)
@@ -204,11 +217,11 @@ impl Op for DecoderOp {
         let (input, branch) = (&self.input[..len], &mut self.branch[..len]);
         let [attended, crossed] = self.middles.each_mut().map(|middle| &mut middle[..len]);
         let inlet = self.attended.inlet(pass, input);
-        self.attention.forward(pass, Sources { input: inlet, memory: None, mask: None }, branch);
+        self.attention.forward(pass, Sources { input: inlet, memory: None, mask: pass.mask }, branch);
         self.attended.join(pass, input, branch, attended);
         let inlet = self.crossed.inlet(pass, attended);
         let memory = Some(&self.memory[..memory_len]);
-        self.cross.forward(pass, Sources { input: inlet, memory, mask: pass.mask }, branch);
+        self.cross.forward(pass, Sources { input: inlet, memory, mask: pass.memory_mask }, branch);
         self.crossed.join(pass, attended, branch, crossed);
         self.feed_forward.forward(pass, self.fed.inlet(pass, crossed), branch);
         self.fed.join(pass, crossed, branch, output);
@@ -226,7 +239,7 @@ impl Op for DecoderOp {
 
         self.crossed.back_join(pass, delta, branch, gradients);
         let memory = Some(&self.memory[..memory_len]);
-        let sources = Sources { input: self.crossed.taken(attended), memory, mask: pass.mask };
+        let sources = Sources { input: self.crossed.taken(attended), memory, mask: pass.memory_mask };
         let d_memory = &mut self.d_memory[..memory_len];
         let deltas = Deltas {
             output: branch,
@@ -238,7 +251,7 @@ impl Op for DecoderOp {
         self.crossed.back_inlet(pass, (attended, d_inlet), delta, gradients);
 
         self.attended.back_join(pass, delta, branch, gradients);
-        let sources = Sources { input: self.attended.taken(input), memory: None, mask: None };
+        let sources = Sources { input: self.attended.taken(input), memory: None, mask: pass.mask };
         let deltas = Deltas { output: branch, input: Some(d_inlet), memory: None, gradients };
         self.attention.backward(pass, sources, deltas);
         self.attended.back_inlet(pass, (input, d_inlet), delta, gradients);

@@ -12,6 +12,7 @@ use super::residual::{Residual, ResidualConfig};
 use super::{Layer, MaskRule, Misfit, MultiHeadAttention, Parameter, sequence_shape};
 use crate::Activation;
 use crate::export::{Export, ExportedLayer};
+use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
 /// An encoder block over a sequence [steps, features], whose shape it keeps (Vaswani et al. 2017, section 3.1); with
@@ -116,6 +117,14 @@ impl Layer for TransformerEncoder {
         all.extend(feed_forward::parameters([features, self.intermediate_dim]));
         all.extend(layer_norm::parameters(["feed_forward_gamma", "feed_forward_beta"], features));
         all
+    }
+
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        let [steps, features] = [inputs[0][0], inputs[0][1]];
+        let reach = Reach { input: [steps, features], memory: None };
+        attention::hidden(&self.attention(features), reach, purpose)
+            .and(feed_forward::hidden([steps, self.intermediate_dim], purpose))
+            .and(Hidden::per_row(&[5, steps, features]))
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {

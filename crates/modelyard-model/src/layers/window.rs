@@ -132,14 +132,15 @@ impl Window {
     ) -> Result<Self, Misfit> {
         let [height, width, channels] = image_shape(input)?;
         let (field, size) = size;
-        if size.height() == 0 || size.width() == 0 {
-            return Err(Misfit::field(field, "must be at least 1"));
-        }
-        if strides.height() == 0 || strides.width() == 0 {
-            return Err(Misfit::field("strides", "must be at least 1"));
-        }
-        if size.height().max(size.width()) > LARGEST || strides.height().max(strides.width()) > LARGEST {
-            return Err(Misfit::field(field, format!("and strides must be at most {LARGEST}")));
+        for (field, setting) in [(field, size), ("strides", strides)] {
+            for value in [setting.height(), setting.width()] {
+                if value == 0 {
+                    return Err(Misfit::field(field, "must be at least 1"));
+                }
+                if value > LARGEST {
+                    return Err(Misfit::field(field, format!("must be at most {LARGEST}, it is {value}")));
+                }
+            }
         }
         if padding == Padding::Valid && (size.height() > height || size.width() > width) {
             return Err(Misfit::Shape {

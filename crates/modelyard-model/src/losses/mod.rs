@@ -21,6 +21,7 @@ pub use mse::MeanSquaredError;
 pub use quantile::Quantile;
 
 use crate::cpu::{self, Arithmetic, Kernel};
+use crate::ending::Ending;
 use crate::targets::{Target, Targets};
 use crate::{Activation, ModelError};
 
@@ -152,15 +153,28 @@ impl LossSpec {
         LossShape { steps: output.iter().product::<usize>() / width, width, targets }
     }
 
-    /// Checks the loss against the network's output and last activation.
-    pub(crate) fn check(&self, output: &[usize], last: Option<Activation>) -> Result<(), ModelError> {
+    /// Checks the loss against the network's output and how it comes about.
+    pub(crate) fn check(&self, output: &[usize], ending: Ending) -> Result<(), ModelError> {
         let error = |(message, hint)| ModelError::Loss { loss: self.name(), message, hint };
         with_loss!(self, loss => loss.check(self.shape(output).width)).map_err(error)?;
-        match (self.fused(output), last) {
-            (Some(fused), Some(last @ (Activation::Softmax | Activation::Sigmoid))) if fused != last => {
+        let Some(fused) = self.fused(output) else { return Ok(()) };
+        let fused_text = format!("{fused:?}").to_lowercase();
+        match ending {
+            Ending::Activation { activation: last @ (Activation::Softmax | Activation::Sigmoid), .. }
+                if fused != last =>
+            {
                 Err(error((
                     format!("does not go with a network that ends in {last:?}").to_lowercase(),
-                    Some(format!("end the network in {fused:?}, or in no activation").to_lowercase()),
+                    Some(format!("end the network in {fused_text}, or in no activation")),
+                )))
+            }
+            Ending::Mixed { layer, activation, by } => {
+                let given = format!("{activation:?}").to_lowercase();
+                Err(error((
+                    format!("would take for logits what layer {by} makes of the {given} of layer {layer}"),
+                    Some(format!(
+                        "put the {given} behind layer {by}, or leave it out: the loss brings its own"
+                    )),
                 )))
             }
             _ => Ok(()),

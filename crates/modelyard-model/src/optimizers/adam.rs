@@ -30,6 +30,10 @@ impl Default for Adam {
 }
 
 impl Optimizer for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
     fn learning_rate(&self) -> f32 {
         self.learning_rate
     }

@@ -43,6 +43,10 @@ impl Default for AdamW {
 }
 
 impl Optimizer for AdamW {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
     fn learning_rate(&self) -> f32 {
         self.learning_rate
     }

@@ -51,6 +51,9 @@ macro_rules! with_optimizer {
 
 /// What a kind of optimizer must know about itself.
 trait Optimizer: Sync {
+    /// Its name in the project file.
+    fn name(&self) -> &'static str;
+
     /// Its learning rate as declared.
     fn learning_rate(&self) -> f32;
 
@@ -126,6 +129,11 @@ impl<'a> Part<'a> {
 const PART_MIN: usize = 32_768;
 
 impl OptimizerSpec {
+    /// The optimizer's name in the project file.
+    pub fn name(&self) -> &'static str {
+        with_optimizer!(self, optimizer => optimizer.name())
+    }
+
     /// The learning rate as declared.
     pub fn learning_rate(&self) -> f32 {
         with_optimizer!(self, optimizer => optimizer.learning_rate())

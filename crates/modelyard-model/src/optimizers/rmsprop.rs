@@ -30,6 +30,10 @@ impl Default for RmsProp {
 }
 
 impl Optimizer for RmsProp {
+    fn name(&self) -> &'static str {
+        "rmsprop"
+    }
+
     fn learning_rate(&self) -> f32 {
         self.learning_rate
     }

@@ -27,6 +27,10 @@ impl Default for Sgd {
 }
 
 impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
     fn learning_rate(&self) -> f32 {
         self.learning_rate
     }

@@ -1,10 +1,13 @@
 //! What joins steps to each other: gathering, averaging, saving and going on.
 
+use std::collections::HashMap;
+
 use modelyard_model::{
-    Activation, Adam, CrossEntropy, Engine, EngineConfig, LossSpec, ModelError, Network, OptimizerSpec,
-    RmsProp, Sgd, Targets,
+    Activation, Adam, BatchNorm, CrossEntropy, Engine, EngineConfig, LayerSpec, LossSpec, MeanSquaredError,
+    ModelError, Network, OptimizerSpec, RmsProp, Sgd, Targets, TimeDistributed,
 };
 use modelyard_types::ErrorKind;
+use safetensors::SafeTensors;
 
 use crate::{config, dense, images, network, random};
 
@@ -20,6 +23,12 @@ fn loss() -> LossSpec {
 
 fn small() -> Network {
     let layers = vec![dense(9, Some(Activation::Tanh)), dense(4, Some(Activation::Softmax))];
+    Network::init(network(&[5], layers), 1).expect("it fits")
+}
+
+/// As many weights as [`small`], another activation.
+fn other_of_the_same_sizes() -> Network {
+    let layers = vec![dense(9, Some(Activation::Relu)), dense(4, Some(Activation::Softmax))];
     Network::init(network(&[5], layers), 1).expect("it fits")
 }
 
@@ -106,13 +115,13 @@ fn a_restored_engine_goes_on_bit_for_bit() {
         let (mut through, mut second) = (engine(), engine());
         (0..3).for_each(|_| step(&mut through));
         through.set_learning_rate(0.01);
-        let saved = through.save();
+        let saved = through.save().expect("between two steps");
         (0..3).for_each(|_| step(&mut through));
         second.restore(&saved).expect("the same engine");
-        assert!(second.save() == saved);
+        assert!(second.save().expect("between two steps") == saved);
         assert_eq!(second.learning_rate(), 0.01);
         (0..3).for_each(|_| step(&mut second));
-        assert!(second.save() == through.save());
+        assert!(second.save().expect("between two steps") == through.save().expect("between two steps"));
         assert!(second.network().weights_safetensors() == through.network().weights_safetensors());
     }
 }
@@ -125,21 +134,114 @@ fn a_state_that_is_not_this_engines_is_refused() {
     };
     let sgd = || OptimizerSpec::Sgd(Sgd::default());
     let mut mine = engine(sgd(), None);
-    let before = mine.save();
+    let before = mine.save().expect("between two steps");
     let mut check = |saved: &[u8], wanted: &str| {
         let error = mine.restore(saved).expect_err(wanted);
         assert!(matches!(error, ModelError::EngineState { .. }) && error.kind() == ErrorKind::DataCorrupt);
         assert!(error.to_string().contains(wanted), "{error}");
-        assert!(mine.save() == before, "nothing was taken over");
+        assert!(mine.save().expect("between two steps") == before, "nothing was taken over");
     };
-    check(&engine(OptimizerSpec::Adam(Adam::default()), None).save(), "memory.0 has 116 values");
+    let adam = engine(OptimizerSpec::Adam(Adam::default()), None).save().expect("between two steps");
+    check(&adam, "that of the optimizer adam, this engine has sgd");
+    let other = Engine::new(other_of_the_same_sizes(), config(loss(), 1, 4)).expect("right");
+    check(&other.save().expect("between two steps"), "a network with other layers or settings");
     check(&before[..before.len() - 3], "saved state cannot be used");
     check(b"not a state", "saved state cannot be used");
     let version = before.windows(14).position(|text| text == br"format_version").expect("it says so");
     let mut newer = before.clone();
-    let digit = newer[version..].iter().position(|byte| *byte == b'1').expect("version 1");
+    let digit = newer[version..].iter().position(|byte| *byte == b'2').expect("version 2");
     newer[version + digit] = b'7';
     check(&newer, "format version 7");
     let mut averaging = engine(sgd(), Some(0.5));
     assert!(averaging.restore(&before).is_err(), "it holds no average");
+}
+
+/// A network of one weight.
+fn steep(clip_norm: Option<f32>) -> Engine {
+    let start = Network::init(network(&[1], vec![dense(1, None)]), 1).expect("it fits");
+    let loss = LossSpec::MeanSquaredError(MeanSquaredError {});
+    Engine::new(start, EngineConfig { clip_norm, ..config(loss, 1, 4) }).expect("right")
+}
+
+#[test]
+fn gradients_that_are_no_numbers_move_nothing() {
+    for clip_norm in [None, Some(1.0)] {
+        let mut engine = steep(clip_norm);
+        let before = engine.save().expect("between two steps");
+        // An error so large that its square is a number, and that times the input is none.
+        let mut answer = Vec::new();
+        engine.forward(&[1e20], 1, &mut answer).expect("one row");
+        let step = engine.step(&[1e20], Targets::Values(&[answer[0] + 1e19]), None).expect("right");
+        assert!(step.loss.is_finite() && !step.gradient_norm.expect("a step").is_finite(), "{step:?}");
+        assert!(!step.is_finite());
+        assert!(engine.save().expect("between two steps") == before);
+        let step = engine.step(&[1.0], Targets::Values(&[0.5]), None).expect("right");
+        assert!(step.is_finite() && step.gradient_norm.is_some_and(f32::is_finite));
+    }
+}
+
+#[test]
+fn what_was_gathered_before_a_loss_that_is_no_number_is_forgotten() {
+    let target = Targets::Values(&[0.5]);
+    for spoiled in [Engine::gather, Engine::step] {
+        let (mut engine, mut wanted) = (steep(None), steep(None));
+        engine.gather(&[3.0], target, None).expect("right");
+        assert!(engine.save().is_err_and(|error| error.to_string().contains("wait for their step")));
+        assert!(!spoiled(&mut engine, &[1e30], target, None).expect("right").is_finite());
+        engine.step(&[1.0], target, None).expect("right");
+        wanted.step(&[1.0], target, None).expect("right");
+        assert_eq!(weights(&engine.network()), weights(&wanted.network()));
+        engine.save().expect("nothing waits");
+    }
+}
+
+#[test]
+fn a_restored_engine_has_gathered_nothing() {
+    let target = Targets::Values(&[0.5]);
+    let (mut engine, mut wanted) = (steep(None), steep(None));
+    let saved = engine.save().expect("between two steps");
+    engine.gather(&[3.0], target, None).expect("right");
+    engine.restore(&saved).expect("its own");
+    engine.step(&[1.0], target, None).expect("right");
+    wanted.step(&[1.0], target, None).expect("right");
+    assert_eq!(weights(&engine.network()), weights(&wanted.network()));
+}
+
+#[test]
+fn a_state_of_the_first_format_is_still_read() {
+    let (mut engine, mut second) = (steep(None), steep(None));
+    engine.step(&[1.0], Targets::Values(&[0.5]), None).expect("right");
+    let saved = engine.save().expect("between two steps");
+    second.restore(&first_format(&saved)).expect("an older program's file");
+    assert_eq!(weights(&second.network()), weights(&engine.network()));
+}
+
+/// The same state as the first format wrote it: without the network and the optimizer.
+fn first_format(saved: &[u8]) -> Vec<u8> {
+    let (_, metadata) = SafeTensors::read_metadata(saved).expect("our own bytes");
+    let texts = metadata.metadata().as_ref().expect("counters");
+    let mut numbers: serde_json::Value = serde_json::from_str(&texts["engine"]).expect("JSON");
+    let table = numbers.as_object_mut().expect("a table");
+    table.retain(|key, _| key != "network" && key != "optimizer");
+    table["format_version"] = 1.into();
+    let texts = HashMap::from([("engine".to_owned(), numbers.to_string())]);
+    let tensors = SafeTensors::deserialize(saved).expect("our own bytes");
+    safetensors::serialize(tensors.tensors(), Some(texts)).expect("the same tensors")
+}
+
+#[test]
+fn a_frozen_norm_over_each_step_keeps_its_statistics() {
+    let norm = LayerSpec::BatchNorm(BatchNorm::default());
+    let each = LayerSpec::TimeDistributed(TimeDistributed::new(norm.clone()));
+    for norm in [norm, each] {
+        let mut spec = network(&[4, 3], vec![norm, dense(2, None)]);
+        spec.layers[0].trainable = false;
+        let start = Network::init(spec, 1).expect("it fits");
+        let loss = LossSpec::MeanSquaredError(MeanSquaredError {});
+        let mut engine = Engine::new(start.clone(), config(loss, 1, 4)).expect("right");
+        let statistics = |network: &Network| weights(network)[..12].to_vec();
+        engine.step(&random(48, 2), Targets::Values(&random(32, 3)), None).expect("right");
+        assert_ne!(weights(&engine.network()), weights(&start));
+        assert_eq!(statistics(&engine.network()), statistics(&start));
+    }
 }

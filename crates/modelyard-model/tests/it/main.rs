@@ -1,11 +1,14 @@
 //! The crate through its public doors.
 
+mod endings;
 mod files;
 mod generate;
 mod going_on;
 mod graph;
+mod padding;
 mod slopes;
 mod spec;
+mod tokens;
 mod training;
 
 use modelyard_model::{

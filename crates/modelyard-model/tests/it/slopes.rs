@@ -4,7 +4,7 @@
 use modelyard_model::{
     Activation, ActivationLayer, BinaryCrossEntropy, Conv2d, CrossEntropy, Engine, EngineConfig, Flatten,
     Focal, Huber, LayerSpec, LossSpec, MaxPool2d, MeanAbsoluteError, MeanSquaredError, NO_CLASS, Network,
-    NetworkSpec, OptimizerSpec, Padding, Quantile, Reshape, Sgd, Targets,
+    NetworkSpec, OptimizerSpec, Padding, Quantile, Reshape, Sgd, Step, Targets,
 };
 use safetensors::SafeTensors;
 
@@ -55,22 +55,83 @@ pub(crate) fn check(spec: NetworkSpec, loss: LossSpec, targets: Targets<'_>, row
         "training says {}, validation {again}",
         step.loss
     );
-    let after = weights(&engine.network());
-    for ((name, before), (_, after)) in weights(&start).into_iter().zip(after) {
+    compare(&start, &engine.network(), again, loss_at);
+}
+
+/// Compares what a step of learning rate 1 did to a network with how `loss_at` changes, which is `again` before it.
+fn compare(start: &Network, after: &Network, again: f32, loss_at: impl Fn(&Network) -> f32) {
+    for ((name, before), (_, after)) in weights(start).into_iter().zip(weights(after)) {
         for at in (0..before.len()).step_by((before.len() / 12).max(1)) {
             let slope = before[at] - after[at];
             let h = 1e-3;
-            let right = (loss_at(&moved(&start, &name, at, h)) - again) / h;
-            let left = (again - loss_at(&moved(&start, &name, at, -h))) / h;
+            let right = (loss_at(&moved(start, &name, at, h)) - again) / h;
+            let left = (again - loss_at(&moved(start, &name, at, -h))) / h;
             // Beside a kink of relu or pooling the slope is that of one side.
             let tolerance = 5e-3 + 2e-2 * slope.abs();
             let between = right.min(left) - tolerance..right.max(left) + tolerance;
             assert!(
                 between.contains(&slope),
-                "{name} {at}: moved by {slope}, measured {left}, {right}: {spec:?}"
+                "{name} {at}: moved by {slope}, measured {left}, {right}: {:?}",
+                start.spec()
             );
         }
     }
+}
+
+/// A variational autoencoder of a row [4], whose answer has this shape.
+fn autoencoder(steps: usize) -> NetworkSpec {
+    let layers = serde_json::json!([
+        { "type": "dense", "units": 6, "activation": "tanh" },
+        { "type": "gaussian_sample", "beta": 0.4 },
+        { "type": "dense", "units": 6 },
+        { "type": "reshape", "target_shape": [steps, -1] },
+    ]);
+    serde_json::from_value(serde_json::json!({ "input": [4], "layers": layers })).expect("a network")
+}
+
+/// A step on five rows; one of a new engine draws the same numbers.
+fn step_of(network: &Network, loss: &LossSpec, classes: &[u32], row_weights: &[f32]) -> (Step, Network) {
+    let optimizer = OptimizerSpec::Sgd(Sgd { learning_rate: 1.0, ..Sgd::default() });
+    let config = EngineConfig { optimizer, ..config(loss.clone(), 1, 5) };
+    let mut engine = Engine::new(network.clone(), config).expect("the settings are right");
+    let inputs = random(20, 3);
+    let step = engine.step(&inputs, Targets::Classes(classes), Some(row_weights)).expect("right");
+    (step, engine.network())
+}
+
+#[test]
+fn a_penalty_weighs_what_its_rows_weigh() {
+    let loss = LossSpec::CrossEntropy(CrossEntropy::default());
+    let start = Network::init(autoencoder(2), 11).expect("the network can be");
+    // Two classes for each row, of which some do not count.
+    let classes = [0, 1, 2, NO_CLASS, 1, 1, 0, 2, NO_CLASS, 0];
+    let weights = [1.0, 2.0, 0.0, 0.5, 1.5];
+    let total = |network: &Network| {
+        let (step, _) = step_of(network, &loss, &classes, &weights);
+        step.loss + step.penalty
+    };
+    let (step, after) = step_of(&start, &loss, &classes, &weights);
+    assert!(step.penalty > 0.0);
+    compare(&start, &after, total(&start), total);
+    let doubled = weights.map(|weight| 2.0 * weight);
+    let (again, _) = step_of(&start, &loss, &classes, &doubled);
+    assert!((again.penalty - step.penalty).abs() < 1e-6, "twice the weights are the same shares");
+    let one = |steps: usize| {
+        let start = Network::init(autoencoder(steps), 11).expect("the network can be");
+        step_of(&start, &loss, &vec![0; 5 * steps], &[1.0; 5]).0.penalty
+    };
+    assert!((one(1) - one(3)).abs() < 1e-6, "how many classes a row has is no matter of the penalty");
+    let (without, _) = step_of(&start, &loss, &classes, &[0.0; 5]);
+    assert_eq!((without.loss, without.penalty), (0.0, 0.0));
+}
+
+#[test]
+fn rows_that_weigh_nothing_add_no_penalty() {
+    let loss = LossSpec::CrossEntropy(CrossEntropy::default());
+    let start = Network::init(autoencoder(1), 11).expect("the network can be");
+    let penalty = |weights: [f32; 5]| f64::from(step_of(&start, &loss, &[0; 5], &weights).0.penalty);
+    let alone: f64 = (0..5).map(|row| penalty(std::array::from_fn(|at| f32::from(at == row)))).sum();
+    assert!((penalty([1.0; 5]) - alone / 5.0).abs() < 1e-6);
 }
 
 fn values(len: usize) -> Vec<f32> {

@@ -21,13 +21,14 @@ pub struct Lineage {
     /// One value over everything that decides the outcome: equal means that nothing has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// The file a foreign model was brought in from.
+    /// The file a foreign model was brought in from; or, where training started from the weights of another model,
+    /// that model's version or folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The seed of the training run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// The version that training started from.
+    /// The version of the same model that training started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     /// Name and version of the program.

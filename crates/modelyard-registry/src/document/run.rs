@@ -78,6 +78,9 @@ pub struct RunRecord {
     pub rows: u64,
     /// Weights of the network.
     pub parameters: u64,
+    /// What its weights were before the first step, where they were taken from another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<RunStart>,
     /// Epochs, at most.
     pub epochs_max: u64,
     /// The leading metric in [`EpochRecord::metrics`].
@@ -96,6 +99,34 @@ pub struct RunRecord {
     /// The version that it became.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+}
+
+/// Where a run took its first weights from, and what became of each layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunStart {
+    /// The model: a version as in `digits version 3`, or a folder.
+    pub from: String,
+    /// The digest of its files.
+    pub digest: String,
+    /// The layers whose weights were taken over.
+    pub taken: Vec<String>,
+    /// The layers whose weights were drawn anew.
+    pub anew: Vec<String>,
+    /// The layers that training did not move.
+    pub frozen: Vec<String>,
+}
+
+impl fmt::Display for RunStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: took over {}", self.from, self.taken.join(", "))?;
+        for (what, layers) in [("drawn anew", &self.anew), ("frozen", &self.frozen)] {
+            if !layers.is_empty() {
+                write!(f, "; {what}: {}", layers.join(", "))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How an epoch went.

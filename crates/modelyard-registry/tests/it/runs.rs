@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use modelyard_registry::document::{EpochRecord, Machine, RunRecord, RunStatus};
+use modelyard_registry::document::{EpochRecord, Machine, RunRecord, RunStart, RunStatus};
 use modelyard_registry::{Checkpoints, RegistryError};
 use modelyard_types::ErrorKind;
 
@@ -38,6 +38,13 @@ fn record(project: &str) -> RunRecord {
         project_sha256: "p".repeat(64),
         rows: 100,
         parameters: 42,
+        start: Some(RunStart {
+            from: "digits version 3".to_owned(),
+            digest: "e".repeat(64),
+            taken: vec!["trunk".to_owned()],
+            anew: vec!["head".to_owned()],
+            frozen: Vec::new(),
+        }),
         epochs_max: 9,
         metric: "accuracy".to_owned(),
         resumed_after: vec![1],

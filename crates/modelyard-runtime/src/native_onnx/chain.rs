@@ -1,8 +1,8 @@
 //! The walk along the chain: which layer each node is, in which order an image's numbers lie between them,
-//! and the two files of the network that they make.
+//! and the network that they make.
 
 use modelyard_model::onnx::proto::{GraphProto, NodeProto};
-use safetensors::tensor::{Dtype, TensorView};
+use modelyard_model::{NetworkSpec, WeightArray};
 use serde_json::{Value, json};
 
 use super::constants::{Array, Constants};
@@ -112,24 +112,23 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// `network.json` and `weights.safetensors`.
-    pub(super) fn files(&self) -> (Vec<u8>, Vec<u8>) {
+    /// The declared network.
+    pub(super) fn spec(&self) -> Result<NetworkSpec, String> {
         let layers: Vec<&Value> = self.layers.iter().map(|layer| &layer.config).collect();
-        let network = json!({ "format_version": 1, "network": { "input": self.input, "layers": layers } });
-        let mut arrays = Vec::new();
-        for (index, layer) in self.layers.iter().enumerate() {
-            let kind = layer.config["type"].as_str().expect("every layer says its kind");
-            for (name, array) in &layer.weights {
-                let bytes: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                arrays.push((format!("{index}.{kind}.{name}"), array.shape.clone(), bytes));
-            }
-        }
-        let views = arrays.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            (name.as_str(), view.expect("an array's shape holds its values"))
+        let spec = json!({ "input": self.input, "layers": layers });
+        serde_json::from_value(spec).map_err(|error| error.to_string())
+    }
+
+    /// Its weights.
+    pub(super) fn weights(self) -> Vec<WeightArray> {
+        let layers = self.layers.into_iter().enumerate();
+        let arrays = layers.flat_map(|(index, Layer { config, weights })| {
+            weights.into_iter().map(move |(name, Array { shape, values })| {
+                let kind = config["type"].as_str().expect("every layer says its kind");
+                WeightArray { name: format!("{index}.{kind}.{name}"), shape, values }
+            })
         });
-        let weights = safetensors::serialize(views, None).expect("the arrays are in memory already");
-        (network.to_string().into_bytes(), weights)
+        arrays.collect()
     }
 }
 

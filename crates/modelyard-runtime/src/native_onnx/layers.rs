@@ -161,11 +161,16 @@ fn dense(chain: &mut Chain<'_>, mut kernel: Array, bias: Option<Array>) -> Resul
 /// A bias as one number for each unit. `channels_first` says that it must have been [.., channels, 1, 1].
 fn bias_row(bias: Array, units: usize, channels_first: Option<bool>) -> Result<Array, String> {
     let shape = bias.shape.as_slice();
+    // One with more dimensions than the value would give the sum more, too.
+    let rank = if channels_first.is_some() { 4 } else { 2 };
+    if shape.len() > rank {
+        return Err(format!("an addition of {shape:?} to a value of {rank} dimensions"));
+    }
     let fits = match channels_first {
         Some(true) => matches!(shape, [n, 1, 1] | [1, n, 1, 1] if *n == units),
         _ => {
             let (last, front) = shape.split_last().unwrap_or((&1, &[]));
-            *last == units && front.len() <= 3 && front.iter().all(|&n| n == 1)
+            *last == units && front.iter().all(|&n| n == 1)
         }
     };
     let one = bias.values.len() == 1;

@@ -9,7 +9,7 @@ mod layers;
 
 use std::sync::Arc;
 
-use modelyard_model::{Forward, Network};
+use modelyard_model::{Forward, Network, NetworkSpec, WeightArray};
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor};
 
 use crate::inspect::{Inspected, inspect};
@@ -39,22 +39,30 @@ struct NativeOnnxSession {
     turned: Vec<f32>,
 }
 
+/// What was read of a model.
+struct Read {
+    spec: NetworkSpec,
+    weights: Vec<WeightArray>,
+    signature: Signature,
+    turn: Option<[usize; 3]>,
+}
+
 impl NativeOnnx {
     /// Takes models in up to these limits.
     pub fn new(limits: OnnxLimits) -> Self {
         Self { limits }
     }
 
-    fn read(&self, files: &ModelFiles<'_>) -> Result<NativeOnnxModel, RuntimeError> {
+    /// Reads a model as a declared network with its weights; nothing is turned over to the engine yet.
+    fn read(&self, files: &ModelFiles<'_>) -> Result<Read, RuntimeError> {
         let onnx = files.onnx.ok_or(RuntimeError::MissingFiles { runtime: NAME, needs: "model.onnx" })?;
         let inspected = inspect(onnx, &self.limits)?;
         let input = input_shape(&inspected).map_err(unsupported)?;
         let chain = Chain::read(inspected.graph(), inspected.summary.opset, &input).map_err(unsupported)?;
-        let (network, weights) = chain.files();
-        let network = Network::from_parts(&network, &weights).map_err(RuntimeError::network)?;
-        let signature = Arc::new(inspected.summary.signature.clone());
-        check_output(&network, &signature).map_err(unsupported)?;
-        Ok(NativeOnnxModel { network: Arc::new(network), signature, turn: chain.turn })
+        let spec = chain.spec().map_err(unsupported)?;
+        let signature = inspected.summary.signature.clone();
+        check_output(&spec, &signature).map_err(unsupported)?;
+        Ok(Read { spec, signature, turn: chain.turn, weights: chain.weights() })
     }
 }
 
@@ -80,8 +88,8 @@ fn row_shape(data_type: DataType, shape: &[Dim]) -> Option<Vec<usize>> {
 }
 
 /// The declared output must be what the network gives.
-fn check_output(network: &Network, signature: &Signature) -> Result<(), String> {
-    let given = network.spec().output_shape().map_err(|error| error.to_string())?;
+fn check_output(spec: &NetworkSpec, signature: &Signature) -> Result<(), String> {
+    let given = spec.output_shape().map_err(|error| error.to_string())?;
     let [output] = signature.outputs.as_slice() else {
         return Err("it gives several outputs".to_owned());
     };
@@ -109,7 +117,9 @@ impl Runtime for NativeOnnx {
         files: &ModelFiles<'_>,
         _options: &LoadOptions,
     ) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
-        Ok(Arc::new(self.read(files)?))
+        let Read { spec, weights, signature, turn } = self.read(files)?;
+        let network = Network::from_arrays(spec, weights).map_err(RuntimeError::network)?;
+        Ok(Arc::new(NativeOnnxModel { network: Arc::new(network), signature: Arc::new(signature), turn }))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::exported::check;
+use crate::recurrent::check_tokens;
 
 #[test]
 fn layers_over_sequences_agree() {
@@ -76,6 +77,33 @@ fn decoder_blocks_agree() {
 }
 
 #[test]
+fn attention_leaves_padding_out_alike() {
+    let embedding = |name: &str, masked: bool| {
+        json!({
+            "type": "embedding", "input_dim": 7, "output_dim": 4, "mask_zero": masked, "name": name, "from": "input",
+        })
+    };
+    for causal in [false, true] {
+        let attention =
+            json!({ "type": "multi_head_attention", "num_heads": 2, "key_dim": 3, "causal": causal });
+        check_tokens("attention", &json!([embedding("a", true), attention]), None);
+        let encoder =
+            json!({ "type": "transformer_encoder", "num_heads": 2, "intermediate_dim": 6, "causal": causal });
+        check_tokens("encoder", &json!([embedding("a", true), encoder, encoder]), None);
+    }
+    for masked in [[true, true], [true, false], [false, true]] {
+        let layers = json!([
+            embedding("target", masked[0]),
+            embedding("source", masked[1]),
+            {
+                "type": "transformer_decoder", "num_heads": 2, "intermediate_dim": 6, "from": ["target", "source"],
+            },
+        ]);
+        check_tokens(&format!("decoder, masks {masked:?}"), &layers, None);
+    }
+}
+
+#[test]
 fn layers_over_each_step_agree() {
     let layers = json!([
         { "type": "time_distributed", "layer": { "type": "dense", "units": 6, "activation": "tanh" } },
@@ -87,4 +115,16 @@ fn layers_over_each_step_agree() {
         { "type": "flatten" },
     ]);
     check("each step", &[4, 5], &layers);
+    let images = json!([
+        { "type": "reshape", "target_shape": [3, 4, 3, 3] },
+        { "type": "batch_norm" },
+        { "type": "group_norm", "groups": 3 },
+        { "type": "time_distributed", "layer": { "type": "conv2d", "filters": 4, "kernel_size": 2 } },
+        { "type": "group_norm", "groups": 2 },
+        { "type": "batch_norm" },
+        { "type": "activation", "activation": "softmax" },
+        { "type": "layer_norm" },
+        { "type": "flatten" },
+    ]);
+    check("images of each step", &[12, 9], &images);
 }

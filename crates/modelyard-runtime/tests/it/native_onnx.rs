@@ -156,6 +156,10 @@ fn what_is_no_chain_of_our_layers_is_left_to_the_other_engines() {
     let late =
         row().node("MatMul", &[&[6, 3]], vec![]).node("Relu", &[], vec![]).node("Add", &[&[3]], vec![]);
     refused("late bias", &late.finish(3), "no bias of a layer");
+    let wider = row().node("MatMul", &[&[6, 3]], vec![]).node("Add", &[&[1, 1, 3]], vec![]).finish(3);
+    let engine = runtimes().by_name("native-onnx").expect("it is always there");
+    let error = engine.check(&files(&wider)).expect_err("the sum has a dimension more").to_string();
+    assert!(error.contains("an addition of [1, 1, 3] to a value of 2 dimensions"), "{error}");
     let pads = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[0, 1, 0, 1])];
     let lopsided = image().node("Conv", &[kernel], pads).node("Flatten", &[], vec![]);
     refused("padding", &lopsided.finish(96), "this padding");

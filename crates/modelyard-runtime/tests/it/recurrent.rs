@@ -1,8 +1,8 @@
 //! Networks over sequences: recurrent layers and embeddings, with padding and without, must answer alike on every
 //! engine that takes them; rten refuses by name what it would compute wrongly.
 
-use modelyard_runtime::{ModelFiles, ParityReport, parity};
-use modelyard_types::NamedTensor;
+use modelyard_runtime::{LoadOptions, ModelFiles, ParityReport, parity};
+use modelyard_types::{ErrorKind, NamedTensor};
 use serde_json::{Value, json};
 
 use crate::exported::{TOLERANCE, network};
@@ -36,11 +36,18 @@ fn check(what: &str, layers: &Value, rten_refuses: Option<&str>) {
     check_rten(what, &report(what, &[STEPS, FEATURES], layers, rows), rten_refuses);
 }
 
-/// Tokens of rows that end in more or less padding.
-fn check_tokens(what: &str, layers: &Value, rten_refuses: Option<&str>) {
-    let tokens = [[3, 1, 4, 1, 5, 2, 6], [2, 5, 1, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0], [0; STEPS]];
+/// Tokens of rows that end in more or less padding, begin in it, and have it in their middle.
+pub(crate) fn check_tokens(what: &str, layers: &Value, rten_refuses: Option<&str>) {
+    let tokens = [
+        [3, 1, 4, 1, 5, 2, 6],
+        [2, 5, 1, 0, 0, 0, 0],
+        [6, 0, 0, 0, 0, 0, 0],
+        [0; STEPS],
+        [0, 0, 3, 5, 2, 1, 4],
+        [2, 0, 4, 0, 0, 6, 0],
+    ];
     let tokens: Vec<f32> = tokens.as_flattened().iter().map(|&token| token as f32).collect();
-    let rows = named("input", &[4, STEPS], tokens);
+    let rows = named("input", &[6, STEPS], tokens);
     check_rten(what, &report(what, &[STEPS], layers, rows), rten_refuses);
 }
 
@@ -134,4 +141,31 @@ fn pooling_over_all_steps_leaves_padding_out() {
         let layers = json!([embedding, { "type": kind }, { "type": "dense", "units": 3 }]);
         check_tokens(kind, &layers, None);
     }
+}
+
+#[test]
+fn numbers_that_are_no_tokens_are_refused_by_every_engine() {
+    let layers =
+        json!([{ "type": "embedding", "input_dim": 7, "output_dim": 4 }, { "type": "gru", "units": 3 }]);
+    let network = network(&[STEPS], &layers);
+    let (json, weights) = (network.network_json(), network.weights_safetensors());
+    let onnx = network.to_onnx().expect("every layer exports");
+    let files = ModelFiles { onnx: Some(&onnx), network: Some(json.as_bytes()), weights: Some(&weights) };
+    let native = runtimes().by_name("native").expect("always there");
+    for engine in std::iter::once(native).chain(onnx_engines()) {
+        let model = engine.load(&files, &LoadOptions::default()).expect("it runs an embedding");
+        let mut session = model.session().expect("one more");
+        for wrong in [7.0, 1e6, -8.0] {
+            let mut tokens = vec![1.0f32; 2 * STEPS];
+            tokens[STEPS + 2] = wrong;
+            let error = session.run(&[named("input", &[2, STEPS], tokens)]).expect_err("no token");
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{}: {error}", engine.name());
+        }
+        let rows = named("input", &[1, STEPS], vec![6.0f32; STEPS]);
+        assert!(session.run(&[rows]).is_ok(), "{} goes on", engine.name());
+    }
+    let rows = named("input", &[1, STEPS], vec![7.0f32; STEPS]);
+    let error = native.load(&files, &LoadOptions::default()).and_then(|model| model.session()?.run(&[rows]));
+    let error = error.expect_err("no token");
+    assert!(error.hint().is_some_and(|hint| hint.contains("whole numbers from 0 to 6")), "{error}");
 }

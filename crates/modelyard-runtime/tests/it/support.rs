@@ -18,6 +18,7 @@ pub(crate) fn runtimes() -> &'static Runtimes {
             ..RuntimeConfig::default()
         });
         if let Some(missing) = found.report().into_iter().find_map(|report| report.missing) {
+            assert!(!onnxruntime_is_demanded(), "MODELYARD_ONNXRUNTIME is set: {missing}");
             eprintln!("SKIPPED: everything about ONNX Runtime: {missing}");
         }
         found
@@ -34,6 +35,12 @@ fn onnxruntime_candidates() -> Vec<PathBuf> {
     let roots =
         String::from_utf8_lossy(&roots.unwrap_or_default()).lines().map(PathBuf::from).collect::<Vec<_>>();
     usual_onnxruntime_paths(&roots)
+}
+
+/// Who names a library wants it tested, not skipped.
+#[allow(clippy::disallowed_methods, reason = "a test is its own binary: it may read its environment")]
+fn onnxruntime_is_demanded() -> bool {
+    std::env::var_os("MODELYARD_ONNXRUNTIME").is_some()
 }
 
 /// The engines that run ONNX and are usable here.

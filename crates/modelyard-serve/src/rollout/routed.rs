@@ -14,7 +14,7 @@ use super::watch::Part;
 use super::{COPIES_MAX, Rollout, agreement};
 use crate::error::ServeError;
 use crate::urgency::Urgency;
-use crate::version::{ServedVersion, check_answer};
+use crate::version::{Answered, Generation, ServedVersion, check_answer};
 
 /// A version that answers one request.
 pub struct Routed {
@@ -70,17 +70,17 @@ impl Routed {
         inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let copied = self.copy().map(|_| inputs.clone());
         let arrived = self.version.now();
         let outcome = self.version.infer(inputs, wanted, urgency).await;
-        let outcome = outcome.and_then(|outputs| check_answer(&outputs).map(|()| outputs));
+        let outcome = outcome.and_then(|outputs| check_answer(&outputs.answer).map(|()| outputs));
         self.ended(arrived, &outcome);
         if let (Ok(outputs), Some(inputs), Some(copy)) = (&outcome, copied, self.copy()) {
-            let (mine, wanted, copy) = (outputs.clone(), wanted.to_vec(), copy.clone());
+            let (mine, wanted, copy) = (outputs.answer.clone(), wanted.to_vec(), copy.clone());
             self.compare(async move {
                 let theirs = copy.version.infer(inputs, &wanted, copy.urgency()).await?;
-                Ok(agreement::of_tensors(&mine, &theirs, copy.tolerance))
+                Ok(agreement::of_tensors(&mine, &theirs.answer, copy.tolerance))
             });
         }
         outcome
@@ -90,18 +90,38 @@ impl Routed {
     ///
     /// # Errors
     /// As [`ServedVersion::predict`].
-    pub async fn predict(&self, rows: Vec<Row>, deadline: Deadline) -> Result<Vec<Answer>, ServeError> {
+    pub async fn predict(
+        &self,
+        rows: Vec<Row>,
+        deadline: Deadline,
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let copied = self.copy().map(|_| rows.clone());
         let arrived = self.version.now();
         let outcome = self.version.predict(rows, deadline).await;
         self.ended(arrived, &outcome);
         if let (Ok(answers), Some(rows), Some(copy)) = (&outcome, copied, self.copy()) {
-            let (mine, copy) = (answers.clone(), copy.clone());
+            let (mine, copy) = (answers.answer.clone(), copy.clone());
             self.compare(async move {
                 let theirs = copy.version.predict(rows, copy.urgency().deadline).await?;
-                Ok(agreement::of_answers(&mine, &theirs, copy.tolerance))
+                Ok(agreement::of_answers(&mine, &theirs.answer, copy.tolerance))
             });
         }
+        outcome
+    }
+
+    /// As [`ServedVersion::generate`]; continuations are watched and not copied.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::generate`].
+    pub async fn generate(
+        &self,
+        rows: &[Row],
+        wish: &Generation,
+        deadline: Deadline,
+    ) -> Result<Answered<Vec<Answer>>, ServeError> {
+        let arrived = self.version.now();
+        let outcome = self.version.generate(rows, wish, deadline).await;
+        self.ended(arrived, &outcome);
         outcome
     }
 

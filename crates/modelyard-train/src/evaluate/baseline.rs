@@ -1,8 +1,11 @@
 //! The model that learns nothing: it always answers with the most frequent class (its probabilities are the
 //! classes' shares) or the mean of the training answers. A score is only worth its distance to this one's.
 
-use super::Sample;
+use modelyard_data::{NextTokens, TargetValues};
+
 use super::series::{Detail, Series};
+use super::tokens::token_sample;
+use super::{Sample, Trigram};
 
 /// What the training answers say without looking at an input.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +14,8 @@ pub enum Baseline {
     Shares(Vec<f32>),
     /// The mean of each output; of labels, the share of rows that have each.
     Means(Vec<f32>),
+    /// What three tokens in a row say, for language models.
+    Trigram(Box<Trigram>),
     /// For a forecast: what was one season before.
     SeasonalNaive,
 }
@@ -36,11 +41,19 @@ impl Baseline {
         Self::Means(sums.into_iter().map(|sum| (sum / rows) as f32).collect())
     }
 
-    /// The rows of a sample, answered by this model.
-    pub fn answer(&self, sample: &Sample) -> Sample {
+    /// From the texts of the training rows, cut into so many different tokens.
+    pub fn of_tokens(texts: &NextTokens, tokens: usize) -> Self {
+        Self::Trigram(Box::new(Trigram::learn(texts, tokens)))
+    }
+
+    /// The rows of a sample, whose true answers these are, answered by this model.
+    pub fn answer(&self, sample: &Sample, truth: &TargetValues) -> Sample {
+        if let (Self::Trigram(trigram), TargetValues::Tokens(next)) = (self, truth) {
+            return token_sample(next, trigram.losses(next));
+        }
         let mut answered = sample.clone();
         if let Sample::Series(series) = &mut answered {
-            self.answer_series(series);
+            self.answer_series(series, truth);
             return answered;
         }
         match (&mut answered, self) {
@@ -58,7 +71,7 @@ impl Baseline {
         answered
     }
 
-    fn answer_series(&self, series: &mut Series) {
+    fn answer_series(&self, series: &mut Series, truth: &TargetValues) {
         match (&mut series.detail, &mut series.plain) {
             (Detail::Forecast(forecast), Some(Sample::Values { predicted, .. })) => {
                 *predicted = forecast.naive.clone();
@@ -67,7 +80,7 @@ impl Baseline {
                     forecast.naive.iter().flat_map(|value| std::iter::repeat_n(*value, quantiles)).collect();
                 forecast.intervals.clear();
             }
-            (_, plain) => *plain = plain.as_ref().map(|plain| self.answer(plain)),
+            (_, plain) => *plain = plain.as_ref().map(|plain| self.answer(plain, truth)),
         }
     }
 }
@@ -79,10 +92,12 @@ mod tests {
     #[test]
     fn it_answers_with_what_is_most_frequent_or_the_mean() {
         let sample = Sample::Classes { truth: vec![0, 1], probabilities: vec![0.0; 4], classes: 2 };
-        let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample);
+        let truth = TargetValues::Values(Vec::new());
+        let answered = Baseline::of_classes(&[1, 1, 1, 0], 2).answer(&sample, &truth);
         assert_eq!(answered.predicted_classes(), [1, 1]);
         let sample = Sample::Values { truth: vec![5.0], predicted: vec![0.0], outputs: 1 };
-        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample) else {
+        let Sample::Values { predicted, .. } = Baseline::of_values(&[1.0, 3.0], 1).answer(&sample, &truth)
+        else {
             panic!("numbers stay numbers");
         };
         assert_eq!(predicted, [2.0]);

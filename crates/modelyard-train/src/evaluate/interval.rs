@@ -48,6 +48,7 @@ pub fn bootstrap(sample: &Sample, score: f64, metric: impl Fn(&Sample) -> Option
     let width = match sample {
         Sample::Classes { classes, .. } => *classes,
         Sample::Labels { labels, .. } => *labels,
+        Sample::Tokens { .. } => 3,
         Sample::Values { outputs, .. } => *outputs,
         Sample::Series(_) => return None,
     };

@@ -9,6 +9,8 @@ pub mod metric;
 mod sample;
 mod score;
 pub mod series;
+mod tokens;
+mod trigram;
 
 pub use baseline::Baseline;
 pub use confusion::{Average, Confusion};
@@ -17,4 +19,6 @@ pub use interval::{Interval, bootstrap, clamp, of_mean, wilson};
 pub use labels::LabelCounts;
 pub use sample::{Sample, TaskKind};
 pub use score::{Intervals, all_numbers, class_names, label_names, leading_metric, sample, score, task_kind};
-pub use series::{Series, task_of};
+pub use series::{Alarms, Detail, Forecast, Series, task_of};
+pub(crate) use tokens::{token_losses, token_sample};
+pub use trigram::Trigram;

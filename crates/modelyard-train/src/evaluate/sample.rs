@@ -12,6 +12,8 @@ pub enum TaskKind {
     Multiclass,
     /// Any number of labels a row.
     Multilabel,
+    /// The next token of a text.
+    NextToken,
     /// Numbers.
     Regression,
     /// A number for each of several rows ahead.
@@ -34,6 +36,7 @@ impl TaskKind {
             Self::Binary => "binary classification",
             Self::Multiclass => "classification",
             Self::Multilabel => "multi-label classification",
+            Self::NextToken => "a language model",
             Self::Regression => "regression",
             Self::Forecast => "a forecast",
             Self::Remaining => "remaining life",
@@ -47,6 +50,7 @@ impl TaskKind {
             Self::Binary => "binary",
             Self::Multiclass => "classification",
             Self::Multilabel => "labels",
+            Self::NextToken => "next_token",
             Self::Regression => "regression",
             Self::Forecast => "forecast",
             Self::Remaining => "remaining",
@@ -55,10 +59,11 @@ impl TaskKind {
     }
 
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Binary,
         Self::Multiclass,
         Self::Multilabel,
+        Self::NextToken,
         Self::Regression,
         Self::Forecast,
         Self::Remaining,
@@ -96,6 +101,15 @@ pub enum Sample {
         /// How many labels there are.
         labels: usize,
     },
+    /// Texts, of which only counts are kept: the outputs of one text can be megabytes.
+    Tokens {
+        /// −ln of the probability of each row's tokens, summed.
+        losses: Vec<f64>,
+        /// How many tokens each row has.
+        tokens: Vec<u32>,
+        /// How many characters they stand for.
+        characters: Vec<u32>,
+    },
     /// Numbers.
     Values {
         /// The true values, rows × outputs, row-major, in the unit of the data.
@@ -115,6 +129,7 @@ impl Sample {
         match self {
             Self::Classes { truth, .. } => truth.len(),
             Self::Labels { truth, labels, .. } => truth.len() / labels.max(&1),
+            Self::Tokens { losses, .. } => losses.len(),
             Self::Values { truth, outputs, .. } => truth.len() / outputs.max(&1),
             Self::Series(series) => match (&series.plain, &series.detail) {
                 (_, Detail::Anomaly(alarms)) => alarms.flagged.len(),
@@ -129,6 +144,7 @@ impl Sample {
             Self::Classes { classes: 0..=2, .. } => TaskKind::Binary,
             Self::Classes { .. } => TaskKind::Multiclass,
             Self::Labels { .. } => TaskKind::Multilabel,
+            Self::Tokens { .. } => TaskKind::NextToken,
             Self::Values { .. } => TaskKind::Regression,
             Self::Series(series) => series.task(),
         }
@@ -140,7 +156,7 @@ impl Sample {
             Self::Classes { probabilities, classes, .. } => {
                 probabilities.chunks_exact((*classes).max(1)).map(likeliest).collect()
             }
-            Self::Labels { .. } | Self::Values { .. } | Self::Series(_) => Vec::new(),
+            Self::Labels { .. } | Self::Tokens { .. } | Self::Values { .. } | Self::Series(_) => Vec::new(),
         }
     }
 
@@ -173,6 +189,11 @@ impl Sample {
                 truth: pick_rows(truth, *labels, rows),
                 probabilities: pick_rows(probabilities, *labels, rows),
                 labels: *labels,
+            },
+            Self::Tokens { losses, tokens, characters } => Self::Tokens {
+                losses: rows.iter().map(|&row| losses[row]).collect(),
+                tokens: rows.iter().map(|&row| tokens[row]).collect(),
+                characters: rows.iter().map(|&row| characters[row]).collect(),
             },
             Self::Values { truth, predicted, outputs } => Self::Values {
                 truth: pick_rows(truth, *outputs, rows),

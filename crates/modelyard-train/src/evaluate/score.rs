@@ -6,7 +6,7 @@ use modelyard_data::{Dataset, Pipeline, TargetValues, Task};
 use modelyard_registry::document::{ClassScore, ConfusionMatrix, MetricValue, SplitScores};
 
 use super::metric::{METRICS, Metric, fitting};
-use super::{Baseline, Confusion, LabelCounts, Sample, TaskKind};
+use super::{Confusion, LabelCounts, Sample, TaskKind, token_losses, token_sample};
 use crate::error::TrainError;
 
 /// The names of the classes; empty for numbers.
@@ -14,7 +14,11 @@ pub fn class_names(task: &Task) -> &[String] {
     match task {
         Task::Classification { classes, .. } => classes,
         Task::Binary { classes, .. } => classes,
-        Task::Labels { .. } | Task::Regression { .. } | Task::Forecast { .. } | Task::Anomaly { .. } => &[],
+        Task::Labels { .. }
+        | Task::NextToken { .. }
+        | Task::Regression { .. }
+        | Task::Forecast { .. }
+        | Task::Anomaly { .. } => &[],
     }
 }
 
@@ -28,8 +32,10 @@ pub fn label_names(task: &Task) -> &[String] {
 
 /// What kind of answer a task asks for; it decides which metrics apply.
 pub fn task_kind(task: &Task) -> TaskKind {
-    if matches!(task, Task::Labels { .. }) {
-        return TaskKind::Multilabel;
+    match task {
+        Task::Labels { .. } => return TaskKind::Multilabel,
+        Task::NextToken { .. } => return TaskKind::NextToken,
+        _ => {}
     }
     match class_names(task).len() {
         0 => match task {
@@ -54,9 +60,17 @@ pub fn sample(
     truth: &TargetValues,
     outputs: &[f32],
 ) -> Result<Sample, TrainError> {
-    let answers = pipeline.decode_values(outputs);
+    let answers = match truth {
+        // The losses of tokens tell whether they are numbers.
+        TargetValues::Tokens(_) => Vec::new(),
+        _ => pipeline.decode_values(outputs),
+    };
     all_numbers(&answers, rows.len())?;
     let plain = match truth {
+        TargetValues::Tokens(next) => {
+            let losses = token_losses(outputs, &next.tokens, next.steps, pipeline.output_activation());
+            token_sample(next, losses)
+        }
         TargetValues::Classes(truth) => Sample::Classes {
             truth: truth.clone(),
             probabilities: answers,
@@ -100,18 +114,16 @@ pub enum Intervals {
     Omitted,
 }
 
-/// Every metric that fits and is defined on these rows, with its interval and what the baseline scores.
+/// Every metric that fits and is defined on these rows, with its interval and what the baseline scores, whose answers
+/// to the same rows `dull` holds.
 pub fn score(
     sample: &Sample,
     classes: &[String],
-    baseline: Option<&Baseline>,
+    dull: Option<&Sample>,
     intervals: Intervals,
 ) -> SplitScores {
-    let dull = baseline.map(|baseline| baseline.answer(sample));
     let metrics: BTreeMap<String, MetricValue> = fitting(sample.task())
-        .filter_map(|metric| {
-            Some((metric.name().to_owned(), value(metric, sample, dull.as_ref(), intervals)?))
-        })
+        .filter_map(|metric| Some((metric.name().to_owned(), value(metric, sample, dull, intervals)?)))
         .collect();
     if let Sample::Labels { .. } = sample {
         let classes = LabelCounts::of(sample).iter().zip(classes).map(label_score).collect();

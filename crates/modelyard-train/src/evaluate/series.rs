@@ -181,7 +181,8 @@ fn anomalies(
     let truth = pipeline.known_anomalies(dataset, rows)?;
     // A score as far above the threshold as the threshold is above 0 has the probability 2/3.
     let probability = |score: f32| if threshold.is_finite() { score / (score + threshold) } else { 0.0 };
-    let plain = truth.as_ref().map(|truth| Sample::Classes {
+    // Where every row is healthy there is nothing to be right about; the share that was flagged tells enough.
+    let plain = truth.as_ref().filter(|truth| truth.contains(&true)).map(|truth| Sample::Classes {
         truth: truth.iter().map(|anomalous| u32::from(*anomalous)).collect(),
         probabilities: scores.iter().flat_map(|s| [1.0 - probability(*s), probability(*s)]).collect(),
         classes: 2,

@@ -8,6 +8,7 @@ mod raw;
 mod reference;
 mod resolve;
 mod schema;
+mod start_from;
 mod tree;
 mod validate;
 
@@ -28,6 +29,7 @@ pub use raw::{
 pub use reference::project_reference_markdown;
 pub use resolve::{StoppingMetric, Training};
 pub use schema::project_schema_json;
+pub use start_from::{StartFrom, StartingPoint, VersionKey};
 use tree::Tree;
 pub(crate) use validate::Target;
 use validate::{Finding, validate};

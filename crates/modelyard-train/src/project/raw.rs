@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::named::NamedOr;
+use super::start_from::StartFrom;
 use crate::schedule::ScheduleSpec;
 
 /// A Modelyard project: data, a network, how to train it and what it must reach.
@@ -24,7 +25,7 @@ pub struct ProjectFile {
     /// What the network sees: one entry per input.
     #[schemars(length(min = 1))]
     pub inputs: Vec<InputSpec>,
-    /// What the network is asked for: one category, or one or more numbers.
+    /// What the network is asked for: one category, labels, the next token, or one or more numbers.
     #[schemars(length(min = 1))]
     pub outputs: Vec<OutputSpec>,
     /// The network.
@@ -68,8 +69,11 @@ pub struct NetworkSection {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingSection {
+    /// The trained model whose weights training starts from, rather than from drawn ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<StartFrom>,
     /// What is made small: a name, or a table with its settings. When absent: `cross_entropy` for a category
-    /// (`binary_cross_entropy` where the network has a single output), `mse` for numbers.
+    /// (`binary_cross_entropy` where the network has a single output) and for the next token, `mse` for numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<NamedOr<LossSpec>>,
     /// How weights are updated: a name, or a table with its settings such as `learning_rate`.
@@ -124,6 +128,7 @@ pub struct TrainingSection {
 impl Default for TrainingSection {
     fn default() -> Self {
         Self {
+            start_from: None,
             loss: None,
             optimizer: NamedOr::Name("adam".to_owned()),
             schedule: NamedOr::Name("constant".to_owned()),

@@ -181,6 +181,7 @@ impl<'a> Page<'a> {
                 [TaskKind::Binary, TaskKind::Multiclass] => "a category",
                 [TaskKind::Binary] => "a category of two classes",
                 [TaskKind::Multilabel] => "labels",
+                [TaskKind::NextToken] => "the next token",
                 [only @ (TaskKind::Forecast | TaskKind::Remaining | TaskKind::Anomaly)] => only.as_str(),
                 _ => "numbers",
             };

@@ -12,6 +12,7 @@ use super::diagnostic::Problem;
 use super::raw::{
     Average, CheckpointRule, ClassWeights, EarlyStopping, GateSpec, ProjectFile, TrainingSection, Warmup,
 };
+use super::start_from::StartingPoint;
 use super::validate::{Finding, Target};
 use crate::evaluate::TaskKind;
 use crate::evaluate::metric::{METRICS, Metric, by_name, fits};
@@ -21,6 +22,8 @@ use crate::schedule::ScheduleSpec;
 /// How the network is trained; every name resolved.
 #[derive(Clone, Debug)]
 pub struct Training {
+    /// Whose weights it starts from; none where they are drawn.
+    pub start_from: Option<StartingPoint>,
     /// What is made small; none where the task decides.
     pub loss: Option<LossSpec>,
     /// How weights are updated.
@@ -137,7 +140,7 @@ fn columns(file: &ProjectFile, findings: &mut Vec<Finding>) {
     }
     let is_forecast = file.data.windows.as_ref().is_some_and(|windows| windows.horizon > 0);
     for output in &file.outputs {
-        if output.kind == OutputKind::Remaining
+        if matches!(output.kind, OutputKind::Remaining | OutputKind::NextToken)
             || (output.kind == OutputKind::Anomaly && output.column.is_none())
         {
             continue;
@@ -164,7 +167,7 @@ fn outputs(file: &ProjectFile, findings: &mut Vec<Finding>) {
         && let Some(i) = file.outputs.iter().position(|output| category(output.kind))
     {
         let problem = Problem::new("a category must be the only output")
-            .expected("one output of kind \"category\" or \"labels\", or one or more of kind \"number\"")
+            .expected("one output of kind \"category\", \"labels\" or \"next_token\", or one or more of kind \"number\"")
             .hint("train one project per category");
         findings.push(Finding::at(format!("outputs[{i}].kind"), problem));
     }
@@ -176,6 +179,7 @@ fn tasks(file: &ProjectFile) -> &'static [TaskKind] {
     match file.outputs.first().map(|output| output.kind) {
         Some(OutputKind::Category) => &[TaskKind::Binary, TaskKind::Multiclass],
         Some(OutputKind::Labels) => &[TaskKind::Multilabel],
+        Some(OutputKind::NextToken) => &[TaskKind::NextToken],
         Some(OutputKind::Remaining) => &[TaskKind::Remaining],
         Some(OutputKind::Anomaly) => &[TaskKind::Anomaly],
         _ if horizon > 0 => &[TaskKind::Forecast],
@@ -271,7 +275,10 @@ fn training(section: &TrainingSection, tasks: &[TaskKind], findings: &mut Vec<Fi
             }
         }
     }
+    let start_from = section.start_from.as_ref().map(|start| start.resolve()).transpose();
+    let start_from = start_from.map_err(|finding| findings.push(finding)).ok()?;
     Some(Training {
+        start_from,
         loss,
         optimizer,
         schedule,

@@ -45,6 +45,7 @@ pub(super) fn errors(
             let width = (*width).max(1);
             wrong_labels(rows, truth.chunks_exact(width).zip(probabilities.chunks_exact(width)), labels)
         }
+        Sample::Tokens { .. } => Vec::new(),
         Sample::Values { truth, predicted, outputs } => {
             let outputs = (*outputs).max(1);
             wrong_numbers(rows, truth.chunks_exact(outputs).zip(predicted.chunks_exact(outputs)))
@@ -66,6 +67,31 @@ pub(super) fn errors(
         );
     }
     section("Where it is most wrong", &(html + "</ul>"))
+}
+
+/// The texts that cost most a character.
+pub(super) fn least_expected(
+    project: &Project,
+    prepared: &Prepared,
+    rows: &[usize],
+    sample: &Sample,
+) -> String {
+    let Sample::Tokens { losses, characters, .. } = sample else { return String::new() };
+    let mut costs: Vec<(f64, usize)> = losses
+        .iter()
+        .zip(characters)
+        .zip(rows)
+        .map(|((loss, characters), &row)| {
+            (loss / std::f64::consts::LN_2 / f64::from(*characters).max(1.0), row)
+        })
+        .collect();
+    costs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut html = "<ul class=\"errors\">".to_owned();
+    for (bits, row) in costs.into_iter().take(ROWS_SHOWN) {
+        let fields = fields(project, &prepared.dataset, row);
+        let _ = write!(html, "<li><strong>{bits:.2} bits a character</strong>{fields}</li>");
+    }
+    section("What it expects least", &(html + "</ul>"))
 }
 
 /// Rows with a label too many or too few.

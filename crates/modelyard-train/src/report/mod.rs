@@ -7,6 +7,7 @@ mod curves;
 mod errors;
 mod html;
 mod numbers;
+mod series;
 mod svg;
 
 use std::fmt::Write as _;
@@ -23,7 +24,7 @@ use crate::fit::Trained;
 use crate::gates::gate_sentence;
 use crate::prepare::Prepared;
 use crate::project::{Project, Split};
-use crate::scores::Scorer;
+use crate::scores::{Scorer, baseline_answers};
 
 /// Writes the page about a run.
 ///
@@ -38,6 +39,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
         include_str!("report.css"),
         escape(project.description().trim()),
     );
+    let task = evaluate::task_kind(prepared.pipeline.task());
     let shown = [Split::Test, Split::Validation].into_iter().find_map(|split| {
         let scores = trained.scores.splits.get(split.as_str())?;
         Some((split, scores))
@@ -45,7 +47,7 @@ pub fn report(project: &Project, prepared: &Prepared, trained: &Trained) -> Resu
     if let Some((split, scores)) = shown {
         page += &reached(split, scores, trained);
     }
-    let metric = evaluate::leading_metric(evaluate::task_of(&prepared.pipeline));
+    let metric = evaluate::leading_metric(task);
     page += &curves::curves(trained, metric.name());
     if let Some((split, scores)) = shown {
         page += &answers(project, prepared, trained, (split, scores))?;
@@ -66,9 +68,10 @@ fn reached(split: Split, scores: &SplitScores, trained: &Trained) -> String {
         vec![name.to_owned(), number(found.value), interval.unwrap_or_else(dash), baseline]
     });
     let caption = format!(
-        "On {} {} rows. The baseline always answers with the most frequent class or the mean.",
+        "On {} {} rows. The baseline {}.",
         scores.rows,
-        split.as_str()
+        split.as_str(),
+        baseline_answers(trained.pipeline.task())
     );
     let mut body = table(&caption, &["metric", "score", "95 % interval", "baseline"], rows);
     if !trained.scores.gates.is_empty() {
@@ -93,28 +96,32 @@ fn answers(
     let pipeline = &trained.pipeline;
     let scorer = Scorer { network: Arc::new(trained.network.clone()), pipeline, threads: trained.threads };
     let truth = pipeline.targets(&prepared.dataset, rows)?;
-    let outputs = scorer.outputs(&prepared.dataset, rows)?;
-    let sample = evaluate::sample(pipeline, &prepared.dataset, rows, &truth, &outputs)?;
-    // Of anomalies the scores tell what is known; answers have no truth to stand beside.
-    let (Some(sample), false) = (sample.into_plain(), pipeline.gives_input_back()) else {
-        return Ok(String::new());
-    };
+    if pipeline.gives_input_back() {
+        return series::scores(pipeline, &prepared.dataset, rows, &scorer.outputs(&prepared.dataset, rows)?);
+    }
+    let sample = scorer.sample(&prepared.dataset, rows, &truth)?;
+    let forecasts = series::forecasts(&sample);
+    let Some(sample) = sample.into_plain() else { return Ok(forecasts) };
     let labels = label_names(pipeline.task());
     let html = match &sample {
         Sample::Classes { truth, probabilities, classes } => {
             classes::classes(scores, truth, probabilities, *classes)
         }
         Sample::Labels { .. } => by_label(scores),
+        Sample::Tokens { .. } => return Ok(errors::least_expected(project, prepared, rows, &sample)),
         Sample::Values { truth, predicted, outputs } => {
             let names = match pipeline.task() {
-                Task::Regression { outputs } => outputs.as_slice(),
-                _ => &[],
+                Task::Regression { outputs } => outputs.clone(),
+                Task::Forecast { output, horizon, .. } => {
+                    (1..=*horizon).map(|step| format!("{output}, {step} ahead")).collect()
+                }
+                _ => Vec::new(),
             };
-            numbers::residuals(names, truth, predicted, *outputs)
+            numbers::residuals(&names, truth, predicted, *outputs)
         }
         Sample::Series(_) => String::new(),
     };
-    Ok(html + &errors::errors(project, prepared, rows, &sample, labels))
+    Ok(forecasts + &html + &errors::errors(project, prepared, rows, &sample, labels))
 }
 
 /// The scores of each label.

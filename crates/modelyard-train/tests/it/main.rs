@@ -4,6 +4,7 @@ mod bad_data;
 mod examples;
 mod generated;
 mod inputs;
+mod language;
 mod resuming;
 mod series;
 mod support;

@@ -115,6 +115,20 @@ fn a_stopped_run_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn training_that_was_over_only_scores_again() {
+    let text = project().replace("early_stopping = { patience = 8 }", "early_stopping = { patience = 1 }");
+    let both = Folder::new(&text, &points(300)).prepare();
+    let (kept, never) = (Kept::new(), AtomicBool::new(false));
+    let whole = kept.train(&both, None, &mut Silent, &never).expect("trains");
+    let (last, _) = kept.newest(&both).expect("one of the end");
+    assert_eq!((last.place(), last.history().len()), ((whole.history.len() + 1, 0), whole.history.len()));
+    let again = Kept::new().train(&both, Some(&last), &mut Silent, &never).expect("scores");
+    assert_eq!(again.history.len(), whole.history.len(), "no epoch was added");
+    assert!(again.network.weights_safetensors() == whole.network.weights_safetensors(), "bit for bit");
+    assert_eq!((again.kept_epoch, &again.scores), (whole.kept_epoch, &whole.scores));
+}
+
+#[test]
 fn a_damaged_checkpoint_is_told_and_the_one_before_it_used() {
     let both = Folder::new(&project(), &points(300)).prepare();
     let kept = Kept::new();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use modelyard_data::Prediction;
-use modelyard_train::{Project, TrainError, prepare};
+use modelyard_train::{Project, TrainError, prepare, report};
 
 use crate::support::Folder;
 
@@ -110,9 +110,32 @@ fn what_remains_of_a_life_is_learned_by_unit() {
 }
 
 #[test]
+fn a_part_of_its_own_joins_the_steps_in_one_network() {
+    let part =
+        "[[inputs]]\nname = \"now\"\ncolumn = \"wear\"\nkind = \"number\"\npart = \"machine\"\n[[outputs]]";
+    let layers = r#"layers = [
+  { type = "gru", name = "past", from = "features", units = 4 },
+  { type = "concatenate", from = ["past", "machine"] },
+  { type = "dense", units = 1 },
+]
+[training]"#;
+    let (before, behind) = LIVES.split_once("layers").expect("a network");
+    let (_, behind) = behind.split_once("[training]").expect("settings");
+    let project = format!("{before}{layers}{behind}").replace("[[outputs]]", part);
+    let (_, prepared, trained) = Folder::new(&project, &machines()).train();
+    assert_eq!(prepared.network.input, [5], "four steps, and what is given once");
+    assert!(trained.scores.gates_passed(), "{:?}", trained.scores.gates);
+    let fields = trained.pipeline.input_fields();
+    assert_eq!((fields[0].steps, fields[1].steps), (Some(4), None));
+}
+
+#[test]
 fn a_forecast_is_scored_beside_the_season_before() {
     let folder = Folder::new(WAVE, &wave());
-    let (_, prepared, trained) = folder.train();
+    let (project, prepared, trained) = folder.train();
+    let page = report(&project, &prepared, &trained).expect("a page");
+    assert!(page.contains("What it forecast") && page.contains("wave, 3 ahead"), "forecasts are drawn");
+    assert!(page.contains("The baseline repeats what was one season before."));
     assert!(
         prepared.warnings.iter().any(|text| text.contains("windows were left out")),
         "{:?}",
@@ -122,6 +145,7 @@ fn a_forecast_is_scored_beside_the_season_before() {
     let test = &trained.scores.splits["test"].metrics;
     assert!(test["mae"].value < test["mae"].baseline.expect("the season before"), "{:?}", test["mae"]);
     assert!((test["coverage"].value - 0.8).abs() < 0.15, "{:?}", test["coverage"]);
+    assert_eq!(test["mae"].interval_95, None, "windows that share rows are not drawn one by one");
     let mut numbers = Vec::new();
     let rows = &prepared.parts.test[..1];
     prepared.pipeline.apply(&prepared.dataset, rows, &mut numbers).expect("a window");
@@ -188,7 +212,9 @@ at_least = 0.3
 #[test]
 fn what_is_unusual_is_flagged() {
     let folder = Folder::new(ANOMALY, &broken_wave());
-    let (_, prepared, trained) = folder.train();
+    let (project, prepared, trained) = folder.train();
+    let page = report(&project, &prepared, &trained).expect("a page");
+    assert!(page.contains("What it found unusual") && page.contains("threshold"), "scores are drawn");
     assert!(trained.scores.gates_passed(), "{:?}", trained.scores.gates);
     let mut inputs = Vec::new();
     prepared.pipeline.apply(&prepared.dataset, &[329], &mut inputs).expect("a window");

@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod evaluate;
 mod export;
+mod generate;
 mod import;
 mod models;
 mod new;
@@ -90,6 +91,7 @@ enum Command {
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
+    Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
     Routes(routes::RoutesArgs),
     Runs(runs::RunsArgs),
@@ -115,6 +117,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => train::run(args, &global, output),
         Command::Evaluate(args) => evaluate::run(&args, output),
         Command::Predict(args) => predict::run(&args, output),
+        Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
         Command::Routes(args) => routes::run(args, output),
         Command::Runs(args) => runs::run(args, output),

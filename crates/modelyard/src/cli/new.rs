@@ -19,6 +19,7 @@ Examples:
   modelyard new motor --template anomaly          what is unusual in a series
   modelyard new clothes --template images         tell pictures apart, from a folder of PNG files
   modelyard new reviews --template text           tell texts apart, English and Chinese
+  modelyard new verses --template language-model  go on with a text, from 400 Chinese quatrains
   modelyard new items --template multimodal       a picture, a number and a text in one network
 
 The folder runs as it is (`modelyard up penguins`). Then put your own data in
@@ -55,6 +56,8 @@ enum Template {
     Images,
     /// Texts into classes: 480 short reviews, English and Chinese.
     Text,
+    /// Texts that go on: a language model of 400 Chinese quatrains.
+    LanguageModel,
     /// A picture, a number and a text into a class: 120 items of a shop.
     Multimodal,
 }
@@ -101,6 +104,11 @@ fn files_of(template: Template) -> Vec<(String, &'static [u8])> {
             file("modelyard.toml", include_bytes!("../../templates/text/modelyard.toml")),
             file("README.md", include_bytes!("../../templates/text/README.md")),
             file("reviews.csv", include_bytes!("../../templates/text/reviews.csv")),
+        ],
+        Template::LanguageModel => vec![
+            file("modelyard.toml", include_bytes!("../../templates/language-model/modelyard.toml")),
+            file("README.md", include_bytes!("../../templates/language-model/README.md")),
+            file("poems.txt", include_bytes!("../../templates/language-model/poems.txt")),
         ],
         Template::Multimodal => {
             let mut files = vec![

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use modelyard_data::read::{format_of, image_folder::row_files};
 use modelyard_data::{Answer, Dataset, ForecastStep, Format, Prediction, Windows};
 use modelyard_train::TrainedModel;
 use serde_json::{Map, Value, json};
@@ -73,9 +74,10 @@ pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure
     let dataset = stored.read(&args.asked.data, None, &spec)?;
     let format =
         args.format.unwrap_or(if output.is_json() { AnswerFormat::Jsonl } else { AnswerFormat::Csv });
+    let target = args.out.as_deref().map(Target::new).transpose()?;
     let mut writer: Box<dyn AnswerWriter> = match format {
-        AnswerFormat::Jsonl => Box::new(JsonLines { out: open(args.out.as_deref())? }),
-        AnswerFormat::Csv => Box::new(Cells::new(args, &stored)?),
+        AnswerFormat::Jsonl => Box::new(JsonLines { out: open(target.as_ref())? }),
+        AnswerFormat::Csv => Box::new(Cells::new(args, &stored, open(target.as_ref())?)?),
     };
     let threads = args.threads.count();
     let written = match dataset.windows() {
@@ -84,8 +86,42 @@ pub(crate) fn run(args: &PredictArgs, output: &mut Output) -> Result<(), Failure
             .and_then(|answers| write_rows(writer.as_mut(), &answers)),
     };
     match written.and_then(|()| writer.finish()) {
-        Err(Stopped::ReaderLeft) | Ok(()) => Ok(()),
+        Err(Stopped::ReaderLeft) => Ok(()),
+        Ok(()) => target.map_or(Ok(()), Target::keep),
         Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+/// The file of the answers, which has another name until the last one is written: a file of this name is whole.
+struct Target {
+    path: PathBuf,
+    unfinished: PathBuf,
+}
+
+impl Target {
+    /// # Errors
+    /// A place that is taken.
+    fn new(path: &Path) -> Result<Self, Failure> {
+        if path.exists() {
+            return Err(Failure::new(Exit::BadInput, format!("{} is there already", path.display()))
+                .hint("remove it, or name another file with --out"));
+        }
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        Ok(Self { path: path.to_owned(), unfinished: unfinished.into() })
+    }
+
+    /// Gives the file its name.
+    fn keep(self) -> Result<(), Failure> {
+        std::fs::rename(&self.unfinished, &self.path)
+            .map_err(|error| Failure::io(format!("cannot write {}", self.path.display()), &error))
+    }
+}
+
+impl Drop for Target {
+    /// Half a file of answers is of no use to anybody.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.unfinished);
     }
 }
 
@@ -162,15 +198,10 @@ trait AnswerWriter {
     fn finish(&mut self) -> Result<(), Stopped>;
 }
 
-fn open(out: Option<&Path>) -> Result<Box<dyn Write>, Failure> {
-    let Some(path) = out else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
-    let file = File::create_new(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Exit::BadInput, format!("{} is there already", path.display()))
-                .hint("remove it, or name another file with --out")
-        }
-        _ => Failure::io(format!("cannot write {}", path.display()), &error),
-    })?;
+fn open(target: Option<&Target>) -> Result<Box<dyn Write>, Failure> {
+    let Some(target) = target else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
+    let file = File::create(&target.unfinished)
+        .map_err(|error| Failure::io(format!("cannot write {}", target.path.display()), &error))?;
     Ok(Box::new(BufWriter::new(file)))
 }
 
@@ -201,6 +232,7 @@ fn as_json(answer: &Answer) -> Value {
     let output = |(name, prediction): &(String, Prediction)| {
         let value = match prediction {
             Prediction::Number(number) => json!(number),
+            Prediction::Text(continuation) => json!({ "text": continuation.text }),
             Prediction::Forecast(steps) => {
                 let step = |step: &ForecastStep| match step.interval {
                     Some((low, high)) => {
@@ -265,7 +297,7 @@ impl OwnCells {
 }
 
 impl Cells {
-    fn new(args: &PredictArgs, stored: &Stored) -> Result<Self, Failure> {
+    fn new(args: &PredictArgs, stored: &Stored, to: Box<dyn Write>) -> Result<Self, Failure> {
         let path = &args.asked.data;
         let source = stored.source(path, None);
         let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -276,7 +308,8 @@ impl Cells {
         let mut out = csv::WriterBuilder::new();
         let (rows, header) = match delimiter {
             _ if path.is_dir() => {
-                let files = modelyard_data::source_files(&source, Path::new(""))?;
+                let format = source.format.or_else(|| format_of(path)).unwrap_or(Format::ImageFolder);
+                let files = row_files(path, format)?;
                 (OwnCells::Files(files.into_iter()), csv::StringRecord::from(vec!["file"]))
             }
             Some(delimiter) => {
@@ -285,7 +318,7 @@ impl Cells {
             }
             None => (OwnCells::Nothing, csv::StringRecord::new()),
         };
-        let out = out.from_writer(open(args.out.as_deref())?);
+        let out = out.from_writer(to);
         Ok(Self { rows, out, header: Some(header), probabilities: args.probabilities })
     }
 
@@ -334,7 +367,7 @@ impl AnswerWriter for Cells {
 /// The names of the cells that [`push_cells`] fills.
 fn header_cells(name: &str, prediction: &Prediction, every_class: bool) -> Vec<String> {
     match prediction {
-        Prediction::Number(_) => vec![format!("predicted_{name}")],
+        Prediction::Number(_) | Prediction::Text(_) => vec![format!("predicted_{name}")],
         Prediction::Category { probabilities, .. } | Prediction::Labels { probabilities, .. } => {
             let classes = probabilities.iter().map(|(class, _)| format!("probability_{class}"));
             let rest = match prediction {
@@ -375,6 +408,7 @@ fn table(path: &Path, delimiter: u8, has_header: bool) -> Result<(OwnCells, csv:
 fn push_cells(cells: &mut csv::StringRecord, prediction: &Prediction, every_class: bool) {
     match prediction {
         Prediction::Number(number) => cells.push_field(&number.to_string()),
+        Prediction::Text(continuation) => cells.push_field(&continuation.text),
         Prediction::Labels { labels, probabilities } => {
             cells.push_field(&labels.join(";"));
             if every_class {

@@ -86,7 +86,8 @@ pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> 
         let stop = StopSignal::listen()?;
         let port = ReservedPort::take(args.listen)?;
         let models = args.config.as_deref().map(model_settings::read).transpose()?;
-        let limits = args.limits.resolve(None).with_models(models.unwrap_or_default());
+        let mut limits = args.limits.resolve(None).with_models(models.unwrap_or_default());
+        args.limits.watch(&mut limits)?;
         let only = (!args.models.is_empty()).then(|| args.models.clone());
         let serving = match &args.folder {
             Some(path) => Serving::start(folder(path, &args.models)?, global, limits, only).await?,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use modelyard_registry::{ModelVersion, Registry};
+use modelyard_registry::{ModelVersion, Registry, RegistryError};
 use modelyard_train::Project;
+use modelyard_types::{Alias, VersionSelector};
 
 use super::GlobalArgs;
 use crate::cli::arguments::{ProjectStoreArgs, ThreadsArgs};
@@ -31,8 +32,8 @@ Reads the project file and its data, checks one against the other, trains,
 scores, holds the scores against the gates, writes ONNX and checks that it
 answers as the trained network does, publishes a version, points the alias
 `live` at it, and serves it. Where neither the project file, the data nor this
-program has changed since a version was trained, that version is served
-without training (--force trains all the same). A missed gate ends with exit
+program has changed since a version was trained, nothing is trained (--force
+trains all the same), and the version that is live is served. A missed gate ends with exit
 code 4: the version is published for inspection, and what was live stays live.
 Ctrl-C answers the requests in flight, then ends with exit code 0; while
 training, it stops with exit code 130 and publishes nothing.
@@ -93,7 +94,8 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
                 Err(gate_missed(&registry, &version, &store).await)
             };
         };
-        let limits = args.limits.resolve(Some(project.serving()));
+        let mut limits = args.limits.resolve(Some(project.serving()));
+        args.limits.watch(&mut limits)?;
         let serving = Serving::start(registry, global, limits, Some(vec![project.name().clone()])).await?;
         let damaged = |failure: Failure| failure.hint("--force trains anew");
         serving.must_answer().map_err(damaged)?;
@@ -107,7 +109,7 @@ pub(crate) fn run(args: UpArgs, global: &GlobalArgs, output: &mut Output) -> Res
     })
 }
 
-/// A version that needs no training.
+/// A version that needs no training; where another one is live, that is the one that answers.
 async fn kept(
     registry: &Registry,
     version: ModelVersion,
@@ -118,9 +120,22 @@ async fn kept(
     output.text(format!(
         "nothing to train: project file, data and program are those of version {number} of {name} (--force trains anew)"
     ));
-    let live = Live::of(&version);
+    let mut live = Live::of(&version);
+    let mut version = version;
     if live == Live::No && version.gates_passed {
         output.text(live.sentence(&version, store));
+        match registry.find(&version.name, &VersionSelector::Alias(Alias::live())).await {
+            Ok(other) if other.gates_passed => {
+                output.text(format!("version {} is live, and answers", other.version));
+                (version, live) = (other, Live::Yes);
+            }
+            // Forced live, though it missed a gate: only a person undoes that.
+            Ok(_) => {}
+            Err(RegistryError::NoSuchAlias { .. }) => {
+                live = live::go_live(registry, &version, "modelyard up").await?
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let scores = scores_of(registry, &version).await?;
     let json = RunJson::unchanged(&version, scores, live, store);

@@ -1,5 +1,5 @@
 """Makes the small ONNX models that foreign clients are tried with: identities of several types, and NVIDIA's
-`simple` (the sum and the difference of two vectors). Usage: make_models.py FOLDER"""
+`simple` and `simple_string` (the sum and the difference of two vectors, of numbers or of their texts). Usage: make_models.py FOLDER"""
 
 import pathlib
 import sys
@@ -36,6 +36,12 @@ def main():
     inputs = [value(name, kind, shape) for name in ("INPUT0", "INPUT1")]
     outputs = [value(name, kind, shape) for name in ("OUTPUT0", "OUTPUT1")]
     save(folder, "simple", nodes, inputs, outputs)
+    numbers = [helper.make_node("Cast", [f"INPUT{n}"], [f"number{n}"], to=TensorProto.INT32) for n in (0, 1)]
+    sums = [helper.make_node(op, ["number0", "number1"], [op]) for op in ("Add", "Sub")]
+    texts = [helper.make_node("Cast", [op], [f"OUTPUT{n}"], to=TensorProto.STRING) for n, op in enumerate(("Add", "Sub"))]
+    inputs = [value(name, TensorProto.STRING, shape) for name in ("INPUT0", "INPUT1")]
+    outputs = [value(name, TensorProto.STRING, shape) for name in ("OUTPUT0", "OUTPUT1")]
+    save(folder, "simple_string", [*numbers, *sums, *texts], inputs, outputs)
 
 
 main()

@@ -74,6 +74,25 @@ def check_stream(client):
     client.stop_stream()
 
 
+def check_string(client):
+    """As NVIDIA's string example: numbers as texts, added and subtracted."""
+    tensors = []
+    for name, values in (("INPUT0", A), ("INPUT1", B)):
+        texts = np.array([str(value).encode() for value in values.ravel()], np.object_).reshape(values.shape)
+        tensor = triton.InferInput(name, values.shape, "BYTES")
+        tensor.set_data_from_numpy(texts)
+        tensors.append(tensor)
+    result = client.infer("simple_string", tensors)
+    assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
+    assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+
+
+def check_shared_memory(client):
+    tensor = triton.InferInput("INPUT0", [1, 1], "FP32")
+    tensor.set_shared_memory("region", 4)
+    refused("INVALID_ARGUMENT", lambda: client.infer("identity_fp32", [tensor]))
+
+
 def check_repository(client):
     states = {entry.name: entry.state for entry in client.get_model_repository_index().models}
     assert states["simple"] == "READY", states
@@ -153,6 +172,8 @@ def main():
         best = client.infer("identity_fp32", [tensor], outputs=wanted).as_numpy("OUTPUT0")
         assert best.tolist() == [[b"0.700000:1"]], best
         check_stream(client)
+        check_string(client)
+        check_shared_memory(client)
         check_repository(client)
         refused("NOT_FOUND", lambda: client.get_model_metadata("nobody"))
         refused("INVALID_ARGUMENT", lambda: client.infer("simple", inputs()[:1]))

@@ -81,6 +81,25 @@ def check_classes(client):
     assert best.tolist() == [[b"0.700000:1", b"0.200000:2"]], best
 
 
+def check_string(client):
+    """As NVIDIA's string example: numbers as texts, added and subtracted."""
+    tensors = []
+    for name, values in (("INPUT0", A), ("INPUT1", B)):
+        texts = np.array([str(value).encode() for value in values.ravel()], np.object_).reshape(values.shape)
+        tensor = triton.InferInput(name, values.shape, "BYTES")
+        tensor.set_data_from_numpy(texts)
+        tensors.append(tensor)
+    result = client.infer("simple_string", tensors)
+    assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
+    assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+
+
+def check_shared_memory(client):
+    tensor = triton.InferInput("INPUT0", [1, 1], "FP32")
+    tensor.set_shared_memory("region", 4)
+    refused("shared memory is not spoken", lambda: client.infer("identity_fp32", [tensor]))
+
+
 def check_repository(client):
     index = {entry["name"]: entry for entry in client.get_model_repository_index()}
     assert index["simple"]["state"] == "READY", index
@@ -116,6 +135,8 @@ def main():
         check_infer(client)
         check_identities(client)
         check_classes(client)
+        check_string(client)
+        check_shared_memory(client)
         check_repository(client)
         refused("there is no model", lambda: client.get_model_metadata("nobody"))
         refused("INPUT1", lambda: client.infer("simple", inputs(triton)[:1]))

@@ -104,7 +104,7 @@ fn a_constant_column_is_a_warning_and_an_unseen_category_is_not_an_error() {
     small_project(folder.path());
     fs::write(folder.path().join("shapes.csv"), rows(["tall", "wide"], |i| (i % 12).to_string()))
         .expect("can write");
-    run(folder.path(), &["train", "."]).expect(0);
+    run(folder.path(), &["train", "."]).expect(0).prints("warning: ").prints("colour");
     fs::write(folder.path().join("new.csv"), "width,height,colour\n9,1,violet\n").expect("can write");
     run(folder.path(), &["predict", "shapes", "new.csv"]).expect(0).prints("violet,wide");
 }

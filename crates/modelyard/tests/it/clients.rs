@@ -10,11 +10,18 @@ use tempfile::TempDir;
 
 use crate::harness::{Running, repository, run};
 
-const MODELS: [&str; 6] =
-    ["simple", "identity_fp32", "identity_fp16", "identity_int64", "identity_bool", "identity_bytes"];
+const MODELS: [&str; 7] = [
+    "simple",
+    "simple_string",
+    "identity_fp32",
+    "identity_fp16",
+    "identity_int64",
+    "identity_bool",
+    "identity_bytes",
+];
 
 /// The Python of the test environment, where it has these modules.
-fn python(modules: &str) -> Option<PathBuf> {
+pub(crate) fn python(modules: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a test finds its tools by the environment")]
     let given = std::env::var_os("MODELYARD_TEST_PYTHON").map(PathBuf::from);
     let python = given.unwrap_or_else(|| repository().join("target/python/bin/python"));
@@ -34,11 +41,30 @@ fn onnxruntime(python: &PathBuf) -> String {
     String::from_utf8(output.stdout).expect("a path").trim().to_owned()
 }
 
-fn script(python: &PathBuf, name: &str, arguments: &[&str]) {
+/// Runs a script of the repository, which must end well.
+pub(crate) fn script(python: &PathBuf, name: &str, arguments: &[&str]) {
     let path = repository().join(name);
-    let output = Command::new(python).arg(path).args(arguments).output().expect("Python starts");
+    run_to_end(Command::new(python).arg(path).args(arguments));
+}
+
+fn run_to_end(command: &mut Command) {
+    let output = command.output().expect("it starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} {arguments:?}\n{stdout}\n--- stderr\n{stderr}");
+    assert!(output.status.success(), "{command:?}\n{stdout}\n--- stderr\n{stderr}");
+}
+
+/// The TypeScript compiler of the test environment, where it and a Node.js that knows `fetch` are here.
+fn typescript() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "a test finds its tools by the environment")]
+    let given = std::env::var_os("MODELYARD_TEST_TSC").map(PathBuf::from);
+    let compiler = given.unwrap_or_else(|| repository().join("target/typescript/node_modules/.bin/tsc"));
+    let node =
+        Command::new("node").args(["-e", "process.exit(typeof fetch === 'function' ? 0 : 1)"]).output();
+    if compiler.exists() && node.is_ok_and(|output| output.status.success()) {
+        return Some(compiler);
+    }
+    eprintln!("SKIPPED: no {} or no Node.js from 20 on (cargo xtask packages)", compiler.display());
+    None
 }
 
 /// A server over the small models, which takes orders to load and unload.
@@ -92,4 +118,17 @@ fn made_up_requests_are_answered_as_the_document_says() {
 #[test]
 fn our_own_python_package_is_served() {
     check("httpx", "sdk/python/tests/against_server.py");
+}
+
+#[test]
+fn our_own_typescript_package_is_served() {
+    let (Some(python), Some(compiler)) = (python("onnx, onnxruntime"), typescript()) else { return };
+    let (server, address, folder) = serve(&python);
+    let built = folder.path().join("dist");
+    let package = repository().join("sdk/typescript");
+    run_to_end(Command::new(compiler).arg("-p").arg(&package).arg("--outDir").arg(&built));
+    std::fs::write(built.join("package.json"), r#"{"type": "module"}"#).expect("can write");
+    let test = package.join("tests/against_server.mjs");
+    run_to_end(Command::new("node").arg(test).arg(address.to_string()).arg(&built));
+    server.interrupt().expect(0);
 }

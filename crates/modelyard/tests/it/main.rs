@@ -6,7 +6,9 @@
 mod bad_input;
 mod clients;
 mod command_line;
+mod deploy;
 mod examples;
+mod fine_tuning;
 mod folders;
 mod guide;
 mod harness;
@@ -17,5 +19,6 @@ mod predict;
 mod routes;
 mod runs;
 mod serving;
+mod steady;
 mod templates;
 mod whole_way;

@@ -1,8 +1,10 @@
 //! `new` makes projects that run as they are.
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use crate::harness::{Running, run, shell};
+use crate::harness::{Running, http, run, shell};
 
 fn check(template: &str, files: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -53,6 +55,90 @@ fn the_image_template_runs() {
 #[test]
 fn the_text_template_runs() {
     check("text", 3);
+}
+
+#[test]
+fn the_language_model_template_runs_and_writes() {
+    check("language-model", 3);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    run(at, &["new", "verses", "--template", "language-model"]).expect(0);
+    let project = at.join("verses/modelyard.toml");
+    let text = std::fs::read_to_string(&project).expect("there");
+    std::fs::write(
+        &project,
+        text.replace("epochs = 20", "epochs = 1").replace("at_most = 8.5", "at_most = 20"),
+    )
+    .expect("written");
+    let trained = run(at, &["train", "verses", "--json"]).json();
+    let test = &trained["scores"]["splits"]["test"]["metrics"];
+    for metric in ["bits_per_character", "perplexity"] {
+        let [value, baseline] = ["value", "baseline"].map(|key| test[metric][key].as_f64().unwrap_or(0.0));
+        assert!(value > 1.0 && baseline > 1.0 && test[metric]["interval_95"].is_array(), "{test}");
+    }
+    let store = at.join("verses/.modelyard");
+    let generate = |more: &[&str]| {
+        let base = ["generate", "verses", "1", "--store", store.to_str().expect("text"), "--prompt", "春"];
+        run(at, &[&base, more].concat())
+    };
+    let drawn = generate(&["--seed", "3", "--max-tokens", "9", "--count", "2", "--json"]).expect(0).json();
+    let texts = drawn["texts"].as_array().expect("a list");
+    assert_eq!(texts.len(), 2);
+    assert!(texts.iter().all(|text| text["tokens"].as_u64().is_some_and(|tokens| tokens <= 9)), "{drawn}");
+    assert_ne!(texts[0]["text"], texts[1]["text"]);
+    let again = generate(&["--seed", "3", "--max-tokens", "9", "--count", "2", "--json"]).expect(0).json();
+    assert_eq!(drawn, again, "the seed decides");
+    let stopped = generate(&["--temperature", "0", "--stop", "，", "--json"]).expect(0).json();
+    let text = &stopped["texts"][0];
+    assert!(!text["text"].as_str().is_some_and(|text| text.contains('，')), "{stopped}");
+    generate(&["--temperature", "-1"]).expect(3).says("temperature must be 0 or above");
+    generate(&["--top-p", "2"]).expect(3).says("top_p must be above 0 and at most 1");
+    run(
+        at,
+        &[
+            "predict",
+            "verses",
+            "verses/poems.txt",
+            "--model-version",
+            "1",
+            "--store",
+            store.to_str().expect("text"),
+        ],
+    )
+    .expect(3)
+    .says("modelyard generate");
+
+    a_served_model_continues_alike(&store, &texts[0]);
+}
+
+/// Over HTTP comes the text that the command line drew.
+fn a_served_model_continues_alike(store: &Path, drawn: &Value) {
+    let mut server = Running::start(
+        store,
+        &["serve", "--listen", "127.0.0.1:0", "--store", store.to_str().expect("text")],
+    );
+    let address = server.wait_for_address();
+    let ask = |body: &str| {
+        let (status, body) = http(address, "POST /v1/models/verses/versions/1:predict", body);
+        (status, serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    let body = r#"{"instances": [{"text": "春"}], "parameters": {"seed": 3, "max_tokens": 9}}"#;
+    let (status, answer) = ask(body);
+    assert_eq!(status, 200, "{answer}");
+    let next = &answer["predictions"][0]["next"];
+    assert_eq!(
+        (&next["text"], &next["tokens"]),
+        (&drawn["text"], &drawn["tokens"]),
+        "as on the command line"
+    );
+    let (status, answer) = ask(&body.replace("\"seed\": 3", "\"temperature\": -2"));
+    assert!(
+        status == 400 && answer["error"].to_string().contains("temperature must be 0 or above"),
+        "{answer}"
+    );
+    let (status, answer) = ask(&body.replace("max_tokens", "max_token"));
+    assert!(status == 400 && answer["error"].to_string().contains("max_token"), "{answer}");
+    server.interrupt().expect(0);
 }
 
 #[test]

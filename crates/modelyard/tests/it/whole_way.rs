@@ -69,11 +69,17 @@ fn a_change_trains_again_and_force_does_too() {
     assert_eq!(forced["trained"], true);
     assert_eq!(forced["epochs"], 30);
     assert!(forced["scores"]["splits"]["test"]["metrics"]["accuracy"]["baseline"].is_number(), "{forced}");
-    let data = fs::read_to_string(at.join("shapes.csv")).expect("can read") + "7,1,red,wide\n";
-    fs::write(at.join("shapes.csv"), data).expect("can write");
+    let before = fs::read_to_string(at.join("shapes.csv")).expect("can read");
+    fs::write(at.join("shapes.csv"), before.clone() + "7,1,red,wide\n").expect("can write");
     let changed = run(at, &["up", ".", "--no-serve", "--json"]).expect(0).json();
     assert_eq!((&changed["trained"], &changed["live"]), (&true.into(), &true.into()));
     assert!(changed["version"].as_u64() > forced["version"].as_u64(), "{changed}");
+    // Back at what an older version was trained from, the one that is live answers, and is the one reported.
+    fs::write(at.join("shapes.csv"), before).expect("can write");
+    let told = run(at, &["up", ".", "--no-serve"]).expect(0);
+    told.prints("is not live; make it so").prints("version 3 is live, and answers");
+    let back = run(at, &["up", ".", "--no-serve", "--json"]).expect(0).json();
+    assert_eq!((&back["trained"], &back["version"], &back["live"]), (&false.into(), &3.into(), &true.into()));
 }
 
 #[test]

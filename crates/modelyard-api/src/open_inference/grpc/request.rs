@@ -11,7 +11,7 @@ use super::proto::inference::model_infer_request::InferInputTensor;
 use super::proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 use crate::error::Failure;
 use crate::open_inference::raw;
-use crate::open_inference::request::{DecodedRequest, Parameters, WantedOutput};
+use crate::open_inference::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput};
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;
@@ -71,8 +71,11 @@ pub(super) fn is_true(parameters: &Choices, name: &str) -> bool {
 }
 
 fn tensor(input: InferInputTensor, raw: Option<&[u8]>) -> Result<NamedTensor, Failure> {
-    let InferInputTensor { name, datatype, shape, contents, .. } = input;
+    let InferInputTensor { name, datatype, shape, parameters, contents } = input;
     let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
+    if parameters.contains_key("shared_memory_region") {
+        return Err(unfit(SHARED_MEMORY_REFUSED.to_owned()));
+    }
     let data_type: DataType =
         datatype.parse().map_err(|error: modelyard_types::TensorError| unfit(error.to_string()))?;
     let sizes: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();

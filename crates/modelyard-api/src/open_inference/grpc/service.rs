@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use modelyard_serve::{Routed, ServedVersion};
+use modelyard_serve::{Answered, Routed, ServedVersion};
 use modelyard_types::{Deadline, VersionSelector};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
@@ -27,6 +27,7 @@ use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
 use crate::router::{Service, selector};
+use crate::watch::Served;
 
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
 const STREAM_REQUESTS_MAX: usize = 32;
@@ -75,7 +76,7 @@ async fn answer(
     chosen: Option<Routed>,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
-) -> Result<ModelInferResponse, Failure> {
+) -> Result<(ModelInferResponse, Served), Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
@@ -83,11 +84,15 @@ async fn answer(
         Some(chosen) => chosen,
         None => open(service, &message.model_name, &message.model_version).await?.into(),
     };
+    version.check_room()?;
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
-    let outputs = infer::run(&version, &mut decoded, urgency).await?;
-    Ok(response::infer(&version, decoded.id, outputs))
+    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
+    let computed = server.now();
+    let answer = response::infer(&version, decoded.id, outputs);
+    version.encoded(server.now().saturating_duration_since(computed));
+    Ok((answer, Served::by(&version, times)))
 }
 
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
@@ -101,7 +106,7 @@ async fn answer_in_stream(
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
     let chosen = choose(&service, &message, &metadata);
     Ok(match answer(&service, chosen, message, call_ends).await {
-        Ok(mut answer) => {
+        Ok((mut answer, _)) => {
             if wants_final {
                 response::mark_final(&mut answer);
             }
@@ -167,7 +172,10 @@ impl GrpcInferenceService for Inference {
         let (metadata, _, message) = request.into_parts();
         let chosen = choose(&self.service, &message, &metadata);
         let answered = answer(&self.service, chosen, message, ends).await;
-        answered.map(Response::new).map_err(|failure| refuse(&self.service, failure))
+        let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
+        let mut response = Response::new(answer);
+        response.extensions_mut().insert(served);
+        Ok(response)
     }
 
     type ModelStreamInferStream =

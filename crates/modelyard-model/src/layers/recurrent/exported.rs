@@ -1,10 +1,11 @@
 //! Recurrent layers as ONNX's LSTM, GRU and RNN.
 //!
-//! Where steps are padding, which stands at a row's end, the operator gets each row's length. Beyond it the
-//! operator gives zeros; a walk from the first step keeps giving its last state there, as Keras has it.
+//! The operators know padding at a row's end only, as each row's length. Where steps are padding, wherever they stand,
+//! the others are moved to the front first; and behind the operator each step takes the state that the walk had when
+//! it came by, as Keras has it.
 
 use super::Recurrent;
-use crate::export::{Export, ExportedLayer};
+use crate::export::{Export, ExportedLayer, signed};
 use crate::layers::bidirectional::Merge;
 use crate::onnx::proto::{AttributeProto, ElementType};
 
@@ -30,6 +31,16 @@ enum Way {
     Forward,
     Reverse,
     Bidirectional,
+}
+
+/// The names of values [batch, steps] of a sequence with padding.
+struct Counting {
+    /// 1 where a step is padding, otherwise 0.
+    padding: String,
+    /// 1 where a step counts, otherwise 0.
+    counts: String,
+    /// How many steps count up to each, that one included.
+    so_far: String,
 }
 
 struct Writer<'a, 'b, 'n> {
@@ -110,8 +121,8 @@ impl Writer<'_, '_, '_> {
             attributes.push(AttributeProto::texts("activations", &vec![activation; self.directions()]));
         }
         let weights = [self.weights(0, self.layer.input[1]), self.weights(1, settings.units), self.biases()];
-        let hidden = self.layer.mask.as_deref().map(|mask| self.hidden(mask));
-        let lengths = hidden.as_deref().map(|hidden| self.lengths(hidden)).unwrap_or_default();
+        let counting = self.layer.mask.as_deref().map(|mask| self.counting(mask));
+        let lengths = counting.as_ref().map(|counting| self.bring_to_front(counting)).unwrap_or_default();
         self.transpose(&[1, 0, 2]);
         let sequence = self.graph.last();
         let mut inputs = vec![sequence.as_str(), &weights[0], &weights[1], &weights[2], &lengths];
@@ -120,9 +131,9 @@ impl Writer<'_, '_, '_> {
         }
         let (all, last) = (format!("{sequence}_all"), format!("{sequence}_last"));
         self.graph.node_to(operator.name, &inputs, &[&all, &last], attributes);
-        self.graph.set_last(if settings.return_sequences { all } else { last.clone() });
-        if let (Some(hidden), true, true) = (hidden, settings.return_sequences, self.way != Way::Reverse) {
-            self.keep_last_state(&hidden, &last);
+        self.graph.set_last(if settings.return_sequences { all } else { last });
+        if let (Some(counting), true) = (counting, settings.return_sequences) {
+            self.put_back(&counting);
         }
     }
 
@@ -171,38 +182,87 @@ impl Writer<'_, '_, '_> {
         self.graph.weights_made(self.layer, 2, &shape, &biases)
     }
 
-    /// 1 where a step is padding, otherwise 0: [batch, steps].
-    fn hidden(&mut self, mask: &str) -> String {
-        let name = format!("{}_zero", self.graph.last());
-        let zero = self.graph.constant_f32(&name, &[], &[0.0]);
+    /// Which steps count, and how many so far.
+    fn counting(&mut self, mask: &str) -> Counting {
+        let zero = self.number("zero", 0.0);
         let padding = self.graph.node("Equal", &[mask, &zero], vec![]);
-        self.cast(&padding, ElementType::Float)
+        let padding = self.cast(&padding, ElementType::Float);
+        let one = self.number("one", 1.0);
+        let counts = self.graph.node("Sub", &[&one, &padding], vec![]);
+        let steps = self.constant("step_axis", &[1]);
+        let so_far = self.graph.node("CumSum", &[&counts, &steps], vec![]);
+        Counting { padding, counts, so_far }
     }
 
-    /// The number of steps of each row that are not padding: [batch].
-    fn lengths(&mut self, hidden: &str) -> String {
-        let axes = self.constant("length_axes", &[1]);
+    /// Moves the steps that count to the front of the sequence, in their order; gives how many they are: [batch].
+    fn bring_to_front(&mut self, counting: &Counting) -> String {
+        let [steps, features] = [self.layer.input[0], self.layer.input[1]];
+        // Padding comes behind all else, and otherwise the step's own number decides.
         let name = format!("{}_steps", self.graph.last());
-        let steps = self.graph.constant_f32(&name, &[], &[self.layer.input[0] as f32]);
+        let count = self.graph.constant_f32(&name, &[], &[steps as f32]);
+        let numbers: Vec<f32> = (0..steps).map(|step| step as f32).collect();
+        let numbers = self.graph.constant_f32(&name, &[1, steps], &numbers);
+        let behind = self.graph.node("Mul", &[&counting.padding, &count], vec![]);
+        let rank = self.graph.node("Add", &[&behind, &numbers], vec![]);
+        let all = self.constant("all_steps", &[signed(steps)]);
+        let (ranks, order) = (format!("{rank}_sorted"), format!("{rank}_order"));
+        let ascending = vec![AttributeProto::int("axis", 1), AttributeProto::int("largest", 0)];
+        self.graph.node_to("TopK", &[&rank, &all], &[&ranks, &order], ascending);
+        let order = self.spread(&order, &[0, signed(steps), 1], &[1, 1, signed(features)]);
+        self.graph.chain("GatherElements", &[&order], vec![AttributeProto::int("axis", 1)]);
+        let axes = self.constant("length_axes", &[1]);
         let no_dims = AttributeProto::int("keepdims", 0);
-        let count = self.graph.node("ReduceSum", &[hidden, &axes], vec![no_dims]);
-        let lengths = self.graph.node("Sub", &[&steps, &count], vec![]);
+        let lengths = self.graph.node("ReduceSum", &[&counting.counts, &axes], vec![no_dims]);
         self.cast(&lengths, ElementType::Int32)
     }
 
-    /// Puts the last state where the steps are padding, for the walk from the first step.
-    fn keep_last_state(&mut self, hidden: &str, last: &str) {
-        let directions = self.directions();
-        let forward: Vec<f32> = (0..directions).map(|at| if at == 0 { 1.0 } else { 0.0 }).collect();
-        let name = format!("{last}_forward");
-        let forward = self.graph.constant_f32(&name, &[directions, 1, 1], &forward);
-        let kept = self.graph.node("Mul", &[last, &forward], vec![]);
-        let shape = self.constant("hidden_shape", &[signed(self.layer.input[0]), 1, -1, 1]);
-        let order = AttributeProto::ints("perm", &[1, 0]);
-        let hidden = self.graph.node("Transpose", &[hidden], vec![order]);
-        let hidden = self.graph.node("Reshape", &[&hidden, &shape], vec![]);
-        let kept = self.graph.node("Mul", &[&hidden, &kept], vec![]);
-        self.graph.chain("Add", &[&kept], vec![]);
+    /// From the states of the steps that count, [steps, directions, batch, units], to those of all steps. A walk from
+    /// the first step has at padding the state of the step before, or none yet; one from the last that of the step
+    /// behind, or none yet, where the operator gives zeros.
+    fn put_back(&mut self, counting: &Counting) {
+        let (steps, units) = (signed(self.layer.input[0]), signed(self.recurrent.settings().units));
+        let [zero, one] = [("none", 0.0), ("one", 1.0)].map(|(name, value)| self.number(name, value));
+        let before = self.graph.node("Sub", &[&counting.so_far, &one], vec![]);
+        let forward = self.graph.node("Max", &[&before, &zero], vec![]);
+        let begun = self.graph.node("Min", &[&counting.so_far, &one], vec![]);
+        let backward = self.graph.node("Sub", &[&counting.so_far, &counting.counts], vec![]);
+        let always = self.graph.node("Max", &[&begun, &one], vec![]);
+        let ways = match self.way {
+            Way::Forward => vec![(forward, begun)],
+            Way::Reverse => vec![(backward, always)],
+            Way::Bidirectional => vec![(forward, begun), (backward, always)],
+        };
+        let (places, shares): (Vec<String>, Vec<String>) = ways.into_iter().unzip();
+        let [places, shares] = [places, shares].map(|values| {
+            let values: Vec<String> = values.iter().map(|value| self.by_steps(value, steps)).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            self.graph.node("Concat", &values, vec![AttributeProto::int("axis", 1)])
+        });
+        let places = self.cast(&places, ElementType::Int64);
+        let repeats = self.constant("units", &[1, 1, 1, units]);
+        let places = self.graph.node("Tile", &[&places, &repeats], vec![]);
+        self.graph.chain("GatherElements", &[&places], vec![AttributeProto::int("axis", 0)]);
+        self.graph.chain("Mul", &[&shares], vec![]);
+    }
+
+    /// A value [batch, steps] as [steps, 1, batch, 1].
+    fn by_steps(&mut self, value: &str, steps: i64) -> String {
+        let value = self.graph.node("Transpose", &[value], vec![AttributeProto::ints("perm", &[1, 0])]);
+        let shape = self.constant("by_steps", &[steps, 1, -1, 1]);
+        self.graph.node("Reshape", &[&value, &shape], vec![])
+    }
+
+    /// A value in another shape, repeated along each axis.
+    fn spread(&mut self, value: &str, shape: &[i64], repeats: &[i64]) -> String {
+        let (shape, repeats) = (self.constant("spread_shape", shape), self.constant("spread", repeats));
+        let value = self.graph.node("Reshape", &[value, &shape], vec![]);
+        self.graph.node("Tile", &[&value, &repeats], vec![])
+    }
+
+    /// A single number, named after the last value.
+    fn number(&mut self, name: &str, value: f32) -> String {
+        let name = format!("{}_{name}", self.graph.last());
+        self.graph.constant_f32(&name, &[], &[value])
     }
 
     fn cast(&mut self, value: &str, to: ElementType) -> String {
@@ -219,8 +279,4 @@ impl Writer<'_, '_, '_> {
         let name = format!("{}_{name}", self.graph.last());
         self.graph.constant_i64(&name, values)
     }
-}
-
-fn signed(n: usize) -> i64 {
-    i64::try_from(n).expect("no dimension is larger than isize::MAX")
 }

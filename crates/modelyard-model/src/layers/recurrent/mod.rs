@@ -7,12 +7,15 @@ mod op;
 mod weights;
 
 pub(crate) use cell::{After, Back, Before, Cell, StepBack};
+use op::BLOCK_ROWS;
 pub(crate) use op::{Direction, RecurrentOp};
 
 use super::{Layer, MaskRule, Misfit, Parameter, sequence_shape};
 use crate::export::{Export, ExportedLayer};
 use crate::initializer::{Fans, Initializer};
-use crate::op::{Op, Place};
+use crate::kernels::panels::padded;
+use crate::memory::{Hidden, product};
+use crate::op::{Op, Place, Purpose};
 
 /// The settings that every recurrent layer has.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +61,16 @@ pub(crate) trait Recurrent {
     }
 }
 
+/// More units than this are a slip of the pen; sums of sizes below it cannot overflow.
+const UNITS_MAX: usize = 1 << 20;
+
 /// The shape that comes out of a recurrent layer over [steps, features].
 pub(crate) fn output_shape(settings: &Settings, input: &[usize]) -> Result<Vec<usize>, Misfit> {
     if settings.units == 0 {
         return Err(Misfit::field("units", "must be at least 1"));
+    }
+    if settings.units > UNITS_MAX {
+        return Err(Misfit::field("units", format!("must be at most {UNITS_MAX}, it is {}", settings.units)));
     }
     let [steps, _] = sequence_shape(input)?;
     Ok(if settings.return_sequences { vec![steps, settings.units] } else { vec![settings.units] })
@@ -86,6 +95,20 @@ pub(crate) fn parameters(layer: &dyn Recurrent, features: usize, names: [&'stati
     all
 }
 
+/// What a walk keeps: of every step on the way back, otherwise of a block of steps.
+pub(crate) fn hidden(layer: &dyn Recurrent, input: &[usize], purpose: Purpose) -> Hidden {
+    let ([steps, features], units) = ([input[0], input[1]], layer.settings().units);
+    let (width, sums) = (padded(units), layer.operator().gates.len() + 1);
+    let step = product(&[width, sums + 3]).saturating_add(product(&[2, features]));
+    let kernels = Hidden::fixed(&[3, product(&[width, sums]), features.saturating_add(width)]);
+    match purpose {
+        Purpose::Training => kernels.and(Hidden::per_row(&[steps.saturating_add(1), step])),
+        Purpose::Inference => {
+            kernels.and(Hidden::per_row(&[2, step])).and(Hidden::fixed(&[BLOCK_ROWS, step]))
+        }
+    }
+}
+
 impl<R: Recurrent> Layer for R {
     fn kind(&self) -> &'static str {
         self.name()
@@ -101,6 +124,10 @@ impl<R: Recurrent> Layer for R {
 
     fn parameters(&self, input: &[usize]) -> Vec<Parameter> {
         parameters(self, input[1], ["kernel", "recurrent_kernel", "bias"])
+    }
+
+    fn hidden(&self, inputs: &[Vec<usize>], purpose: Purpose) -> Hidden {
+        hidden(self, &inputs[0], purpose)
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {

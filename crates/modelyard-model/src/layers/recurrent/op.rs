@@ -36,7 +36,7 @@ impl Direction {
 }
 
 /// Rows of sums that one block of steps should fill at least, so that the inputs' share is computed by tiles.
-const BLOCK_ROWS: usize = 24;
+pub(super) const BLOCK_ROWS: usize = 24;
 
 /// A recurrent layer with its buffers.
 pub(crate) struct RecurrentOp<C> {

@@ -5,6 +5,7 @@ mod accuracy;
 mod alarms;
 mod f1;
 mod forecast;
+mod language;
 mod log_loss;
 mod mae;
 mod mape;
@@ -54,7 +55,7 @@ pub trait Metric: Sync {
 }
 
 /// Every metric, in the order in which reports show them.
-pub const METRICS: [&dyn Metric; 26] = [
+pub const METRICS: [&dyn Metric; 28] = [
     &accuracy::Accuracy,
     &f1::MACRO,
     &f1::WEIGHTED,
@@ -70,6 +71,8 @@ pub const METRICS: [&dyn Metric; 26] = [
     &multilabel::F1Micro,
     &multilabel::F1OfLabels,
     &multilabel::SubsetAccuracy,
+    &language::BitsPerCharacter,
+    &language::Perplexity,
     &rmse::Rmse,
     &mae::MAE,
     &r2::R2,

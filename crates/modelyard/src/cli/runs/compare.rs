@@ -81,7 +81,7 @@ pub(crate) fn run(args: &CompareArgs, output: &mut Output) -> Result<(), Failure
 }
 
 /// What went into a run and what came of it, in words.
-fn fields(run: &Run) -> [(&'static str, String); 9] {
+fn fields(run: &Run) -> [(&'static str, String); 10] {
     let record = &run.record;
     [
         ("project", record.project.clone()),
@@ -89,6 +89,7 @@ fn fields(run: &Run) -> [(&'static str, String); 9] {
         ("project file", record.project_sha256.clone()),
         ("data", record.data_sha256.clone()),
         ("seed", record.seed.to_string()),
+        ("first weights", record.start.as_ref().map_or("drawn", |start| &start.from).to_owned()),
         ("weights", record.parameters.to_string()),
         ("threads", record.machine.threads.to_string()),
         ("epochs", record.epochs.len().to_string()),

@@ -1,0 +1,103 @@
+//! The parameters of a request to continue a text: `{"input": …, "parameters": {"temperature": 0.8}}`.
+
+use modelyard_serve::{Generation, Sampling};
+use serde::Deserialize;
+
+use crate::error::Failure;
+
+/// Most tokens that one request may ask for.
+const TOKENS_MAX: usize = 4096;
+/// Most texts at which a continuation may stop.
+const STOPS_MAX: usize = 16;
+
+/// What of the body matters here.
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Parameters {
+    temperature: Option<f32>,
+    top_k: Option<usize>,
+    top_p: Option<f32>,
+    seed: u64,
+    max_tokens: Option<usize>,
+    stop: Stop,
+}
+
+/// One text or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+/// How the body wants texts to be continued.
+///
+/// # Errors
+/// Parameters that are unknown, of another kind, or out of range.
+pub(super) fn wish(body: &[u8]) -> Result<Generation, Failure> {
+    let read = serde_json::from_slice::<Body>(body);
+    let Parameters { temperature, top_k, top_p, seed, max_tokens, stop } =
+        read.map_err(|error| Failure::invalid(format!("the parameters cannot be used: {error}")))?.parameters;
+    let usual = Generation::default();
+    let tokens_max = max_tokens.unwrap_or(usual.tokens_max);
+    if !(1..=TOKENS_MAX).contains(&tokens_max) {
+        return Err(Failure::invalid(format!("max_tokens is from 1 to {TOKENS_MAX}, not {tokens_max}")));
+    }
+    let stop = match stop {
+        Stop::One(text) => vec![text],
+        Stop::Many(texts) if texts.len() <= STOPS_MAX => texts,
+        Stop::Many(texts) => {
+            let message = format!("stop takes at most {STOPS_MAX} texts, not {}", texts.len());
+            return Err(Failure::invalid(message));
+        }
+    };
+    let temperature = temperature.unwrap_or(usual.sampling.temperature);
+    Ok(Generation { sampling: Sampling { temperature, top_k, top_p }, seed, tokens_max, stop })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_and_those_left_out_are_the_usual_ones() {
+        assert_eq!(wish(br#"{"input": {"text": "a"}}"#).ok(), Some(Generation::default()));
+        let body =
+            br#"{"parameters": {"temperature": 0.5, "top_k": 9, "seed": 3, "max_tokens": 7, "stop": "x"}}"#;
+        let wanted = Generation {
+            sampling: Sampling { temperature: 0.5, top_k: Some(9), top_p: None },
+            seed: 3,
+            tokens_max: 7,
+            stop: vec!["x".to_owned()],
+        };
+        assert_eq!(wish(body).ok(), Some(wanted));
+    }
+
+    #[test]
+    fn parameters_that_cannot_be_are_told() {
+        for (body, want) in [
+            (r#"{"parameters": {"max_tokens": 0}}"#, "max_tokens is from 1 to 4096, not 0"),
+            (r#"{"parameters": {"max_tokens": 5000}}"#, "max_tokens is from 1 to 4096"),
+            (
+                r#"{"parameters": {"temprature": 1}}"#,
+                "unknown field `temprature`, expected one of `temperature`",
+            ),
+            (r#"{"parameters": {"seed": -1}}"#, "the parameters cannot be used"),
+        ] {
+            let failure = wish(body.as_bytes()).expect_err(body);
+            assert!(failure.message().contains(want), "{}", failure.message());
+        }
+    }
+}

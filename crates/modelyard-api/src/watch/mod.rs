@@ -1,0 +1,167 @@
+//! Who watches answered requests: the access log and traces. A watcher is told of each call once it ended and
+//! must not make it wait; payloads are never told.
+
+mod access_log;
+mod courier;
+mod otlp;
+mod otlp_messages;
+mod trace_context;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, Version};
+use axum::response::Response;
+use modelyard_serve::{ServedVersion, Server, Times};
+use modelyard_types::ErrorKind;
+
+pub use access_log::AccessLog;
+pub use otlp::Otlp;
+pub use trace_context::TraceContext;
+pub(crate) use trace_context::{Ids, TRACEPARENT};
+
+/// A longer path is cut: it comes from outside.
+const PATH_CHARS_MAX: usize = 200;
+/// What nginx calls a request whose client closed before the answer.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Is told of every call once it ended.
+pub trait Watcher: Send + Sync {
+    /// Takes a call in, without waiting.
+    fn ended(&self, call: &Call);
+    /// Waits until all that was taken in is where it belongs.
+    fn finish(&self);
+}
+
+/// All who watch.
+#[derive(Clone, Default)]
+pub struct Watchers(Vec<Arc<dyn Watcher>>);
+
+impl Watchers {
+    /// Those given.
+    pub fn new(all: Vec<Arc<dyn Watcher>>) -> Self {
+        Self(all)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits for each to finish.
+    pub(crate) fn finish(&self) {
+        self.0.iter().for_each(|watcher| watcher.finish());
+    }
+}
+
+impl std::fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} watchers", self.0.len())
+    }
+}
+
+/// A request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// When it came.
+    pub at: SystemTime,
+    /// How long it took in all, until its answer was ready to be written.
+    pub took: Duration,
+    /// The id that its answer carries.
+    pub request_id: String,
+    /// Its place in the caller's trace, or in one of its own.
+    pub trace: TraceContext,
+    /// The HTTP method.
+    pub method: String,
+    /// The path asked for, without a query.
+    pub path: String,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub protocol: &'static str,
+    /// The HTTP status; 499 where the caller went away.
+    pub status: u16,
+    /// gRPC's own status, of gRPC calls.
+    pub grpc_status: Option<u16>,
+    /// The kind of failure.
+    pub kind: Option<ErrorKind>,
+    /// The version that answered, where one did.
+    pub served: Option<Served>,
+}
+
+/// Which version answered, and how long its parts took.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The model.
+    pub model: String,
+    /// Its version.
+    pub version: u64,
+    /// The wait for a batch and the batch's run.
+    pub times: Times,
+}
+
+impl Served {
+    pub(crate) fn by(version: &ServedVersion, times: Times) -> Self {
+        Self { model: version.model().to_string(), version: version.version().get(), times }
+    }
+}
+
+/// A call under way. One that is dropped without an end had its caller go away.
+pub(crate) struct Begun {
+    server: Arc<Server>,
+    watchers: Watchers,
+    start: Instant,
+    /// None once it was told.
+    call: Option<Call>,
+}
+
+/// A request as it came, as yet without an answer.
+pub(crate) fn call(at: SystemTime, trace: TraceContext, request: &Request<Body>, request_id: &str) -> Call {
+    Call {
+        at,
+        took: Duration::ZERO,
+        request_id: request_id.to_owned(),
+        trace,
+        method: request.method().to_string(),
+        path: request.uri().path().chars().take(PATH_CHARS_MAX).collect(),
+        protocol: if request.version() == Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" },
+        status: CLIENT_CLOSED,
+        grpc_status: None,
+        kind: Some(ErrorKind::Cancelled),
+        served: None,
+    }
+}
+
+impl Begun {
+    pub(crate) fn new(server: &Arc<Server>, watchers: &Watchers, call: Call) -> Self {
+        let start = server.now();
+        Self { server: Arc::clone(server), watchers: watchers.clone(), start, call: Some(call) }
+    }
+
+    /// Tells what became of it.
+    pub(crate) fn end(mut self, response: &mut Response, kind: Option<ErrorKind>) {
+        if let Some(call) = &mut self.call {
+            call.status = response.status().as_u16();
+            call.kind = kind;
+            call.served = response.extensions_mut().remove::<Served>();
+            call.grpc_status = grpc_status(response);
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(mut call) = self.call.take() {
+            call.took = self.server.now().saturating_duration_since(self.start);
+            self.watchers.0.iter().for_each(|watcher| watcher.ended(&call));
+        }
+    }
+}
+
+/// gRPC's status of a call that was refused at once; one whose answer has begun counts as well ended.
+fn grpc_status(response: &Response) -> Option<u16> {
+    let content_type = response.headers().get(axum::http::header::CONTENT_TYPE)?;
+    if response.status() != StatusCode::OK || !content_type.as_bytes().starts_with(b"application/grpc") {
+        return None;
+    }
+    let status = response.headers().get("grpc-status");
+    Some(status.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(0))
+}

@@ -1,0 +1,135 @@
+//! Many callers at once, and what is left of them: they hang up, they are too many, they drip.
+
+use std::time::Duration;
+
+use modelyard_api::ApiConfig;
+use modelyard_serve::ServeConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+
+use crate::support::{Client, Running, Store, infer_body, native};
+
+const INFER: &str = "/v2/models/m/infer";
+/// Longer than any test: requests that wait for company wait for good.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+async fn serve(serve: ServeConfig, api: ApiConfig) -> Running {
+    let store = Store::new().await;
+    store.publish("m", native(2, 2, 1)).await;
+    store.serve_with(serve, api).await
+}
+
+/// What a gauge of the model shows.
+async fn gauge(client: &mut Client, name: &str) -> usize {
+    let page = client.send("GET", "/metrics", &[], b"").await.expect("an answer");
+    let head = format!("{name}{{model=\"m\",version=\"1\"}} ");
+    let line = page.text().lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{}", page.text())).parse().expect("a number")
+}
+
+/// Asks until a gauge shows this; each look takes the server a moment, so nothing has to sleep.
+async fn until(client: &mut Client, name: &str, want: usize) {
+    let looking = async { while gauge(client, name).await != want {} };
+    let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    assert!(found.is_ok(), "{name} did not become {want}");
+}
+
+#[tokio::test]
+async fn who_hangs_up_leaves_nothing_behind() {
+    let waits = ServeConfig { batch_delay: FOR_EVER, batch_size_max: 4096, ..ServeConfig::default() };
+    let running = serve(waits, ApiConfig::default()).await;
+    let mut watcher = running.client().await;
+    let body = infer_body(2, 1.0);
+    let request = format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let mut whole = Vec::new();
+    let mut half = Vec::new();
+    for number in 0..200 {
+        let mut client = running.client().await;
+        let (part, of) =
+            if number % 2 == 0 { (request.len(), &mut whole) } else { (request.len() / 2, &mut half) };
+        client.stream.write_all(&request.as_bytes()[..part]).await.expect("writes");
+        of.push(client);
+    }
+    until(&mut watcher, "modelyard_queue_rows", whole.len()).await;
+    drop((whole, half));
+    until(&mut watcher, "modelyard_requests_in_flight", 0).await;
+    until(&mut watcher, "modelyard_queue_rows", 0).await;
+    let metrics = running.get("/metrics").await;
+    let cancelled = "modelyard_request_failures_total{model=\"m\",version=\"1\",kind=\"cancelled\"} 100";
+    assert!(metrics.text().lines().any(|line| line == cancelled), "{}", metrics.text());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_too_many_is_refused_before_the_others_are_answered() {
+    let full = ServeConfig {
+        batch_delay: FOR_EVER,
+        queue_rows_max: 8,
+        deadline_default: Duration::from_secs(2),
+        ..ServeConfig::default()
+    };
+    let running = serve(full, ApiConfig::default()).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..40 {
+        let mut client = running.client().await;
+        clients.spawn(async move {
+            let reply =
+                client.send("POST", INFER, &[], infer_body(2, 1.0).as_bytes()).await.expect("an answer");
+            (reply.status, reply.headers.contains_key("retry-after"))
+        });
+    }
+    let answers = clients.join_all().await;
+    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    let (refused, late) = (count((429, true)), count((504, false)));
+    assert_eq!(refused + late, 40, "{answers:?}");
+    assert!(refused > 0 && late >= 8, "{refused} were refused, {late} waited in vain");
+    assert!(answers[..refused].iter().all(|answer| answer.0 == 429), "refusals come first: {answers:?}");
+    let mut watcher = running.client().await;
+    until(&mut watcher, "modelyard_queue_rows", 0).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_and_others_are_answered() {
+    let api = ApiConfig { body_pause: Duration::from_millis(200), ..ApiConfig::default() };
+    let running = serve(ServeConfig::default(), api).await;
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut client = running.client().await;
+        let head = format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\n{{");
+        client.stream.write_all(head.as_bytes()).await.expect("writes");
+        slow.push(client);
+    }
+    assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    for mut client in slow {
+        let reply = client.reply(false).await.expect("an answer");
+        assert!(reply.failure(408, "cancelled").contains("too slowly"));
+        client.closed().await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_come_in_share_a_limit() {
+    let api = ApiConfig { bodies_bytes_max: 1000, ..ApiConfig::default() };
+    let running = serve(ServeConfig::default(), api).await;
+    let mut first = running.client().await;
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: 2000\r\n\r\n");
+    first.stream.write_all(format!("{head}{}", " ".repeat(999)).as_bytes()).await.expect("writes");
+    let body = infer_body(2, 1.0);
+    let refused = async {
+        loop {
+            let reply = running.post(INFER, &body).await;
+            if reply.status != 200 {
+                break reply;
+            }
+        }
+    };
+    let reply =
+        tokio::time::timeout(Duration::from_secs(60), refused).await.expect("the first body fills it");
+    assert!(reply.failure(429, "resource_exhausted").contains("fill the memory"));
+    drop(first);
+    let taken = async { while running.post(INFER, &body).await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("its share is given back");
+    running.stop().await;
+}

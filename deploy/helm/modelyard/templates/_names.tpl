@@ -1,0 +1,4 @@
+{{- define "modelyard.labels" -}}
+app.kubernetes.io/name: modelyard
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}

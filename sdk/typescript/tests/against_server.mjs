@@ -1,0 +1,94 @@
+// The built package against a running server with the small models of the client tests.
+// Usage: node against_server.mjs HOST:PORT FOLDER, where FOLDER holds the built package.
+
+import assert from "node:assert/strict";
+import http from "node:http";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [address, folder] = process.argv.slice(2);
+const { Client, ModelyardError } = await import(pathToFileURL(path.resolve(folder, "index.js")).href);
+
+const A = Int32Array.from({ length: 32 }, (_, at) => at);
+const B = new Int32Array(32).fill(1);
+const int32 = (data) => ({ datatype: "INT32", shape: [2, 16], data });
+
+async function refused(kind, promise) {
+  try {
+    await promise;
+  } catch (error) {
+    assert(error instanceof ModelyardError, String(error));
+    assert.equal(error.kind, kind, error.message);
+    return error;
+  }
+  throw new assert.AssertionError({ message: `${kind}: it was answered` });
+}
+
+async function checkSum(client) {
+  const options = { id: "7", priority: 1, timeoutMs: 5000 };
+  const result = await client.infer("simple", { INPUT0: int32(A), INPUT1: int32(B) }, options);
+  assert.deepEqual([result.model, result.version, result.id], ["simple", "1", "7"]);
+  assert.deepEqual(result.outputs.OUTPUT0.data, A.map((value) => value + 1));
+  assert.deepEqual(result.outputs.OUTPUT1.data, A.map((value) => value - 1));
+  const inputs = { INPUT0: int32(A), INPUT1: int32(B) };
+  const one = await client.infer("simple", inputs, { outputs: ["OUTPUT1"], version: 1 });
+  assert.deepEqual(Object.keys(one.outputs), ["OUTPUT1"]);
+}
+
+async function checkTypes(client) {
+  for (const [model, datatype, data] of [
+    ["identity_fp32", "FP32", Float32Array.of(1.5, -2e-8)],
+    ["identity_fp16", "FP16", Uint16Array.of(0x3800, 0x7bff)],
+    ["identity_int64", "INT64", BigInt64Array.of(-(2n ** 63n), 2n ** 63n - 1n)],
+    ["identity_bool", "BOOL", Uint8Array.of(1, 0)],
+    ["identity_bytes", "BYTES", [new Uint8Array(0), new TextEncoder().encode("hüllo")]],
+  ]) {
+    const { outputs } = await client.infer(model, { INPUT0: { datatype, shape: [1, 2], data } });
+    assert.deepEqual(outputs.OUTPUT0, { datatype, shape: [1, 2], data }, model);
+  }
+  const texts = { datatype: "BYTES", shape: [1, 1], data: ["ü"] };
+  const { outputs } = await client.infer("identity_bytes", { INPUT0: texts });
+  assert.equal(new TextDecoder().decode(outputs.OUTPUT0.data[0]), "ü");
+}
+
+async function checkRefusals(client) {
+  const unknown = await refused("not_found", client.metadata("nobody"));
+  assert.equal(unknown.status, 404);
+  assert(unknown.requestId, "the request's id");
+  await refused("invalid_argument", client.infer("simple", { INPUT0: int32(A) }));
+  const wrong = { datatype: "FP32", shape: [2, 16], data: A };
+  await assert.rejects(client.infer("simple", { INPUT0: wrong }), /FP32 is carried by Float32Array/);
+  await refused("unreachable", new Client("http://127.0.0.1:1", { firstDelayMs: 1 }).models());
+}
+
+// Is full for the first two requests.
+async function checkRetries() {
+  let seen = 0;
+  const busy = http.createServer((_, answer) => {
+    seen += 1;
+    const full = JSON.stringify({ error: "full", kind: "resource_exhausted" });
+    answer.writeHead(seen > 2 ? 200 : 429, { "retry-after": "0" });
+    answer.end(seen > 2 ? '{"models": ["m"]}' : full);
+  });
+  await new Promise((listening) => busy.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${busy.address().port}/`;
+  assert.deepEqual(await new Client(url).models(), ["m"]);
+  seen = 0;
+  await refused("resource_exhausted", new Client(url, { attempts: 2 }).models());
+  assert.equal(seen, 2);
+  busy.closeAllConnections();
+  busy.close();
+}
+
+const client = new Client(`http://${address}`);
+assert(await client.ready());
+assert(await client.ready("simple", 1));
+assert(!(await client.ready("nobody")));
+assert((await client.models()).includes("simple"));
+const metadata = await client.metadata("simple");
+assert.deepEqual(metadata.inputs[0], { name: "INPUT0", datatype: "INT32", shape: [-1, 16] });
+await checkSum(client);
+await checkTypes(client);
+await checkRefusals(client);
+await checkRetries();
+console.log("typescript: all well");
