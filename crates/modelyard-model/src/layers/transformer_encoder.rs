@@ -227,6 +227,7 @@ mod tests {
             contract::check(&layer, &[5, 6]);
             contract::check_masked(&layer, &[6, 4]);
             contract::check_inference(&layer, &[5, 6]);
+            contract::check_masked_inference(&layer, &[6, 4]);
             contract::check(&dropped, &[5, 6]);
         }
     }

@@ -150,8 +150,6 @@ fn value(
     intervals: Intervals,
 ) -> Option<MetricValue> {
     let finite = |score: &f64| score.is_finite();
-    // Windows that overlap are no independent rows, so that no interval of theirs would be true.
-    let intervals = if matches!(sample, Sample::Series(_)) { Intervals::Omitted } else { intervals };
     let (sample, dull) = (sample.seen_by(metric)?, dull.and_then(|dull| dull.seen_by(metric)));
     let value = metric.score(sample).filter(finite)?;
     let interval = match intervals {
