@@ -8,6 +8,7 @@ mod batch;
 mod config;
 mod cost;
 mod error;
+mod made_up;
 mod pool;
 mod probe;
 mod rollout;

@@ -8,6 +8,7 @@ use modelyard_runtime::{RuntimeError, Session};
 use modelyard_types::{Clock, DataType, Dim, NamedTensor, Signature, Tensor, TensorData};
 
 use crate::batch;
+use crate::made_up;
 
 /// What a free dimension behind the rows is set to.
 const FREE_SIZE: usize = 8;
@@ -94,27 +95,12 @@ fn made_up(signature: &Signature, reals: Reals, seed: usize) -> Option<Vec<Named
 
 /// Values that differ by seed and position: small whole ones where a network may take them for indices.
 fn values(data_type: DataType, reals: Reals, count: usize, seed: usize) -> TensorData {
-    let bits = (0..count).map(|at| (at + seed) % 2);
-    let waves = (0..count).map(|at| match reals {
+    let bit = |at: usize| (at + seed) % 2;
+    let wave = |at: usize| match reals {
         Reals::Waves => ((at * 7 + seed * 13) as f64 * 0.37).sin(),
-        Reals::Whole => ((at + seed) % 2) as f64,
-    });
-    match data_type {
-        DataType::Bool => TensorData::Bool(bits.map(|bit| bit == 1).collect()),
-        DataType::U8 => TensorData::U8(bits.map(|bit| bit as u8).collect()),
-        DataType::U16 => TensorData::U16(bits.map(|bit| bit as u16).collect()),
-        DataType::U32 => TensorData::U32(bits.map(|bit| bit as u32).collect()),
-        DataType::U64 => TensorData::U64(bits.map(|bit| bit as u64).collect()),
-        DataType::I8 => TensorData::I8(bits.map(|bit| bit as i8).collect()),
-        DataType::I16 => TensorData::I16(bits.map(|bit| bit as i16).collect()),
-        DataType::I32 => TensorData::I32(bits.map(|bit| bit as i32).collect()),
-        DataType::I64 => TensorData::I64(bits.map(|bit| bit as i64).collect()),
-        // 0x3C00 is 1.0 in half precision.
-        DataType::F16 => TensorData::F16(bits.map(|bit| bit as u16 * 0x3C00).collect()),
-        DataType::F32 => TensorData::F32(waves.map(|wave| wave as f32).collect()),
-        DataType::F64 => TensorData::F64(waves.collect()),
-        DataType::Bytes => TensorData::Bytes(bits.map(|bit| vec![b'0' + bit as u8]).collect()),
-    }
+        Reals::Whole => bit(at) as f64,
+    };
+    made_up::values(data_type, count, bit, wave)
 }
 
 fn alike(joined: &[NamedTensor], alone: &[NamedTensor]) -> bool {

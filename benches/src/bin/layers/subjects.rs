@@ -191,7 +191,6 @@ fn sequence(
     product: Option<[usize; 3]>,
     bound: &'static str,
 ) -> Subject {
-    let multiplications = beside + product.map_or(0, |size| size.iter().product());
     let input = if matches!(layer, LayerSpec::Embedding(_)) { vec![64] } else { vec![64, 64] };
-    Subject { name, layer, input, rows: 32, multiplications, product, bound }
+    Subject { input, rows: 32, ..image(name, layer, beside, product, bound) }
 }

@@ -5,6 +5,7 @@ use modelyard_types::{DataType, Dim, NamedTensor, Tensor, TensorData};
 use super::config::{data_type, dim};
 use super::fields::Refusal;
 use super::text::Field;
+use crate::made_up;
 
 /// Most values of one request: larger ones are not worth their time.
 const VALUES_MAX: usize = 1 << 24;
@@ -101,22 +102,6 @@ impl Warmup {
 /// Zeros, or numbers that look like chance and are the same each time. Whole ones stay 0 or 1, since a
 /// network may take them for indices.
 fn values(data_type: DataType, count: usize, random: bool) -> TensorData {
-    let bits = (0..count).map(|at| usize::from(random) * (at.wrapping_mul(0x9E37_79B9) >> 16 & 1));
-    let waves = (0..count).map(|at| if random { (at as f64 * 12.9898).sin() } else { 0.0 });
-    match data_type {
-        DataType::Bool => TensorData::Bool(bits.map(|bit| bit == 1).collect()),
-        DataType::U8 => TensorData::U8(bits.map(|bit| bit as u8).collect()),
-        DataType::U16 => TensorData::U16(bits.map(|bit| bit as u16).collect()),
-        DataType::U32 => TensorData::U32(bits.map(|bit| bit as u32).collect()),
-        DataType::U64 => TensorData::U64(bits.map(|bit| bit as u64).collect()),
-        DataType::I8 => TensorData::I8(bits.map(|bit| bit as i8).collect()),
-        DataType::I16 => TensorData::I16(bits.map(|bit| bit as i16).collect()),
-        DataType::I32 => TensorData::I32(bits.map(|bit| bit as i32).collect()),
-        DataType::I64 => TensorData::I64(bits.map(|bit| bit as i64).collect()),
-        // 0x3C00 is 1.0 in half precision.
-        DataType::F16 => TensorData::F16(bits.map(|bit| bit as u16 * 0x3C00).collect()),
-        DataType::F32 => TensorData::F32(waves.map(|wave| wave as f32).collect()),
-        DataType::F64 => TensorData::F64(waves.collect()),
-        DataType::Bytes => TensorData::Bytes(bits.map(|bit| vec![b'0' + bit as u8]).collect()),
-    }
+    let bit = |at: usize| usize::from(random) * (at.wrapping_mul(0x9E37_79B9) >> 16 & 1);
+    made_up::values(data_type, count, bit, |at| if random { (at as f64 * 12.9898).sin() } else { 0.0 })
 }
