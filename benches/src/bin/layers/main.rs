@@ -181,7 +181,11 @@ fn print(subject: &Subject, layer: f64, product: Option<f64>, large: f64) {
     let bound = subject.bound;
     if subject.multiplications == 0 {
         let values = (subject.rows * subject.input.iter().product::<usize>()) as f64;
-        println!("{start} none: {:.2} ns a value | | | | {bound} |", layer / values * 1e9);
+        let time = match layer / values * 1e9 {
+            time if time > 0.05 => format!("{time:.2} ns a value"),
+            _ => "less than the frame's own noise".to_owned(),
+        };
+        println!("{start} none: {time} | | | | {bound} |");
         return;
     }
     // Forward once, backward twice: by the weights and by the inputs.

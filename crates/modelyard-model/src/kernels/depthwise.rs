@@ -140,23 +140,46 @@ fn for_all_channels<A: Arithmetic, const P: usize>(channels: usize, spot: &Spot,
 }
 
 impl Spot {
-    /// Calls back with each position of the window: its place in the kernel, and under it the first output
-    /// position's place in the image.
+    /// Each position of the window: its place in the kernel, and under it the first output position's place in the
+    /// image. They are walked by loops and not by a callback, which would be compiled without the vectors of the loop
+    /// around it.
     #[inline(always)]
-    fn for_each_tap(&self, window: &Window, mut visit: impl FnMut(usize, usize)) {
-        for line in self.lines.clone() {
-            let row = window.rows.source(self.y, line) * window.columns.input;
-            for column in self.columns.clone() {
-                let from = row + window.columns.source(self.x, column);
-                visit((line * window.columns.size + column) * window.channels, from * window.channels);
-            }
-        }
+    fn taps<'a>(&'a self, window: &'a Window) -> Taps<'a> {
+        Taps { spot: self, window, line: self.lines.start, column: self.columns.start }
     }
 
     /// The place of the first output position.
     #[inline(always)]
     fn output(&self, window: &Window) -> usize {
         (self.y * window.columns.output + self.x) * window.channels
+    }
+}
+
+struct Taps<'a> {
+    spot: &'a Spot,
+    window: &'a Window,
+    line: usize,
+    column: usize,
+}
+
+impl Iterator for Taps<'_> {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let Self { spot, window, .. } = *self;
+        if self.column >= spot.columns.end {
+            self.column = spot.columns.start;
+            self.line += 1;
+        }
+        if self.line >= spot.lines.end || self.column >= spot.columns.end {
+            return None;
+        }
+        let row = window.rows.source(spot.y, self.line) * window.columns.input;
+        let from = row + window.columns.source(spot.x, self.column);
+        let tap = self.line * window.columns.size + self.column;
+        self.column += 1;
+        Some((tap * window.channels, from * window.channels))
     }
 }
 
@@ -182,7 +205,7 @@ impl Tile for Forward<'_> {
     fn tile<A: Arithmetic, const P: usize, const W: usize>(&mut self, spot: &Spot, channel: usize) {
         let step = self.window.columns.stride * self.window.channels;
         let mut sums = [[0.0; W]; P];
-        spot.for_each_tap(self.window, |tap, from| {
+        for (tap, from) in spot.taps(self.window) {
             let weights = load::<W>(self.kernel, tap + channel);
             for (pixel, sums) in sums.iter_mut().enumerate() {
                 let values = load::<W>(self.image, from + pixel * step + channel);
@@ -190,7 +213,7 @@ impl Tile for Forward<'_> {
                     *sum = A::mul_add(value, weight, *sum);
                 }
             }
-        });
+        }
         let start = spot.output(self.window) + channel;
         for (pixel, sums) in sums.iter().enumerate() {
             *load_mut(self.output, start + pixel * self.window.channels) = *sums;
@@ -222,7 +245,7 @@ impl Tile for KernelDelta<'_> {
         let start = spot.output(self.window) + channel;
         let delta: [[f32; W]; P] =
             std::array::from_fn(|pixel| *load(self.delta, start + pixel * self.window.channels));
-        spot.for_each_tap(self.window, |tap, from| {
+        for (tap, from) in spot.taps(self.window) {
             let slopes = load_mut::<W>(self.d_kernel, tap + channel);
             for (pixel, delta) in delta.iter().enumerate() {
                 let values = load::<W>(self.image, from + pixel * step + channel);
@@ -230,7 +253,7 @@ impl Tile for KernelDelta<'_> {
                     *slope = A::mul_add(value, d, *slope);
                 }
             }
-        });
+        }
     }
 }
 
@@ -262,12 +285,12 @@ impl Kernel for ImageDelta<'_> {
         for (at, delta) in delta.chunks_exact(channels).enumerate() {
             let (y, x) = (at / window.columns.output, at % window.columns.output);
             let spot = Spot { y, x, lines: window.rows.inside(y), columns: window.columns.inside(x) };
-            spot.for_each_tap(window, |tap, from| {
+            for (tap, from) in spot.taps(window) {
                 let weights = &kernel[tap..tap + channels];
                 for ((to, &d), &weight) in d_image[from..from + channels].iter_mut().zip(delta).zip(weights) {
                     *to = A::mul_add(d, weight, *to);
                 }
-            });
+            }
         }
     }
 }
