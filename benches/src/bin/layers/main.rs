@@ -44,7 +44,9 @@ struct Measured {
 fn main() -> Result<()> {
     let (filter, rounds) = options()?;
     let mut large = Measured::new(Product::new(LARGE, 1)?)?;
-    println!("| layer | input | rows | GFLOP/s | same product | large product | share | bound by |");
+    println!(
+        "| layer | input | rows | GFLOP/s | same product | large product | share | thought to be bound by |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for subject in subjects().into_iter().filter(|subject| subject.name.contains(&filter)) {
         let mut layer = Measured::new(Step::new(&subject, subject.layers())?)?;

@@ -18,7 +18,7 @@ pub(crate) struct Subject {
     pub(crate) multiplications: usize,
     /// The one product that makes up most of the forward pass over one row: rows, inner dimension, columns.
     pub(crate) product: Option<[usize; 3]>,
-    /// What it was seen to wait for.
+    /// What it is thought to wait for: reasoned, where no profile is named.
     pub(crate) bound: &'static str,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn frame_layer() -> LayerSpec {
     LayerSpec::BatchNorm(BatchNorm::default())
 }
 
-/// Every layer that computes or moves much.
+/// The layers that compute or move much; a decoder block is an encoder block with one attention more.
 pub(crate) fn subjects() -> Vec<Subject> {
     [vec![dense()], images(), sequences(), movers()].into_iter().flatten().collect()
 }
@@ -84,7 +84,7 @@ fn images() -> Vec<Subject> {
             LayerSpec::DepthwiseConv2d(DepthwiseConv2d::new(3, None)),
             depthwise,
             None,
-            "memory: nine multiplications a value",
+            "the way back to the image, by single positions; not profiled",
         ),
         image(
             "separable_conv2d",

@@ -1,5 +1,5 @@
 //! Depthwise convolution: each channel under a window of its own, by tiles of pixels and channels that stay in
-//! registers. There is one product per weight and pixel, so that memory, not arithmetic, is what bounds it.
+//! registers. There is one product per weight and pixel: far too few to reach the rate of matrix products.
 
 use std::ops::Range;
 
