@@ -31,6 +31,7 @@ pub use generation::Generation;
 pub struct ServedVersion {
     model: ModelName,
     source: SourceVersion,
+    settings: Arc<ModelSettings>,
     limits: ServeConfig,
     network: Arc<dyn LoadedModel>,
     labels: BTreeMap<String, Vec<String>>,
@@ -102,6 +103,7 @@ impl Loader {
             source,
             limits,
             network,
+            settings: Arc::clone(&settings),
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
@@ -184,6 +186,12 @@ impl ServedVersion {
     /// What its source told of it when it was loaded.
     pub(crate) fn source(&self) -> SourceVersion {
         self.source
+    }
+
+    /// Whether it is what a source has, served as wanted.
+    pub(crate) fn is(&self, source: &SourceVersion, settings: &ModelSettings) -> bool {
+        (self.source.version, self.source.stamp) == (source.version, source.stamp)
+            && *self.settings == *settings
     }
 
     /// The engine that runs it.
