@@ -160,7 +160,7 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ServerMetadataResponse>, Status> {
         let ServerMetadata { name, version, extensions } = ServerMetadata::new(&self.service.config);
         let extensions = extensions.into_iter().map(str::to_owned).collect();
-        Ok(Response::new(ServerMetadataResponse { name: name.into(), version: version.into(), extensions }))
+        Ok(Response::new(ServerMetadataResponse { name, version: version.into(), extensions }))
     }
 
     async fn model_metadata(
