@@ -101,6 +101,12 @@ pub enum ServeError {
         /// The model.
         model: ModelName,
     },
+    /// Samples were asked of a model that draws none.
+    #[error("model {model} draws no samples")]
+    DrawsNothing {
+        /// The model.
+        model: ModelName,
+    },
     /// The rows do not fit the pipeline.
     #[error("{0}")]
     Rows(Box<DataError>),
@@ -249,7 +255,9 @@ impl ServeError {
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }
-            Self::NoPipeline { .. } | Self::DuplicateOutput { .. } => ErrorKind::InvalidArgument,
+            Self::NoPipeline { .. } | Self::DuplicateOutput { .. } | Self::DrawsNothing { .. } => {
+                ErrorKind::InvalidArgument
+            }
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
             Self::QueueFull { .. } | Self::NoRoom { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
@@ -279,6 +287,11 @@ impl ServeError {
             Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
+            Self::DrawsNothing { .. } => Some(
+                "send rows, in \"instances\" or \"input\"; samples are drawn by a model trained here whose output has \
+                 the kind \"anomaly\" and whose network has one layer gaussian_sample"
+                    .to_owned(),
+            ),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),

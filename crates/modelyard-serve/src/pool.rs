@@ -70,7 +70,7 @@ struct Core {
     sessions_max: usize,
     batch_rows_max: Option<usize>,
     clock: Arc<dyn Clock>,
-    telemetry: VersionTelemetry,
+    telemetry: Arc<VersionTelemetry>,
     row_cost: RowCost,
     has_target: bool,
     state: Mutex<State>,
@@ -92,7 +92,7 @@ impl Pool {
         network: Arc<dyn LoadedModel>,
         config: &ServeConfig,
         clock: Arc<dyn Clock>,
-        telemetry: VersionTelemetry,
+        telemetry: Arc<VersionTelemetry>,
     ) -> Result<Self, RuntimeError> {
         let mut session = network.session()?;
         let signature = network.signature();

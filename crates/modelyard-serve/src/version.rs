@@ -1,5 +1,6 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod drawing;
 mod generation;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
 
+pub use drawing::Drawing;
 pub use generation::Generation;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
@@ -39,6 +41,7 @@ pub struct ServedVersion {
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
     pool: Pool,
+    decoder: Option<drawing::Decoder>,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -94,10 +97,18 @@ impl Loader {
         if let Some(what) = misfit.or_else(|| declared?.misfit(network.signature())) {
             return Err(ServeError::BadVersion { model, version, what });
         }
-        let telemetry = self.telemetry.version(&model, version);
+        let telemetry = Arc::new(self.telemetry.version(&model, version));
         let limits = settings.limits(&self.config);
-        let warmed = warm(Arc::clone(&network), &settings.warmup);
-        let pool = Pool::start(&model, warmed, &limits, Arc::clone(&self.clock), telemetry).map_err(unfit)?;
+        let start =
+            |network| Pool::start(&model, network, &limits, Arc::clone(&self.clock), Arc::clone(&telemetry));
+        let pool = start(warm(Arc::clone(&network), &settings.warmup)).map_err(unfit)?;
+        let decoder = match drawing::load(pipeline.as_ref(), files, &self.runtimes).map_err(unfit)? {
+            Some(network) => {
+                let pool = start(Arc::clone(&network)).map_err(unfit)?;
+                Some(drawing::Decoder { network, pool })
+            }
+            None => None,
+        };
         Ok(ServedVersion {
             model,
             source,
@@ -109,6 +120,7 @@ impl Loader {
             pipeline,
             pipeline_cost: RowCost::new(None),
             pool,
+            decoder,
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -164,7 +176,7 @@ impl ServedVersion {
     }
 
     /// The instant now, by its clock.
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         self.clock.now()
     }
 

@@ -80,7 +80,7 @@ impl Tiles {
     /// Whether tiles are the fastest way.
     pub(crate) fn fit(window: &Window, filters: usize) -> bool {
         filters.is_multiple_of(FILTERS_MULTIPLE)
-            && window.rows.dilation == 1
+            && window.is_dense()
             && window.taps().saturating_mul(filters) <= KERNEL_VALUES_MAX
     }
 

@@ -23,6 +23,9 @@ pub struct Conv2d {
     /// Distance between windows (default 1).
     #[serde(default = "super::window::one")]
     pub strides: Size2d,
+    /// Distance between the window's own positions (default 1); above 1 only where `strides` is 1.
+    #[serde(default = "super::window::one", skip_serializing_if = "Size2d::is_one")]
+    pub dilation_rate: Size2d,
     /// What happens at the edge (default valid).
     #[serde(default)]
     pub padding: Padding,
@@ -47,6 +50,7 @@ impl Conv2d {
             filters,
             kernel_size: Size2d::Square(kernel_size),
             strides: Size2d::Square(1),
+            dilation_rate: Size2d::Square(1),
             padding: Padding::Valid,
             activation,
             use_bias: true,
@@ -56,7 +60,8 @@ impl Conv2d {
     }
 
     fn window(&self, input: &[usize]) -> Result<Window, Misfit> {
-        Window::new(input, ("kernel_size", self.kernel_size), self.strides, self.padding)
+        let steps = (self.strides, self.dilation_rate);
+        Window::dilated(input, ("kernel_size", self.kernel_size), steps, self.padding)
     }
 
     fn convolution(&self, input: &[usize]) -> Convolution {
@@ -137,7 +142,26 @@ mod tests {
             },
             Conv2d { filters: 16, activation: Some(Activation::Tanh), ..base.clone() },
             Conv2d { filters: 16, strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
-            Conv2d { filters: 32, kernel_size: Size2d::Rectangle([2, 3]), padding: Padding::Same, ..base },
+            Conv2d {
+                filters: 32,
+                kernel_size: Size2d::Rectangle([2, 3]),
+                padding: Padding::Same,
+                ..base.clone()
+            },
+            Conv2d { dilation_rate: Size2d::Square(2), ..base.clone() },
+            Conv2d {
+                filters: 16,
+                dilation_rate: Size2d::Rectangle([1, 2]),
+                padding: Padding::Same,
+                ..base.clone()
+            },
+            Conv2d {
+                filters: 16,
+                dilation_rate: Size2d::Rectangle([3, 1]),
+                padding: Padding::Same,
+                activation: Some(Activation::Relu),
+                ..base
+            },
         ]
     }
 
@@ -219,10 +243,15 @@ mod tests {
 
     #[test]
     fn pooling_inside_answers_as_the_definition_says() {
-        for (filters, padding) in
-            [(5, Padding::Same), (16, Padding::Valid), (32, Padding::Same), (48, Padding::Valid)]
-        {
-            let conv = Conv2d { padding, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
+        for (filters, padding, dilation) in [
+            (5, Padding::Same, 1),
+            (16, Padding::Valid, 1),
+            (32, Padding::Same, 1),
+            (48, Padding::Valid, 1),
+            (16, Padding::Valid, 2),
+        ] {
+            let dilation_rate = Size2d::Square(dilation);
+            let conv = Conv2d { padding, dilation_rate, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
             for channels in [3, 16, 48] {
                 check_pooling(&conv, &[11, 29, channels]);
             }
@@ -263,6 +292,14 @@ mod tests {
         contract::check_error(conv(5), &[4, 9, 1], "an image of at least [5, 5, …]", "smaller kernel_size");
         contract::check_error(conv(0), &[4, 9, 1], "kernel_size must be at least 1", "");
         contract::check_error(conv(1 << 40), &[4, 9, 1], "kernel_size", "");
+        let holes = |rate, strides| {
+            let (dilation_rate, strides) = (Size2d::Rectangle([1, rate]), Size2d::Square(strides));
+            LayerSpec::Conv2d(Conv2d { dilation_rate, strides, ..Conv2d::new(4, 3, None) })
+        };
+        contract::check_error(holes(2, 2), &[9, 9, 1], "dilation_rate and strides are both", "leave one");
+        contract::check_error(holes(0, 1), &[9, 9, 1], "dilation_rate must be at least 1", "");
+        let far = "an image of at least [3, 13, …] for its kernel_size and dilation_rate";
+        contract::check_error(holes(6, 1), &[9, 9, 1], far, "padding = \"same\"");
         let none = Conv2d { strides: Size2d::Square(0), ..Conv2d::new(4, 3, None) };
         contract::check_error(LayerSpec::Conv2d(none), &[4, 9, 1], "strides must be at least 1", "");
     }
