@@ -70,7 +70,7 @@ struct Core {
     sessions_max: usize,
     batch_rows_max: Option<usize>,
     clock: Arc<dyn Clock>,
-    telemetry: VersionTelemetry,
+    telemetry: Arc<VersionTelemetry>,
     row_cost: RowCost,
     has_target: bool,
     state: Mutex<State>,
@@ -92,7 +92,7 @@ impl Pool {
         network: Arc<dyn LoadedModel>,
         config: &ServeConfig,
         clock: Arc<dyn Clock>,
-        telemetry: VersionTelemetry,
+        telemetry: Arc<VersionTelemetry>,
     ) -> Result<Self, RuntimeError> {
         let mut session = network.session()?;
         let signature = network.signature();
@@ -136,6 +136,11 @@ impl Pool {
     /// The series of this version.
     pub(crate) fn telemetry(&self) -> &VersionTelemetry {
         &self.core.telemetry
+    }
+
+    /// The same, for another pool of this version.
+    pub(crate) fn shared_telemetry(&self) -> Arc<VersionTelemetry> {
+        Arc::clone(&self.core.telemetry)
     }
 
     /// Most rows of one batch; none where requests are not joined.

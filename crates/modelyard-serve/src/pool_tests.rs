@@ -103,7 +103,7 @@ fn bench_with(gated: bool, config: ServeConfig) -> Bench {
     });
     let clock = Arc::new(TestClock::default());
     let name: ModelName = "doubler".parse().expect("a name");
-    let telemetry = Telemetry::new().version(&name, Version::FIRST);
+    let telemetry = Arc::new(Telemetry::new().version(&name, Version::FIRST));
     let network = Arc::new(Handle(Arc::clone(&model)));
     let mut pool = Pool::start(&name, network, &config, Arc::clone(&clock) as Arc<dyn Clock>, telemetry)
         .expect("the doubler makes sessions");

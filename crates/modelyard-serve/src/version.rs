@@ -1,10 +1,11 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
 mod generation;
+mod pieces;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
@@ -26,6 +27,7 @@ use crate::urgency::Urgency;
 use crate::warm::warm;
 
 pub use generation::Generation;
+use pieces::Pieces;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -38,6 +40,8 @@ pub struct ServedVersion {
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
     pool: Pool,
+    /// Made for the first sequence.
+    pieces: OnceLock<Pieces>,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -93,7 +97,7 @@ impl Loader {
         if let Some(what) = misfit.or_else(|| declared?.misfit(network.signature())) {
             return Err(ServeError::BadVersion { model, version, what });
         }
-        let telemetry = self.telemetry.version(&model, version);
+        let telemetry = Arc::new(self.telemetry.version(&model, version));
         let limits = settings.limits(&self.config);
         let warmed = warm(Arc::clone(&network), &settings.warmup);
         let pool = Pool::start(&model, warmed, &limits, Arc::clone(&self.clock), telemetry).map_err(unfit)?;
@@ -107,6 +111,7 @@ impl Loader {
             pipeline,
             pipeline_cost: RowCost::new(None),
             pool,
+            pieces: OnceLock::new(),
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -276,12 +281,13 @@ impl ServedVersion {
 
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
-        self.pool.queued_rows()
+        let pieces = self.pieces.get().and_then(|pieces| pieces.as_ref().ok());
+        self.pool.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.pool.telemetry().waiting(self.pool.queued_rows());
+        self.pool.telemetry().waiting(self.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {
