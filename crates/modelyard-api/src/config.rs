@@ -1,8 +1,9 @@
 //! The limits of the HTTP front end, resolved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::watch::Watchers;
+use crate::watch::{LogSettings, TraceSettings, Watchers};
 
 /// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines:
 /// a connection that only holds on is closed within ten seconds.
@@ -42,6 +43,12 @@ pub struct ApiConfig {
     pub triton_metrics: bool,
     /// Who is told of answered requests.
     pub watchers: Watchers,
+    /// Which calls are traced; none where no traces are sent.
+    pub traces: Option<Arc<TraceSettings>>,
+    /// Which lines of the log are written; none where that cannot be told.
+    pub log: Option<Arc<LogSettings>>,
+    /// Whether clients may change both.
+    pub telemetry_control: bool,
     /// Threads that talk to connections, each with its own share of them.
     pub threads: usize,
 }
@@ -65,6 +72,9 @@ impl Default for ApiConfig {
             repository_control: false,
             triton_metrics: false,
             watchers: Watchers::default(),
+            traces: None,
+            log: None,
+            telemetry_control: false,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }

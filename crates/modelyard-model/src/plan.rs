@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) ends_in_logits: bool,
     /// True for networks of dense layers over rows of values alone.
     pub(crate) is_dense: bool,
+    /// The layers that remember from one call to the next.
+    remembering: Vec<usize>,
 }
 
 impl Plan {
@@ -58,7 +60,14 @@ impl Plan {
             ends_in_logits,
             is_dense: is_dense(spec, &layout),
             layout,
+            remembering: Vec::new(),
         }
+    }
+
+    /// Lets these layers remember from one call to the next.
+    pub(crate) fn remembering(mut self, layers: &[usize]) -> Self {
+        self.remembering = layers.to_vec();
+        self
     }
 
     /// Builds the operations for at most `rows_max` rows.
@@ -240,6 +249,7 @@ impl Builder<'_> {
             purpose: self.purpose,
             trainable: layer.trainable,
             pooled: planned.pooled,
+            remembers: self.plan.remembering.contains(&planned.index),
             index: planned.index,
         };
         let op = planned.layer.as_ref().and_then(|layer| layer.layer().plan(&place));

@@ -2,10 +2,11 @@
 
 mod drawing;
 mod generation;
+mod pieces;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
@@ -28,6 +29,7 @@ use crate::warm::warm;
 
 pub use drawing::Drawing;
 pub use generation::Generation;
+use pieces::Pieces;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -42,6 +44,8 @@ pub struct ServedVersion {
     pipeline_cost: RowCost,
     pool: Pool,
     decoder: Option<drawing::Decoder>,
+    /// Made for the first sequence.
+    pieces: OnceLock<Pieces>,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -121,6 +125,7 @@ impl Loader {
             pipeline_cost: RowCost::new(None),
             pool,
             decoder,
+            pieces: OnceLock::new(),
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -296,12 +301,13 @@ impl ServedVersion {
 
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
-        self.pool.queued_rows()
+        let pieces = self.pieces.get().and_then(|pieces| pieces.as_ref().ok());
+        self.pool.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.pool.telemetry().waiting(self.pool.queued_rows());
+        self.pool.telemetry().waiting(self.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {

@@ -24,10 +24,15 @@ impl ServerMetadata {
             "model_configuration",
             "parameters",
             "schedule_policy",
+            "sequence",
             "statistics",
         ];
         if config.repository_control {
             extensions.push("model_repository");
+        }
+        if config.telemetry_control {
+            extensions.extend(config.log.is_some().then_some("logging"));
+            extensions.extend(config.traces.is_some().then_some("trace"));
         }
         Self { name: config.server_name.clone(), version: env!("CARGO_PKG_VERSION"), extensions }
     }

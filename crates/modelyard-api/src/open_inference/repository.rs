@@ -112,7 +112,10 @@ async fn obey(
 }
 
 /// The body as JSON; an empty one says nothing.
-async fn read<T: Default + for<'de> Deserialize<'de>>(
+///
+/// # Errors
+/// As [`body::read`], and a body that is no such JSON.
+pub(super) async fn read<T: Default + for<'de> Deserialize<'de>>(
     service: &Service,
     request: Request<Body>,
 ) -> Result<T, Failure> {
@@ -121,7 +124,7 @@ async fn read<T: Default + for<'de> Deserialize<'de>>(
         return Ok(T::default());
     }
     serde_json::from_slice(&body)
-        .map_err(|error| Failure::invalid(format!("the body is no repository request: {error}")))
+        .map_err(|error| Failure::invalid(format!("the body is not what this route takes: {error}")))
 }
 
 /// What a client may ask of a model.

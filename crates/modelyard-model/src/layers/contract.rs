@@ -33,6 +33,7 @@ impl Bench {
             purpose,
             trainable: true,
             pooled: false,
+            remembers: false,
             index: 0,
         };
         let op = layer.layer().plan(&place)?;

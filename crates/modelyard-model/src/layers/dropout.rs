@@ -165,6 +165,7 @@ mod tests {
             purpose: Purpose::Training,
             trainable: true,
             pooled: false,
+            remembers: false,
             index: 2,
         };
         let mut op = Dropout { rate: 0.3 }.plan(&place).expect("a rate above 0");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use modelyard_serve::{Answered, Routed, ServedVersion};
 use modelyard_types::{Deadline, VersionSelector};
+use tokio::sync::Mutex;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -15,15 +16,16 @@ use super::proto::inference::grpc_inference_service_server::GrpcInferenceService
 use super::proto::inference::model_repository_parameter::ParameterChoice;
 use super::proto::inference::repository_index_response::ModelIndex;
 use super::proto::inference::{
-    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelRepositoryParameter,
-    ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    LogSettingsRequest, LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
+    ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
     RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
     ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    TraceSettingRequest, TraceSettingResponse,
 };
 use super::status::refuse;
-use super::{request, response};
+use super::{request, response, settings};
 use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
@@ -80,15 +82,22 @@ async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<Serve
     Ok(service.server.open(model, selector.as_ref()).await?)
 }
 
-/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline.
+/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline. `order` is
+/// held by requests of sequences until they have their turn, so that those of one stream keep theirs.
 async fn answer(
     service: &Service,
     chosen: Option<Routed>,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
+    order: &Mutex<()>,
 ) -> Result<(ModelInferResponse, Served), Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
+    let ordered = match request::sequence_name(&message.parameters)? {
+        None => None,
+        Some(_) => Some(order.lock().await),
+    };
+    let named = !message.model_version.is_empty();
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
     let version = match chosen {
         Some(chosen) => chosen,
@@ -98,7 +107,15 @@ async fn answer(
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
-    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
+    let (version, answered) = match decoded.sequence.take() {
+        None => (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?),
+        Some(step) => {
+            let turn = server.take_turn(&version, named, step)?;
+            drop(ordered);
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)
+        }
+    };
+    let Answered { answer: outputs, times } = answered;
     let computed = server.now();
     let answer = response::infer(&version, decoded.id, outputs);
     version.encoded(server.now().saturating_duration_since(computed));
@@ -111,11 +128,12 @@ async fn answer_in_stream(
     metadata: Arc<MetadataMap>,
     message: Result<ModelInferRequest, Status>,
     call_ends: Option<Deadline>,
+    order: Arc<Mutex<()>>,
 ) -> Result<ModelStreamInferResponse, Status> {
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
     let chosen = choose(&service, &message, &metadata);
-    Ok(match answer(&service, chosen, message, call_ends).await {
+    Ok(match answer(&service, chosen, message, call_ends, &order).await {
         Ok((mut answer, _)) => {
             if wants_final {
                 response::mark_final(&mut answer);
@@ -181,7 +199,7 @@ impl GrpcInferenceService for Inference {
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let (metadata, _, message) = request.into_parts();
         let chosen = choose(&self.service, &message, &metadata);
-        let answered = answer(&self.service, chosen, message, ends).await;
+        let answered = answer(&self.service, chosen, message, ends, &Mutex::default()).await;
         let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
         let mut response = Response::new(answer);
         response.extensions_mut().insert(served);
@@ -199,10 +217,11 @@ impl GrpcInferenceService for Inference {
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let service = self.service.clone();
         let metadata = Arc::new(request.metadata().clone());
-        let answers = request
-            .into_inner()
-            .map(move |message| answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends))
-            .buffered(STREAM_REQUESTS_MAX);
+        let order = Arc::new(Mutex::default());
+        let answer = move |message| {
+            answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends, Arc::clone(&order))
+        };
+        let answers = request.into_inner().map(answer).buffered(STREAM_REQUESTS_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -262,5 +281,19 @@ impl GrpcInferenceService for Inference {
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
         self.control(Order::Unload, &model_name, parameters).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+
+    async fn trace_setting(
+        &self,
+        request: Request<TraceSettingRequest>,
+    ) -> Result<Response<TraceSettingResponse>, Status> {
+        settings::trace(&self.service, request.into_inner()).map(Response::new)
+    }
+
+    async fn log_settings(
+        &self,
+        request: Request<LogSettingsRequest>,
+    ) -> Result<Response<LogSettingsResponse>, Status> {
+        settings::log(&self.service, request.into_inner()).map(Response::new)
     }
 }
