@@ -84,6 +84,14 @@ pub enum RuntimeError {
         /// Its words.
         message: String,
     },
+    /// The model cannot be cut into stages there.
+    #[error("the ONNX model cannot be split: {reason}")]
+    CannotSplit {
+        /// What stands in the way.
+        reason: String,
+        /// The way out.
+        hint: Option<String>,
+    },
     /// The inputs do not fit the model.
     #[error(transparent)]
     Inputs(#[from] SignatureError),
@@ -121,9 +129,11 @@ impl RuntimeError {
     /// The kind, for protocols and exit codes.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidOnnx { .. } | Self::Inputs(_) | Self::InputValue { .. } | Self::Run { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::InvalidOnnx { .. }
+            | Self::CannotSplit { .. }
+            | Self::Inputs(_)
+            | Self::InputValue { .. }
+            | Self::Run { .. } => ErrorKind::InvalidArgument,
             Self::RefusedOnnx { .. } | Self::Unsupported { .. } | Self::NoRuntime { .. } => {
                 ErrorKind::Unsupported
             }
@@ -140,6 +150,7 @@ impl RuntimeError {
         match self {
             Self::RefusedOnnx { hint, .. }
             | Self::Unsupported { hint, .. }
+            | Self::CannotSplit { hint, .. }
             | Self::NoRuntime { hint, .. } => hint.clone(),
             Self::LibraryUnusable { .. } => Some(INSTALL_HINT.to_owned()),
             Self::Network(error) => error.hint(),

@@ -16,6 +16,7 @@ mod parity;
 mod rten;
 mod runtime;
 mod runtimes;
+mod split;
 
 pub use error::RuntimeError;
 pub use inspect::{OnnxLimits, OnnxSummary, inspect_onnx};
@@ -27,3 +28,4 @@ pub use parity::{Difference, ParityReport, parity};
 pub use rten::Rten;
 pub use runtime::{LoadOptions, LoadedModel, ModelFiles, Runtime, Session};
 pub use runtimes::{RuntimeConfig, RuntimeReport, Runtimes, instruction_sets};
+pub use split::{SplitOnnx, Stage, split_onnx};

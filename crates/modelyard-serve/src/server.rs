@@ -4,12 +4,13 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod graphs;
 mod memory;
 mod offer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_runtime::Runtimes;
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::graph::RemoteModels;
 use crate::rollout::{Labels, Routed};
 use crate::settings::ModelSettings;
 use crate::source::{ModelSource, SourceVersion};
@@ -61,6 +63,10 @@ impl ModelStatus {
 
 /// The served models of one source.
 pub struct Server {
+    /// For graphs, whose steps ask this server; none would let go of it if they held it.
+    me: Weak<Self>,
+    /// How graphs reach other servers, once somebody said.
+    remote: Arc<OnceLock<Arc<dyn RemoteModels>>>,
     source: Box<dyn ModelSource>,
     loader: Arc<Loader>,
     only: Option<Vec<ModelName>>,
@@ -96,7 +102,9 @@ impl Server {
         only: Option<Vec<ModelName>>,
     ) -> Result<Arc<Self>, ServeError> {
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            remote: Arc::default(),
             source: Box::new(source),
             loader: Arc::new(loader),
             only,
@@ -289,7 +297,7 @@ impl Server {
         Arc::clone(&self.offers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         model: &str,
         selector: Option<&VersionSelector>,

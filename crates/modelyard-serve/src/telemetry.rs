@@ -1,5 +1,6 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod graph;
 mod memory;
 mod rollout;
 
@@ -16,16 +17,27 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use graph::GraphSeries;
 use memory::MemorySeries;
 use rollout::RolloutSeries;
 
+pub(crate) use graph::StepTelemetry;
 pub(crate) use memory::Held;
 pub(crate) use rollout::RolloutTelemetry;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
-const COUNTERS: [&str; 5] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN, memory::SLEPT];
+const COUNTERS: [&str; 8] = [
+    REQUESTS,
+    FAILURES,
+    rollout::COMPARED,
+    rollout::WITHDRAWN,
+    memory::SLEPT,
+    graph::FAILURES,
+    graph::RETRIES,
+    graph::RESTS,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -62,6 +74,7 @@ pub(crate) struct Telemetry {
     loaded: Gauge,
     rollouts: RolloutSeries,
     memory: MemorySeries,
+    graphs: GraphSeries,
 }
 
 impl Telemetry {
@@ -81,6 +94,7 @@ impl Telemetry {
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
             memory: MemorySeries::default(),
+            graphs: GraphSeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -118,6 +132,7 @@ impl Telemetry {
         );
         telemetry.rollouts.register(registry);
         telemetry.memory.register(registry);
+        telemetry.graphs.register(registry);
         telemetry
     }
 
@@ -154,6 +169,11 @@ impl Telemetry {
     /// The series of a model's route.
     pub(crate) fn rollout(&self, model: &ModelName) -> RolloutTelemetry {
         self.rollouts.of(model)
+    }
+
+    /// The series of a step of a graph.
+    pub(crate) fn graph_step(&self, graph: &ModelName, step: &str) -> StepTelemetry {
+        self.graphs.of(graph, step)
     }
 
     /// Counts a request that failed before a version was found for it. Names that are not served come from

@@ -1,5 +1,7 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod engine;
+mod finite;
 mod generation;
 
 use std::collections::BTreeMap;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
+use modelyard_registry::document::WiredGraph;
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{
     Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
@@ -17,6 +20,7 @@ use crate::batch;
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
+use crate::graph::{GraphRun, Surroundings};
 use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
@@ -24,7 +28,10 @@ use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
+use engine::Engine;
+use finite::check_finite;
 
+pub use finite::check_answer;
 pub use generation::Generation;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
@@ -32,12 +39,11 @@ pub struct ServedVersion {
     model: ModelName,
     source: SourceVersion,
     limits: ServeConfig,
-    network: Arc<dyn LoadedModel>,
+    engine: Engine,
     labels: BTreeMap<String, Vec<String>>,
     pipeline: Option<Pipeline>,
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
-    pool: Pool,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -101,13 +107,39 @@ impl Loader {
             model,
             source,
             limits,
-            network,
+            engine: Engine::Sessions { network, pool },
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
             pipeline_cost: RowCost::new(None),
-            pool,
             clock: Arc::clone(&self.clock),
+            used: AtomicU64::new(0),
+            _held: self.telemetry.hold(source.bytes),
+        })
+    }
+
+    /// A graph as a version: its number is that of the change that made it.
+    pub(crate) fn join(
+        &self,
+        wanted: Wanted,
+        graph: WiredGraph,
+        around: Surroundings,
+    ) -> Result<ServedVersion, ServeError> {
+        let Wanted { model, source, settings } = wanted;
+        let telemetry = self.telemetry.version(&model, source.version);
+        let clock = Arc::clone(&self.clock);
+        let run = GraphRun::new(&model, graph, around, telemetry, &self.telemetry);
+        let run = run.map_err(|what| ServeError::Unservable { model: model.clone(), what })?;
+        Ok(ServedVersion {
+            model,
+            source,
+            limits: settings.limits(&self.config),
+            engine: Engine::Graph(Box::new(run)),
+            labels: settings.labels.clone(),
+            pipeline: None,
+            fields: None,
+            pipeline_cost: RowCost::new(None),
+            clock,
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
         })
@@ -186,19 +218,27 @@ impl ServedVersion {
         self.source
     }
 
-    /// The engine that runs it.
+    /// The graph of models that it is; none where it has a network of its own.
+    pub(crate) fn graph(&self) -> Option<&WiredGraph> {
+        match &self.engine {
+            Engine::Graph(run) => Some(run.wired()),
+            Engine::Sessions { .. } => None,
+        }
+    }
+
+    /// The engine that runs it; `graph` for a graph of models.
     pub fn runtime(&self) -> &'static str {
-        self.network.runtime()
+        self.engine.name()
     }
 
     /// Most rows of one batch; none where its requests are not joined.
     pub fn batch_rows_max(&self) -> Option<usize> {
-        self.pool.batch_rows_max()
+        self.engine.batch_rows_max()
     }
 
     /// The tensors that its network takes and gives.
     pub fn signature(&self) -> &Signature {
-        self.network.signature()
+        self.engine.signature()
     }
 
     /// The inputs by name that [`ServedVersion::predict`] takes; none where it takes only tensors.
@@ -254,7 +294,7 @@ impl ServedVersion {
 
     /// What it did since it was loaded.
     pub fn statistics(&self) -> Statistics {
-        self.pool.telemetry().statistics()
+        self.engine.telemetry().statistics()
     }
 
     /// Refuses at once where no request could be queued now: cheaper than reading one first.
@@ -262,7 +302,7 @@ impl ServedVersion {
     /// # Errors
     /// [`ServeError::QueueFull`].
     pub fn check_room(&self) -> Result<(), ServeError> {
-        if self.pool.is_full() {
+        if self.engine.is_full() {
             let full = ServeError::QueueFull { model: self.model.clone() };
             return self.arrive().end(Err(full));
         }
@@ -271,21 +311,21 @@ impl ServedVersion {
 
     /// Counts the time that an answer took to be written.
     pub fn encoded(&self, took: Duration) {
-        self.pool.telemetry().encoded(took);
+        self.engine.telemetry().encoded(took);
     }
 
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
-        self.pool.queued_rows()
+        self.engine.queued_rows()
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.pool.telemetry().waiting(self.pool.queued_rows());
+        self.engine.telemetry().waiting(self.engine.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {
-        self.pool.telemetry().request();
+        self.engine.telemetry().request();
         Arrival { version: self, at: self.clock.now(), ended: false }
     }
 
@@ -304,7 +344,7 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { mut outputs, times } = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
+        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
         if wanted.is_empty() {
             return Ok(Answered { answer: outputs, times });
         }
@@ -416,7 +456,7 @@ impl Arrival<'_> {
 
     fn count(&self, failure: Option<ErrorKind>) {
         let took = self.version.clock.now().saturating_duration_since(self.at);
-        self.version.pool.telemetry().ended(failure, took);
+        self.version.engine.telemetry().ended(failure, took);
     }
 }
 
@@ -426,46 +466,4 @@ impl Drop for Arrival<'_> {
             self.count(Some(ErrorKind::Cancelled));
         }
     }
-}
-
-/// The first value that is not finite, and where.
-fn not_finite(tensor: &Tensor) -> Option<(usize, f64)> {
-    /// Exponent bits of half precision: all set in infinity and NaN.
-    const HALF_EXPONENT: u16 = 0x7C00;
-    match tensor.data() {
-        TensorData::F32(values) => {
-            let at = values.iter().position(|value| !value.is_finite())?;
-            Some((at, f64::from(values[at])))
-        }
-        TensorData::F64(values) => {
-            let at = values.iter().position(|value| !value.is_finite())?;
-            Some((at, values[at]))
-        }
-        TensorData::F16(values) => {
-            let at = values.iter().position(|bits| bits & HALF_EXPONENT == HALF_EXPONENT)?;
-            let infinite = values[at] & !(HALF_EXPONENT | 0x8000) == 0;
-            Some((at, if infinite { f64::INFINITY } else { f64::NAN }))
-        }
-        _ => None,
-    }
-}
-
-fn check_finite(input: &NamedTensor) -> Result<(), ServeError> {
-    match not_finite(&input.tensor) {
-        Some((at, value)) => Err(ServeError::NotFinite { input: input.name.clone(), at, value }),
-        None => Ok(()),
-    }
-}
-
-/// Whether every value of the answer is a number that can be given out.
-///
-/// # Errors
-/// [`ServeError::AnswerNotFinite`] with the first that is not.
-pub fn check_answer(outputs: &[NamedTensor]) -> Result<(), ServeError> {
-    for output in outputs {
-        if let Some((_, value)) = not_finite(&output.tensor) {
-            return Err(ServeError::AnswerNotFinite { output: output.name.clone(), value });
-        }
-    }
-    Ok(())
 }

@@ -18,6 +18,6 @@ mod request;
 mod tests;
 mod wire;
 
-pub use grpc::decode_grpc;
+pub use grpc::{GrpcServers, decode_grpc};
 pub use request::{DecodedRequest, Parameters, WantedOutput};
 pub use wire::{decode_binary, decode_json};

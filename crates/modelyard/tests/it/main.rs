@@ -10,6 +10,7 @@ mod deploy;
 mod examples;
 mod fine_tuning;
 mod folders;
+mod graphs;
 mod guide;
 mod harness;
 mod import_export;
