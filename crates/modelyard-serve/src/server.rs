@@ -4,13 +4,14 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod graphs;
 mod memory;
 mod offer;
 mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_runtime::Runtimes;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::graph::RemoteModels;
 use crate::rollout::{Labels, Routed};
 use crate::sequence::Sequences;
 use crate::settings::ModelSettings;
@@ -65,6 +67,10 @@ impl ModelStatus {
 
 /// The served models of one source.
 pub struct Server {
+    /// For graphs, whose steps ask this server; none would let go of it if they held it.
+    me: Weak<Self>,
+    /// How graphs reach other servers, once somebody said.
+    remote: Arc<OnceLock<Arc<dyn RemoteModels>>>,
     source: Box<dyn ModelSource>,
     loader: Arc<Loader>,
     only: Option<Vec<ModelName>>,
@@ -104,7 +110,9 @@ impl Server {
     ) -> Result<Arc<Self>, ServeError> {
         let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            remote: Arc::default(),
             source: Box::new(source),
             loader: Arc::new(loader),
             only,
@@ -300,7 +308,7 @@ impl Server {
         Arc::clone(&self.offers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         model: &str,
         selector: Option<&VersionSelector>,
