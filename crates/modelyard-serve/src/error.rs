@@ -194,6 +194,14 @@ pub enum ServeError {
         /// What to do about it.
         hint: String,
     },
+    /// The configuration that came with an order to load cannot be followed.
+    #[error("the configuration cannot be followed: {what}")]
+    BadOverride {
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A model's configuration asks for what is not understood or not done.
     #[error("{file}:{line}: {what}")]
     ModelConfig {
@@ -261,7 +269,9 @@ impl ServeError {
         match self {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => ErrorKind::NotFound,
             Self::NothingToServe { .. } | Self::Unservable { .. } => ErrorKind::FailedPrecondition,
-            Self::Folder { .. } | Self::ModelConfig { .. } => ErrorKind::InvalidArgument,
+            Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
+                ErrorKind::InvalidArgument
+            }
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }
@@ -296,7 +306,7 @@ impl ServeError {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
-            Self::Folder { hint, .. } => Some(hint.clone()),
+            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),

@@ -38,6 +38,7 @@ pub use generation::Generation;
 pub struct ServedVersion {
     model: ModelName,
     source: SourceVersion,
+    settings: Arc<ModelSettings>,
     limits: ServeConfig,
     engine: Engine,
     labels: BTreeMap<String, Vec<String>>,
@@ -108,6 +109,7 @@ impl Loader {
             source,
             limits,
             engine: Engine::Sessions { network, pool },
+            settings: Arc::clone(&settings),
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
@@ -134,6 +136,7 @@ impl Loader {
             model,
             source,
             limits: settings.limits(&self.config),
+            settings: Arc::clone(&settings),
             engine: Engine::Graph(Box::new(run)),
             labels: settings.labels.clone(),
             pipeline: None,
@@ -216,6 +219,12 @@ impl ServedVersion {
     /// What its source told of it when it was loaded.
     pub(crate) fn source(&self) -> SourceVersion {
         self.source
+    }
+
+    /// Whether it is what a source has, served as wanted.
+    pub(crate) fn is(&self, source: &SourceVersion, settings: &ModelSettings) -> bool {
+        (self.source.version, self.source.stamp) == (source.version, source.stamp)
+            && *self.settings == *settings
     }
 
     /// The graph of models that it is; none where it has a network of its own.

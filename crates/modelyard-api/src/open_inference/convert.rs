@@ -10,7 +10,7 @@ use crate::config::ApiConfig;
 /// `GET /v2`.
 #[derive(Serialize)]
 pub(crate) struct ServerMetadata {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) extensions: Vec<&'static str>,
 }
@@ -29,7 +29,7 @@ impl ServerMetadata {
         if config.repository_control {
             extensions.push("model_repository");
         }
-        Self { name: "modelyard", version: env!("CARGO_PKG_VERSION"), extensions }
+        Self { name: config.server_name.clone(), version: env!("CARGO_PKG_VERSION"), extensions }
     }
 }
 
