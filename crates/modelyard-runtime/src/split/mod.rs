@@ -40,7 +40,7 @@ pub struct Stage {
 }
 
 /// Cuts a model at these tensors: one stage for each of them, and one for the rest. Types and shapes of the
-/// tensors that cross a cut are those that the file declares; where it does not, the model is run once or twice
+/// tensors that cross a cut are those that the file declares; where it does not, the model is run twice
 /// by one of the engines to see them.
 ///
 /// # Errors

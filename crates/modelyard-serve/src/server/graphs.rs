@@ -23,7 +23,7 @@ impl Server {
     pub(super) fn join(&self, name: &ModelName, offer: &mut Offer, graph: WiredGraph) {
         let Some(source) = offer.versions.last().copied() else { return };
         offer.wanted = Some(source.version);
-        let live = offer.live.as_ref().filter(|live| live.version() == source.version);
+        let live = offer.live.as_ref().filter(|live| live.is(&source, &offer.settings));
         if live.and_then(|live| live.graph()).is_some_and(|wired| *wired == graph) {
             return;
         }

@@ -27,8 +27,8 @@ Import each stage on the server that is to run it, write the servers' addresses
 into graph.toml, and put the graph in force: `modelyard graphs set`.
 
 A tensor that the file gives no type and shape for is looked at by running the
-model once or twice. A cut between layers that an engine would compute as one,
-such as a convolution and its normalisation, may change the last bits of answers.
+model twice. Answers are the whole model's; an engine that computes layers across
+the cut as one, as ONNX Runtime may, can differ in the last bits.
 
 With --json: {\"graph\": path, \"stages\": [{\"model\": name, \"file\": path, \"inputs\":
   [name, …]}, …]}";
