@@ -35,6 +35,7 @@ mod sampling;
 mod shard;
 mod spec;
 mod stages;
+mod stepwise;
 mod targets;
 mod tokens;
 mod wiring;

@@ -33,6 +33,7 @@ impl Bench {
             purpose,
             trainable: true,
             pooled: false,
+            steps_kept: 0,
             index: 0,
         };
         let op = layer.layer().plan(&place)?;
@@ -64,6 +65,7 @@ impl Bench {
             mask: self.masks[0].as_deref(),
             memory_mask: self.masks[1].as_deref(),
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         then(self.op.as_mut(), &pass, &mut self.output, &self.input, &self.factors)
     }

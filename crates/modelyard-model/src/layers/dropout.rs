@@ -156,6 +156,7 @@ mod tests {
             mask: None,
             memory_mask: None,
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         let place = Place {
             input: &[50],
@@ -165,6 +166,7 @@ mod tests {
             purpose: Purpose::Training,
             trainable: true,
             pooled: false,
+            steps_kept: 0,
             index: 2,
         };
         let mut op = Dropout { rate: 0.3 }.plan(&place).expect("a rate above 0");

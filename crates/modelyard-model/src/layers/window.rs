@@ -31,10 +31,6 @@ impl Size2d {
     }
 
     /// Whether it is 1 in both directions.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde asks by reference whether to leave a field out"
-    )]
     pub(crate) fn is_one(&self) -> bool {
         self.height() == 1 && self.width() == 1
     }
