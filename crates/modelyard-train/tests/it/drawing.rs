@@ -70,10 +70,10 @@ fn model(prepared: &Prepared, trained: &Trained) -> TrainedModel {
 
 fn column(rows: &[Row], name: &str) -> Vec<f64> {
     let number = |row: &Row| match row[name] {
-        Value::Number(number) => number,
-        ref other => panic!("{}", other.describe()),
+        Value::Number(number) => Some(number),
+        _ => None,
     };
-    rows.iter().map(number).collect()
+    rows.iter().map(number).collect::<Option<_>>().expect("numbers")
 }
 
 fn mean(values: &[f64]) -> f64 {
