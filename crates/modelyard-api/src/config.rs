@@ -1,8 +1,9 @@
 //! The limits of the HTTP front end, resolved.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::watch::Watchers;
+use crate::watch::{LogSettings, TraceSettings, Watchers};
 
 /// How much is read, from how many, and how long is waited. [`ApiConfig::default`] suits small machines:
 /// a connection that only holds on is closed within ten seconds.
@@ -34,12 +35,20 @@ pub struct ApiConfig {
     pub farewell: Duration,
     /// After that: how long requests in flight may still take.
     pub drain_max: Duration,
+    /// The name in the server's metadata; some clients insist on `triton`.
+    pub server_name: String,
     /// Whether clients may load and unload models.
     pub repository_control: bool,
     /// Whether `/metrics` has the names of NVIDIA's server, too.
     pub triton_metrics: bool,
     /// Who is told of answered requests.
     pub watchers: Watchers,
+    /// Which calls are traced; none where no traces are sent.
+    pub traces: Option<Arc<TraceSettings>>,
+    /// Which lines of the log are written; none where that cannot be told.
+    pub log: Option<Arc<LogSettings>>,
+    /// Whether clients may change both.
+    pub telemetry_control: bool,
     /// Threads that talk to connections, each with its own share of them.
     pub threads: usize,
 }
@@ -59,9 +68,13 @@ impl Default for ApiConfig {
             bodies_bytes_max: 512 << 20,
             farewell: Duration::from_millis(500),
             drain_max: Duration::from_secs(30),
+            server_name: "modelyard".to_owned(),
             repository_control: false,
             triton_metrics: false,
             watchers: Watchers::default(),
+            traces: None,
+            log: None,
+            telemetry_control: false,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }

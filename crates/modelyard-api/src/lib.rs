@@ -26,4 +26,6 @@ pub use config::ApiConfig;
 pub use error::{ApiError, Failure};
 pub use listen::serve;
 pub use openapi::openapi;
-pub use watch::{AccessLog, Call, Otlp, Served, TraceContext, Watcher, Watchers};
+pub use watch::{
+    AccessLog, Call, LogLevels, LogSettings, Otlp, Served, TraceContext, TraceSettings, Watcher, Watchers,
+};

@@ -123,6 +123,7 @@ fn meaning(status: u16) -> &'static str {
         400 => "The request can never work as it is.",
         403 => "The server does not let clients do this.",
         404 => "There is no such model or version.",
+        405 => "This path is asked for by another method.",
         408 => "The body came too slowly.",
         409 => "Not while things are as they are.",
         413 => "A limit on the request's size was passed.",

@@ -51,6 +51,12 @@ pub enum ModelError {
         /// How many are allowed.
         limit: u64,
     },
+    /// The network needs the whole of a series at once.
+    #[error("the network cannot be fed a series in pieces: {message}")]
+    Stepwise {
+        /// What needs it.
+        message: String,
+    },
     /// A setting of the training engine can never work.
     #[error("training setting {field} {message}")]
     Config {
@@ -189,7 +195,9 @@ impl ModelError {
             | Self::Value { .. } => ErrorKind::InvalidArgument,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Threads { .. } => ErrorKind::ResourceExhausted,
-            Self::FormatVersion { .. } | Self::NoDecoder { .. } => ErrorKind::Unsupported,
+            Self::FormatVersion { .. } | Self::NoDecoder { .. } | Self::Stepwise { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Document { .. }
             | Self::Weights { .. }
             | Self::WeightTensor { .. }
@@ -211,6 +219,11 @@ impl ModelError {
             Self::FormatVersion { .. } => Some("use a newer modelyard to read this version".to_owned()),
             Self::TooLarge { .. } => Some(
                 "use fewer units or filters, pool before a dense layer, or a smaller mini-batch".to_owned(),
+            ),
+            Self::Stepwise { .. } => Some(
+                "lstm, gru and simple_rnn layers that walk forwards can be, with layers between them that take \
+                 each step alone; else send the whole series in one request"
+                    .to_owned(),
             ),
             Self::Threads { .. } => Some("set fewer threads".to_owned()),
             _ => None,

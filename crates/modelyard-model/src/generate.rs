@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::sampling::Sampler;
-use crate::stepwise::Stepwise;
+use crate::token_steps::TokenSteps;
 use crate::tokens::token_inputs;
 use crate::{Activation, Forward, ModelError, Network};
 
@@ -23,7 +23,7 @@ pub struct Generator {
     input: Vec<f32>,
     output: Vec<f32>,
     /// Where the network goes one step at a time: what keeps the steps before.
-    stepwise: Option<Stepwise>,
+    token_steps: Option<TokenSteps>,
     /// How many tokens of the window lie in there.
     taken_in: usize,
     /// Whether tokens have left the window, so that all others stand at other steps than they did.
@@ -57,7 +57,7 @@ impl Generator {
             window: Vec::with_capacity(steps),
             input: vec![0.0; steps],
             output: Vec::new(),
-            stepwise: Stepwise::new(network),
+            token_steps: TokenSteps::new(network),
             taken_in: 0,
             has_slid: false,
             logits: vec![0.0; tokens],
@@ -119,14 +119,14 @@ impl Generator {
         let Some(last) = self.window.len().checked_sub(1) else {
             return Err(ModelError::sequence("nothing was started", Some("start with a prompt")));
         };
-        match &mut self.stepwise {
-            Some(stepwise) if !self.has_slid => {
+        match &mut self.token_steps {
+            Some(token_steps) if !self.has_slid => {
                 if self.taken_in > last {
                     return Ok(&self.logits);
                 }
                 for at in self.taken_in..=last {
                     let token = (at, self.window[at]);
-                    stepwise.step(self.forward.network(), token, &mut self.logits)?;
+                    token_steps.step(self.forward.network(), token, &mut self.logits)?;
                 }
                 self.taken_in = last + 1;
             }

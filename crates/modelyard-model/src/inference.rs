@@ -2,9 +2,9 @@
 //! been read for the last time: two for a chain of layers.
 
 use crate::kernels::product::Parallelism;
-use crate::op::{Pass, Purpose, RowShares};
+use crate::op::{Pass, Past, Purpose, RowShares};
 use crate::plan::Plan;
-use crate::stages::{Slots, Source, Stage, Stages};
+use crate::stages::{Slots, Source, Stage, Stages, Work};
 
 /// The operations of a network for inference, with their buffers; the weights are the caller's.
 pub(crate) struct Inference {
@@ -14,6 +14,8 @@ pub(crate) struct Inference {
     buffers: Vec<Vec<f32>>,
     input_len: usize,
     output_len: usize,
+    /// Values that the operations remember of each row from one call to the next.
+    past_len: usize,
     rows_max: usize,
 }
 
@@ -30,7 +32,8 @@ impl Inference {
 
     /// With room for blocks of this many rows.
     pub(crate) fn of_rows(plan: &Plan, rows_max: usize) -> Self {
-        let Stages { list: stages, .. } = plan.build(rows_max, Purpose::Inference);
+        let Stages { list: mut stages, .. } = plan.build(rows_max, Purpose::Inference);
+        let past_len = pasts(&mut stages).map(|past| past.row_len).sum();
         let (slots, used) = assign(&stages);
         Self {
             stages,
@@ -38,6 +41,7 @@ impl Inference {
             buffers: used.buffers(rows_max),
             input_len: plan.input_len,
             output_len: plan.output_len,
+            past_len,
             rows_max,
         }
     }
@@ -48,6 +52,40 @@ impl Inference {
 
     pub(crate) fn output_len(&self) -> usize {
         self.output_len
+    }
+
+    pub(crate) fn past_len(&self) -> usize {
+        self.past_len
+    }
+
+    /// As [`Inference::run`], going on from what is remembered of each row, which is renewed.
+    pub(crate) fn run_on(
+        &mut self,
+        weights: Weights<'_>,
+        inputs: &[f32],
+        past: &mut [f32],
+        outputs: &mut [f32],
+    ) {
+        let inputs = inputs.chunks(self.rows_max * self.input_len);
+        let outputs = outputs.chunks_mut(self.rows_max * self.output_len);
+        let past = past.chunks_mut(self.rows_max * self.past_len);
+        for ((inputs, outputs), past) in inputs.zip(outputs).zip(past) {
+            self.exchange(past);
+            self.run_block(weights, inputs, outputs);
+            self.exchange(past);
+        }
+    }
+
+    /// Swaps what the operations remember with what is remembered outside, row by row.
+    fn exchange(&mut self, past: &mut [f32]) {
+        let mut start = 0;
+        for own in pasts(&mut self.stages) {
+            let places = start..start + own.row_len;
+            for (row, values) in past.chunks_exact_mut(self.past_len).enumerate() {
+                own.row(row).swap_with_slice(&mut values[places.clone()]);
+            }
+            start = places.end;
+        }
     }
 
     /// Computes all rows of `inputs` into `outputs`.
@@ -94,6 +132,14 @@ impl Inference {
             }
         }
     }
+}
+
+/// What the operations remember, in their order.
+fn pasts(stages: &mut [Stage]) -> impl Iterator<Item = &mut Past> {
+    stages.iter_mut().filter_map(|stage| match &mut stage.work {
+        Work::Op { op, .. } => op.past(),
+        Work::Gather { .. } => None,
+    })
 }
 
 /// Gives each stage but the last a buffer for as long as it is read.

@@ -37,6 +37,7 @@ mod spec;
 mod stages;
 mod stepwise;
 mod targets;
+mod token_steps;
 mod tokens;
 mod wiring;
 
@@ -66,5 +67,6 @@ pub use optimizers::{Adam, AdamW, OptimizerSpec, RmsProp, Sgd};
 pub use rng::Rng;
 pub use sampling::{Sampler, Sampling};
 pub use spec::{LayerSummary, NetworkSpec};
+pub use stepwise::Stepwise;
 pub use targets::{NO_CLASS, Targets};
 pub use tokens::TokenInput;

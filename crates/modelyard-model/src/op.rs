@@ -31,6 +31,9 @@ pub(crate) struct Place<'a> {
     pub(crate) trainable: bool,
     /// True where a convolution computes the 2×2 max pooling that follows it, too.
     pub(crate) pooled: bool,
+    /// Whether the operation is to remember from one call to the next: recurrent layers of a network that is fed
+    /// in pieces.
+    pub(crate) remembers: bool,
     /// The layer's index: part of a dropout's key.
     pub(crate) index: usize,
     /// Where a sequence comes one step at a time: how many steps it may have, which the operation keeps what it needs
@@ -96,6 +99,26 @@ pub(crate) struct Tape<'a> {
     pub(crate) gradients: &'a mut [f32],
 }
 
+/// What an operation remembers of each row from one call to the next: zeros before the first.
+pub(crate) struct Past {
+    /// Values of one row.
+    pub(crate) row_len: usize,
+    /// Those of all rows, row by row.
+    pub(crate) values: Vec<f32>,
+}
+
+impl Past {
+    /// Of at most so many rows.
+    pub(crate) fn new(row_len: usize, rows_max: usize) -> Self {
+        Self { row_len, values: vec![0.0; row_len * rows_max] }
+    }
+
+    /// What is remembered of a row.
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        &mut self.values[row * self.row_len..][..self.row_len]
+    }
+}
+
 /// A layer with its buffers. Slices hold `rows` rows.
 pub(crate) trait Op: Send {
     /// Computes the output in the mode that it was planned for.
@@ -118,6 +141,11 @@ pub(crate) trait Op: Send {
     /// `backward` adds the derivative.
     fn penalty(&self) -> f64 {
         0.0
+    }
+
+    /// What it remembers, where its place says that it does: read when a pass begins, renewed when it ends.
+    fn past(&mut self) -> Option<&mut Past> {
+        None
     }
 
     /// Moves running statistics after a step.

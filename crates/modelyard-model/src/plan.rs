@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) is_dense: bool,
     /// How many steps operations keep of what came before; 0 where they see whole sequences.
     steps_kept: usize,
+    /// The layers that remember from one call to the next.
+    remembering: Vec<usize>,
 }
 
 impl Plan {
@@ -61,12 +63,19 @@ impl Plan {
             ends_in_logits,
             is_dense: is_dense(spec, &layout),
             layout,
+            remembering: Vec::new(),
         }
     }
 
     /// Plans a network over sequences for one step at a time, of which there will be at most `steps`.
     pub(crate) fn of_steps(spec: &NetworkSpec, layout: Layout, steps: usize) -> Self {
         Self { steps_kept: steps, ..Self::new(spec, layout, None) }
+    }
+
+    /// Lets these layers remember from one call to the next.
+    pub(crate) fn remembering(mut self, layers: &[usize]) -> Self {
+        self.remembering = layers.to_vec();
+        self
     }
 
     /// Builds the operations for at most `rows_max` rows.
@@ -248,6 +257,7 @@ impl Builder<'_> {
             purpose: self.purpose,
             trainable: layer.trainable,
             pooled: planned.pooled,
+            remembers: self.plan.remembering.contains(&planned.index),
             index: planned.index,
             steps_kept: self.plan.steps_kept,
         };

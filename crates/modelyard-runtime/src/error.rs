@@ -84,6 +84,14 @@ pub enum RuntimeError {
         /// Its words.
         message: String,
     },
+    /// The network cannot be fed a series in pieces.
+    #[error("no sequences are taken: {reason}")]
+    Stepwise {
+        /// What needs the whole of it.
+        reason: String,
+        /// The way out.
+        hint: Option<String>,
+    },
     /// The inputs do not fit the model.
     #[error(transparent)]
     Inputs(#[from] SignatureError),
@@ -124,9 +132,10 @@ impl RuntimeError {
             Self::InvalidOnnx { .. } | Self::Inputs(_) | Self::InputValue { .. } | Self::Run { .. } => {
                 ErrorKind::InvalidArgument
             }
-            Self::RefusedOnnx { .. } | Self::Unsupported { .. } | Self::NoRuntime { .. } => {
-                ErrorKind::Unsupported
-            }
+            Self::RefusedOnnx { .. }
+            | Self::Unsupported { .. }
+            | Self::Stepwise { .. }
+            | Self::NoRuntime { .. } => ErrorKind::Unsupported,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::MissingFiles { .. } | Self::UnknownRuntime { .. } => ErrorKind::NotFound,
             Self::LibraryUnusable { .. } => ErrorKind::FailedPrecondition,
@@ -140,6 +149,7 @@ impl RuntimeError {
         match self {
             Self::RefusedOnnx { hint, .. }
             | Self::Unsupported { hint, .. }
+            | Self::Stepwise { hint, .. }
             | Self::NoRuntime { hint, .. } => hint.clone(),
             Self::LibraryUnusable { .. } => Some(INSTALL_HINT.to_owned()),
             Self::Network(error) => error.hint(),

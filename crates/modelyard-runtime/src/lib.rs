@@ -16,6 +16,7 @@ mod parity;
 mod rten;
 mod runtime;
 mod runtimes;
+mod stepwise;
 
 pub use error::RuntimeError;
 pub use inspect::{OnnxLimits, OnnxSummary, inspect_onnx};
@@ -25,5 +26,5 @@ pub use native_onnx::NativeOnnx;
 pub use onnxruntime::OnnxRuntime;
 pub use parity::{Difference, ParityReport, parity};
 pub use rten::Rten;
-pub use runtime::{LoadOptions, LoadedModel, ModelFiles, Runtime, Session};
+pub use runtime::{LoadOptions, LoadedModel, ModelFiles, PAST, Runtime, Session};
 pub use runtimes::{RuntimeConfig, RuntimeReport, Runtimes, instruction_sets};

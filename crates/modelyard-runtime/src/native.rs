@@ -7,13 +7,14 @@ use modelyard_model::{Forward, Network};
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorSpec};
 
 use crate::runtime::order_inputs;
+use crate::stepwise::StepwiseModel;
 use crate::{LoadOptions, LoadedModel, ModelFiles, Runtime, RuntimeError, Session};
 
-const NAME: &str = "native";
+pub(crate) const NAME: &str = "native";
 
 /// Names of the one input and the one output, the same as in the exported ONNX.
-const INPUT: &str = "input";
-const OUTPUT: &str = "output";
+pub(crate) const INPUT: &str = "input";
+pub(crate) const OUTPUT: &str = "output";
 
 /// The engine that networks are trained with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +80,10 @@ impl LoadedModel for NativeModel {
     fn session(&self) -> Result<Box<dyn Session>, RuntimeError> {
         let forward = Forward::new(&self.network);
         Ok(Box::new(NativeSession { forward, signature: self.signature.clone() }))
+    }
+
+    fn stepwise(&self) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
+        Ok(Arc::new(StepwiseModel::new(&self.network)?))
     }
 }
 

@@ -65,7 +65,22 @@ pub trait LoadedModel: Send + Sync {
     /// # Errors
     /// Where the engine cannot make one more.
     fn session(&self) -> Result<Box<dyn Session>, RuntimeError>;
+
+    /// The same network in a form that takes series in pieces, [rows, steps, …]: beside them goes in what is
+    /// remembered of each row, the tensor [`PAST`], zeros at first; it comes out again, renewed.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stepwise`] where it needs the whole of a series, or the engine keeps nothing.
+    fn stepwise(&self) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
+        let reason = format!("the engine {} keeps nothing between requests", self.runtime());
+        let hint =
+            "recurrent networks that were trained here take them; else send the whole series in one request";
+        Err(RuntimeError::Stepwise { reason, hint: Some(hint.to_owned()) })
+    }
 }
+
+/// The tensor of what is remembered between the pieces of a series: [rows, values].
+pub const PAST: &str = "past";
 
 /// What one worker calls; it serves one call at a time.
 pub trait Session: Send {

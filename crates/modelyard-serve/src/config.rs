@@ -36,6 +36,10 @@ pub struct ServeConfig {
     /// Most bytes of networks in memory, by the sizes of their files. Where it is passed, who was asked longest
     /// ago is loaded again when it is asked. None for no limit.
     pub memory_budget_bytes: Option<u64>,
+    /// Sequences that live at once; more are refused as exhausted.
+    pub sequences_max: usize,
+    /// How long a sequence lives without a request.
+    pub sequence_idle: Duration,
     /// How often the registry is asked for moved aliases and new versions.
     pub refresh_interval: Duration,
     /// What single models want otherwise. It goes before what their own files say.
@@ -56,6 +60,8 @@ impl Default for ServeConfig {
             deadline_max: Duration::from_secs(600),
             versions_on_demand_max: 8,
             memory_budget_bytes: None,
+            sequences_max: 1024,
+            sequence_idle: Duration::from_secs(60),
             refresh_interval: Duration::from_secs(1),
             models: BTreeMap::new(),
         }

@@ -1,12 +1,15 @@
 //! Every way in which serving a request or loading a version fails, each with its kind and a way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use modelyard_data::DataError;
 use modelyard_model::ModelError;
 use modelyard_registry::RegistryError;
 use modelyard_runtime::RuntimeError;
 use modelyard_types::{ErrorKind, ModelName, SignatureError, Version, VersionSelector};
+
+use crate::sequence::SequenceId;
 
 /// Why a request was not answered, or a version not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -190,11 +193,68 @@ pub enum ServeError {
         /// Bytes that may be loaded at once.
         budget: u64,
     },
+    /// No sequence of this name lives.
+    #[error("there is no live sequence {id} of model {model}: it never began, has ended, or expired after {} s without a request", idle.as_secs_f64())]
+    UnknownSequence {
+        /// The model.
+        model: ModelName,
+        /// The sequence.
+        id: SequenceId,
+        /// How long a sequence lives without a request.
+        idle: Duration,
+    },
+    /// A version was named that is not the sequence's own.
+    #[error("the sequence {id} of model {model} runs on version {version}")]
+    SequenceVersion {
+        /// The model.
+        model: ModelName,
+        /// The sequence.
+        id: SequenceId,
+        /// Its version.
+        version: Version,
+    },
+    /// As many sequences live as may.
+    #[error("{limit} sequences live, and no more may")]
+    SequencesFull {
+        /// How many may.
+        limit: usize,
+    },
+    /// Too many requests of one sequence wait for each other.
+    #[error("too many requests of the sequence {id} of model {model} wait for each other")]
+    SequenceCrowded {
+        /// The model.
+        model: ModelName,
+        /// The sequence.
+        id: SequenceId,
+    },
+    /// A request of a sequence has several rows, or none.
+    #[error("a request of a sequence has one row, this has {rows}")]
+    SequenceRows {
+        /// Rows sent.
+        rows: usize,
+    },
+    /// The model cannot be fed a series in pieces.
+    #[error("model {model} takes no sequences: {}", reason(.source))]
+    NoSequences {
+        /// The model.
+        model: ModelName,
+        /// What the runtime said.
+        #[source]
+        source: Arc<RuntimeError>,
+    },
     /// A folder of models cannot be used, or something in it.
     #[error("{path}: {what}")]
     Folder {
         /// The path, from the folder on.
         path: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The configuration that came with an order to load cannot be followed.
+    #[error("the configuration cannot be followed: {what}")]
+    BadOverride {
         /// What is wrong with it.
         what: String,
         /// What to do about it.
@@ -231,6 +291,14 @@ impl From<RegistryError> for ServeError {
     }
 }
 
+/// Why, without the words that the message has already.
+fn reason(error: &RuntimeError) -> String {
+    match error {
+        RuntimeError::Stepwise { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn suggestion(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
@@ -239,23 +307,32 @@ impl ServeError {
     /// The kind, from which every protocol takes its code.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => ErrorKind::NotFound,
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownSequence { .. } => {
+                ErrorKind::NotFound
+            }
             Self::NothingToServe { .. } | Self::Unservable { .. } => ErrorKind::FailedPrecondition,
-            Self::Folder { .. } | Self::ModelConfig { .. } => ErrorKind::InvalidArgument,
+            Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
+                ErrorKind::InvalidArgument
+            }
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }
-            Self::NoPipeline { .. } | Self::DuplicateOutput { .. } | Self::DrawsNothing { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::NoPipeline { .. }
+            | Self::DuplicateOutput { .. }
+            | Self::DrawsNothing { .. }
+            | Self::SequenceVersion { .. }
+            | Self::SequenceRows { .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
-            Self::QueueFull { .. } | Self::NoRoom { .. } => ErrorKind::ResourceExhausted,
+            Self::QueueFull { .. }
+            | Self::NoRoom { .. }
+            | Self::SequencesFull { .. }
+            | Self::SequenceCrowded { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
             Self::Draining | Self::NotLoaded { .. } | Self::Unloaded { .. } => ErrorKind::Unavailable,
             Self::Broken { .. } | Self::AnswerNotFinite { .. } => ErrorKind::Internal,
             Self::BadVersion { .. } => ErrorKind::DataCorrupt,
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
-            Self::Run { source, .. } => source.kind(),
+            Self::Run { source, .. } | Self::NoSequences { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
             Self::Generation(error) => error.kind(),
             Self::Registry(source) => source.kind(),
@@ -270,11 +347,20 @@ impl ServeError {
             )),
             Self::TooManyRows { .. } => Some("split the request".to_owned()),
             Self::QueueFull { .. } => Some("try again later, or raise the queue's limit".to_owned()),
+            Self::UnknownSequence { .. } => Some(
+                "begin one by sequence_start in its first request, which comes before the others".to_owned(),
+            ),
+            Self::SequencesFull { .. } => Some(
+                "end sequences by sequence_end in their last request, or raise --sequences-max".to_owned(),
+            ),
+            Self::SequenceCrowded { .. } => Some("wait for answers before sending more".to_owned()),
+            Self::SequenceRows { .. } => Some("begin a sequence for each series".to_owned()),
+            Self::SequenceVersion { .. } => Some("name that version, or none".to_owned()),
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
-            Self::Folder { hint, .. } => Some(hint.clone()),
+            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::DrawsNothing { .. } => Some(
@@ -283,7 +369,7 @@ impl ServeError {
                     .to_owned(),
             ),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
-            Self::Run { source, .. } => source.hint(),
+            Self::Run { source, .. } | Self::NoSequences { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
             Self::Generation(error) => error.hint(),
             Self::Registry(source) => source.hint(),

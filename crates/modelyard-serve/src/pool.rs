@@ -138,6 +138,11 @@ impl Pool {
         &self.core.telemetry
     }
 
+    /// The same, for another pool of this version.
+    pub(crate) fn shared_telemetry(&self) -> Arc<VersionTelemetry> {
+        Arc::clone(&self.core.telemetry)
+    }
+
     /// Most rows of one batch; none where requests are not joined.
     pub(crate) fn batch_rows_max(&self) -> Option<usize> {
         self.core.batch_rows_max

@@ -6,6 +6,7 @@
 mod control;
 mod memory;
 mod offer;
+mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use crate::config::ServeConfig;
 use crate::error::ServeError;
 use crate::rollout::{Labels, Routed};
+use crate::sequence::Sequences;
 use crate::settings::ModelSettings;
 use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
@@ -29,6 +31,8 @@ use memory::Residents;
 use offer::{Offer, Offers, Seen};
 
 pub use control::IndexEntry;
+use sequences::Sequence;
+pub use sequences::SequenceTurn;
 
 /// How long a version that failed to load is left alone before it is tried again, while nothing changes.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -68,8 +72,11 @@ pub struct Server {
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
     residents: Residents,
+    sequences: Mutex<Sequences<Sequence>>,
     /// The models that a client took out of memory.
     unloaded: Mutex<BTreeSet<ModelName>>,
+    /// How clients want models to be served that they ordered to be loaded.
+    overrides: Mutex<BTreeMap<ModelName, ModelSettings>>,
     /// Held while a version is loaded on demand, so that each is loaded once and one after the other.
     loading: AsyncMutex<()>,
     /// Held while a version is read and loaded, so that each finds the room that the others left.
@@ -95,6 +102,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         only: Option<Vec<ModelName>>,
     ) -> Result<Arc<Self>, ServeError> {
+        let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
         let server = Arc::new(Self {
             source: Box::new(source),
@@ -103,7 +111,9 @@ impl Server {
             offers: RwLock::default(),
             on_demand: Mutex::default(),
             residents: Residents::default(),
+            sequences,
             unloaded: Mutex::default(),
+            overrides: Mutex::default(),
             loading: AsyncMutex::default(),
             fetching: AsyncMutex::default(),
             seen: AsyncMutex::default(),
@@ -263,10 +273,11 @@ impl Server {
         self.loader.telemetry.text()
     }
 
-    /// Refreshes at the configured interval until the server drains.
+    /// Refreshes, and forgets sequences that nobody goes on with, at the configured interval until the server drains.
     pub async fn watch(&self) {
         while !self.is_draining() {
             tokio::time::sleep(self.config().refresh_interval).await;
+            self.expire_sequences();
             if let Err(error) = self.refresh().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for new versions");
             }
@@ -318,11 +329,12 @@ impl Server {
             return Ok(Arc::clone(version));
         }
         let known = offer.versions.iter().find(|version| version.version == number).copied();
-        if let Some(version) = known.and_then(|known| self.recall(&name, known)) {
-            return Ok(version);
-        }
         let settings = Arc::clone(&offer.settings);
         drop(offers);
+        let wanted = |source| Wanted { model: name.clone(), source, settings: Arc::clone(&settings) };
+        if let Some(version) = known.and_then(|known| self.recall(&wanted(known))) {
+            return Ok(version);
+        }
         self.load_on_demand(&name, settings, known, number).await?.ok_or_else(unknown)
     }
 
@@ -342,10 +354,11 @@ impl Server {
         }) else {
             return Ok(None);
         };
-        if let Some(version) = self.recall(model, source) {
+        let wanted = Wanted { model: model.clone(), source, settings };
+        if let Some(version) = self.recall(&wanted) {
             return Ok(Some(version));
         }
-        let version = self.fetch(Wanted { model: model.clone(), source, settings }).await?;
+        let version = self.fetch(wanted).await?;
         self.remember(&version);
         Ok(Some(version))
     }

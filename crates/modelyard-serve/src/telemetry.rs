@@ -2,6 +2,7 @@
 
 mod memory;
 mod rollout;
+mod sequences;
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -18,14 +19,24 @@ use prometheus_client::registry::Registry;
 use crate::statistics::{Statistics, Tallies};
 use memory::MemorySeries;
 use rollout::RolloutSeries;
+use sequences::SequenceSeries;
 
 pub(crate) use memory::Held;
 pub(crate) use rollout::RolloutTelemetry;
+pub(crate) use sequences::HeldSequence;
 
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
-const COUNTERS: [&str; 5] = [REQUESTS, FAILURES, rollout::COMPARED, rollout::WITHDRAWN, memory::SLEPT];
+const COUNTERS: [&str; 7] = [
+    REQUESTS,
+    FAILURES,
+    rollout::COMPARED,
+    rollout::WITHDRAWN,
+    memory::SLEPT,
+    sequences::BEGUN,
+    sequences::EXPIRED,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
@@ -62,6 +73,7 @@ pub(crate) struct Telemetry {
     loaded: Gauge,
     rollouts: RolloutSeries,
     memory: MemorySeries,
+    sequences: SequenceSeries,
 }
 
 impl Telemetry {
@@ -81,6 +93,7 @@ impl Telemetry {
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
             memory: MemorySeries::default(),
+            sequences: SequenceSeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -118,6 +131,7 @@ impl Telemetry {
         );
         telemetry.rollouts.register(registry);
         telemetry.memory.register(registry);
+        telemetry.sequences.register(registry);
         telemetry
     }
 
@@ -149,6 +163,16 @@ impl Telemetry {
     /// A version left memory to make room.
     pub(crate) fn put_to_sleep(&self) {
         self.memory.put_to_sleep();
+    }
+
+    /// Counts a sequence that begins, with so many bytes, as live until the value is dropped.
+    pub(crate) fn hold_sequence(&self, bytes: usize) -> HeldSequence {
+        self.sequences.hold(bytes)
+    }
+
+    /// So many sequences were idle for too long.
+    pub(crate) fn sequences_expired(&self, count: usize) {
+        self.sequences.expired(count);
     }
 
     /// The series of a model's route.

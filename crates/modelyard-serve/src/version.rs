@@ -2,10 +2,11 @@
 
 mod drawing;
 mod generation;
+mod pieces;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
@@ -28,11 +29,13 @@ use crate::warm::warm;
 
 pub use drawing::Drawing;
 pub use generation::Generation;
+use pieces::Pieces;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
     model: ModelName,
     source: SourceVersion,
+    settings: Arc<ModelSettings>,
     limits: ServeConfig,
     network: Arc<dyn LoadedModel>,
     labels: BTreeMap<String, Vec<String>>,
@@ -41,6 +44,8 @@ pub struct ServedVersion {
     pipeline_cost: RowCost,
     pool: Pool,
     decoder: Option<drawing::Decoder>,
+    /// Made for the first sequence.
+    pieces: OnceLock<Pieces>,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -113,12 +118,14 @@ impl Loader {
             source,
             limits,
             network,
+            settings: Arc::clone(&settings),
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
             pipeline_cost: RowCost::new(None),
             pool,
             decoder,
+            pieces: OnceLock::new(),
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -196,6 +203,12 @@ impl ServedVersion {
     /// What its source told of it when it was loaded.
     pub(crate) fn source(&self) -> SourceVersion {
         self.source
+    }
+
+    /// Whether it is what a source has, served as wanted.
+    pub(crate) fn is(&self, source: &SourceVersion, settings: &ModelSettings) -> bool {
+        (self.source.version, self.source.stamp) == (source.version, source.stamp)
+            && *self.settings == *settings
     }
 
     /// The engine that runs it.
@@ -288,12 +301,13 @@ impl ServedVersion {
 
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
-        self.pool.queued_rows()
+        let pieces = self.pieces.get().and_then(|pieces| pieces.as_ref().ok());
+        self.pool.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.pool.telemetry().waiting(self.pool.queued_rows());
+        self.pool.telemetry().waiting(self.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {

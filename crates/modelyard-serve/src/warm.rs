@@ -35,4 +35,9 @@ impl LoadedModel for Warm {
         }
         Ok(session)
     }
+
+    fn stepwise(&self) -> Result<Arc<dyn LoadedModel>, RuntimeError> {
+        // The requests are whole ones: they do not fit the other form.
+        self.network.stepwise()
+    }
 }

@@ -58,9 +58,18 @@ pub(crate) struct ServingArgs {
     /// their files. Models that were asked longest ago leave, and are loaded again when they are asked.
     #[arg(long, env = "MODELYARD_MEMORY_BUDGET", value_name = "SIZE", value_parser = size)]
     memory_budget: Option<u64>,
+    /// The most sequences of requests that live at once; further ones are refused with 429.
+    #[arg(long, env = "MODELYARD_SEQUENCES_MAX", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    sequences_max: Option<u32>,
+    /// How long a sequence lives without a request, in milliseconds.
+    #[arg(long, env = "MODELYARD_SEQUENCE_IDLE_MS", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    sequence_idle_ms: Option<u64>,
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
+    /// The name that the server tells in its metadata; some of Triton's clients insist on `triton`.
+    #[arg(long, env = "MODELYARD_SERVER_NAME", value_name = "NAME", default_value = "modelyard")]
+    server_name: String,
     #[command(flatten)]
     watching: WatchArgs,
 }
@@ -102,10 +111,13 @@ impl ServingArgs {
         set(&mut serve.sessions_max, self.workers.map(usize::from).or(project.workers));
         set(&mut serve.batch_delay, milliseconds(self.batch_delay_ms.or(project.batch_delay_ms)));
         set(&mut serve.deadline_default, milliseconds(self.deadline_ms.or(project.deadline_ms)));
+        set(&mut serve.sequences_max, rows(self.sequences_max));
+        set(&mut serve.sequence_idle, milliseconds(self.sequence_idle_ms));
         serve.memory_budget_bytes = self.memory_budget;
         serve.latency_target = milliseconds(self.latency_target_ms);
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
         api.repository_control = self.repository_control;
+        api.server_name.clone_from(&self.server_name);
         limits
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use modelyard_api::{AccessLog, ApiConfig, Otlp, Watcher, Watchers};
 
 use crate::failure::{Exit, Failure};
+use crate::logging;
 
 /// Where the access log goes where no file is meant.
 const STDERR: &str = "-";
@@ -27,6 +28,10 @@ pub(crate) struct WatchArgs {
     /// records it.
     #[arg(long, env = "MODELYARD_OTLP_SHARE", value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     otlp_share: f64,
+    /// Let clients change which calls are traced and which lines are logged, by /v2/trace/setting, /v2/logging
+    /// and their gRPC calls.
+    #[arg(long, env = "MODELYARD_TELEMETRY_CONTROL")]
+    telemetry_control: bool,
     /// Show the metrics under the names of NVIDIA's server, too.
     #[arg(long, env = "MODELYARD_TRITON_METRICS")]
     triton_metrics: bool,
@@ -44,6 +49,8 @@ impl WatchArgs {
     /// A log that cannot be opened, or an endpoint that is none.
     pub(crate) fn start(&self, api: &mut ApiConfig) -> Result<(), Failure> {
         api.triton_metrics = self.triton_metrics;
+        api.telemetry_control = self.telemetry_control;
+        api.log = logging::settings().map(Arc::new);
         let mut watchers: Vec<Arc<dyn Watcher>> = Vec::new();
         if let Some(path) = &self.access_log {
             let log = open(path).and_then(AccessLog::start).map_err(|error| {
@@ -59,6 +66,7 @@ impl WatchArgs {
                     .caused_by(&error)
                     .hint("name a collector by http://HOST:PORT, such as http://127.0.0.1:4318")
             })?;
+            api.traces = Some(otlp.settings());
             watchers.push(Arc::new(otlp));
         }
         api.watchers = Watchers::new(watchers);

@@ -10,7 +10,7 @@ use crate::config::ApiConfig;
 /// `GET /v2`.
 #[derive(Serialize)]
 pub(crate) struct ServerMetadata {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) extensions: Vec<&'static str>,
 }
@@ -24,12 +24,17 @@ impl ServerMetadata {
             "model_configuration",
             "parameters",
             "schedule_policy",
+            "sequence",
             "statistics",
         ];
         if config.repository_control {
             extensions.push("model_repository");
         }
-        Self { name: "modelyard", version: env!("CARGO_PKG_VERSION"), extensions }
+        if config.telemetry_control {
+            extensions.extend(config.log.is_some().then_some("logging"));
+            extensions.extend(config.traces.is_some().then_some("trace"));
+        }
+        Self { name: config.server_name.clone(), version: env!("CARGO_PKG_VERSION"), extensions }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The protocol's routes.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::convert::{ModelMetadata, ServerMetadata, metadata};
 use super::wire::BINARY_HEADER;
-use super::{about as documents, answer, infer, repository, wire};
+use super::{about as documents, answer, infer, repository, settings, wire};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
@@ -38,7 +40,8 @@ fn inference(summary: &'static str) -> About {
 
 /// All routes below `/v2`.
 pub(crate) fn routes() -> Routes {
-    server_routes().merge(model_routes()).merge(version_routes()).merge(repository::routes())
+    let inference = server_routes().merge(model_routes()).merge(version_routes());
+    inference.merge(repository::routes()).merge(settings::routes())
 }
 
 fn server_routes() -> Routes {
@@ -222,7 +225,14 @@ async fn respond(
     };
     drop(body);
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
-    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
+    let (version, answered) = match decoded.sequence.take() {
+        None => (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?),
+        Some(step) => {
+            let turn = server.take_turn(&version, selector.is_some(), step)?;
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)
+        }
+    };
+    let Answered { answer: outputs, times } = answered;
     let (number, computed) = (version.version().get(), server.now());
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
     version.encoded(server.now().saturating_duration_since(computed));

@@ -1,8 +1,9 @@
 //! From a decoded request to its outputs, alike for every wire.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use modelyard_serve::{Answered, Routed, Server, Urgency};
+use modelyard_serve::{Answered, Routed, SequenceTurn, ServedVersion, Server, Urgency};
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
@@ -30,8 +31,31 @@ pub(super) async fn run(
     urgency: Urgency,
 ) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
-    let Answered { answer: mut outputs, times } =
-        version.infer(inputs, &request.output_names(), urgency).await?;
+    let answered = version.infer(inputs, &request.output_names(), urgency).await?;
+    with_classes(version, request, answered)
+}
+
+/// As [`run`], by the version of a sequence.
+///
+/// # Errors
+/// As [`SequenceTurn::infer`], and where an output cannot be given as it was asked for.
+pub(super) async fn run_in_sequence(
+    turn: SequenceTurn<'_>,
+    request: &mut DecodedRequest,
+    urgency: Urgency,
+) -> Result<Answered<Vec<NamedTensor>>, Failure> {
+    let inputs = std::mem::take(&mut request.inputs);
+    let version = Arc::clone(turn.version());
+    let answered = turn.infer(inputs, &request.output_names(), urgency).await?;
+    with_classes(&version, request, answered)
+}
+
+fn with_classes(
+    version: &ServedVersion,
+    request: &DecodedRequest,
+    answered: Answered<Vec<NamedTensor>>,
+) -> Result<Answered<Vec<NamedTensor>>, Failure> {
+    let Answered { answer: mut outputs, times } = answered;
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);

@@ -14,6 +14,7 @@ mod infer;
 mod raw;
 mod repository;
 mod request;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod wire;

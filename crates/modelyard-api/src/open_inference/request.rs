@@ -1,6 +1,9 @@
 //! An inference request and what may be asked of its answer, alike for JSON, binary tensors and gRPC.
 
+use modelyard_serve::{SequenceId, SequenceStep};
 use modelyard_types::NamedTensor;
+
+use crate::error::Failure;
 
 /// Why values in shared memory are not read, on any wire.
 pub(super) const SHARED_MEMORY_REFUSED: &str =
@@ -17,6 +20,8 @@ pub struct DecodedRequest {
     pub outputs: Vec<WantedOutput>,
     /// What was asked of the request as a whole.
     pub parameters: Parameters,
+    /// Its place in a sequence, where it belongs to one.
+    pub sequence: Option<SequenceStep>,
 }
 
 impl DecodedRequest {
@@ -52,4 +57,55 @@ pub struct Parameters {
     pub timeout_us: u64,
     /// 1 goes first, greater numbers later; 0 is the priority of those that name none.
     pub priority: u32,
+}
+
+/// Most bytes of a sequence's name.
+const SEQUENCE_NAME_BYTES_MAX: usize = 128;
+
+/// A request's place in a sequence, by Triton's parameters: 0 and the empty text name none.
+///
+/// # Errors
+/// A name that is too long, or a start or an end of no sequence.
+pub(super) fn sequence(
+    id: Option<SequenceId>,
+    start: bool,
+    end: bool,
+) -> Result<Option<SequenceStep>, Failure> {
+    match id {
+        Some(SequenceId::Text(name)) if name.len() > SEQUENCE_NAME_BYTES_MAX => {
+            let bytes = name.len();
+            let message =
+                format!("sequence_id has {bytes} bytes, at most {SEQUENCE_NAME_BYTES_MAX} are taken");
+            Err(Failure::invalid(message))
+        }
+        None | Some(SequenceId::Number(0)) if start || end => {
+            let message = "sequence_start and sequence_end need a sequence_id other than 0";
+            Err(Failure::invalid(message).with_hint("give a number, or a text"))
+        }
+        None | Some(SequenceId::Number(0)) => Ok(None),
+        Some(SequenceId::Text(name)) if name.is_empty() => sequence(None, start, end),
+        Some(id) => Ok(Some(SequenceStep { id, start, end })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_has_a_name() {
+        let text = |text: &str| Some(SequenceId::Text(text.to_owned()));
+        let step = SequenceStep { id: SequenceId::Number(7), start: true, end: false };
+        assert_eq!(sequence(Some(SequenceId::Number(7)), true, false), Ok(Some(step)));
+        assert_eq!(sequence(Some(SequenceId::Number(0)), false, false), Ok(None));
+        assert_eq!(sequence(text(""), false, false), Ok(None));
+        for (id, want) in [
+            (None, "need a sequence_id"),
+            (text(""), "need a sequence_id"),
+            (text(&"x".repeat(200)), "sequence_id has 200 bytes, at most 128"),
+        ] {
+            let failure = sequence(id, true, false).expect_err(want);
+            assert!(failure.message().contains(want), "{}", failure.message());
+        }
+    }
 }

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use modelyard_serve::SequenceId;
 use modelyard_types::{DataType, NamedTensor, Tensor, TensorData, TensorError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::raw;
-use super::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput};
+use super::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence};
 use crate::elements::{Fill, Nesting, empty};
 use crate::error::Failure;
 
@@ -50,19 +51,21 @@ fn decode(json: &[u8], mut binary: &[u8]) -> Result<DecodedRequest, Failure> {
     let first = read(json, &[]).map_err(malformed)?;
     // Members of a JSON object have no order. Data that came before its type and shape was skipped, and is
     // read in a second pass, now that they are known; clients write them first.
-    let request = if first.inputs.iter().any(|input| input.skipped) {
+    let mut request = if first.inputs.iter().any(|input| input.skipped) {
         let heads: Vec<Head> = first.inputs.into_iter().map(|input| input.head).collect();
         read(json, &heads).map_err(malformed)?
     } else {
         first
     };
-    let inputs = request.inputs.into_iter().map(|input| input.finish(&mut binary));
+    let inputs = std::mem::take(&mut request.inputs).into_iter().map(|input| input.finish(&mut binary));
     let inputs = inputs.collect::<Result<_, _>>()?;
     if !binary.is_empty() {
         return Err(Failure::invalid(format!("{} bytes are left behind the last input", binary.len()))
             .with_hint("the sizes of all inputs in binary_data_size must add up to what follows the JSON"));
     }
-    Ok(DecodedRequest { id: request.id, inputs, outputs: request.outputs, parameters: request.parameters })
+    let Request { id, outputs, parameters, sequence: Sequence { id: name, start, end }, .. } = request;
+    let sequence = sequence(name, start, end)?;
+    Ok(DecodedRequest { id, inputs, outputs, parameters, sequence })
 }
 
 fn read(body: &[u8], heads: &[Head]) -> Result<Request, serde_json::Error> {
@@ -78,6 +81,15 @@ struct Request {
     inputs: Vec<Input>,
     outputs: Vec<WantedOutput>,
     parameters: Parameters,
+    sequence: Sequence,
+}
+
+/// The parameters that place a request in a sequence.
+#[derive(Default)]
+struct Sequence {
+    id: Option<SequenceId>,
+    start: bool,
+    end: bool,
 }
 
 /// The request's `parameters` that mean something here.
@@ -87,6 +99,26 @@ struct RequestParameters {
     binary_data_output: bool,
     timeout: u64,
     priority: u32,
+    sequence_id: Option<SequenceName>,
+    sequence_start: bool,
+    sequence_end: bool,
+}
+
+/// A sequence's name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SequenceName {
+    Number(u64),
+    Text(String),
+}
+
+impl From<SequenceName> for SequenceId {
+    fn from(name: SequenceName) -> Self {
+        match name {
+            SequenceName::Number(number) => Self::Number(number),
+            SequenceName::Text(text) => Self::Text(text),
+        }
+    }
 }
 
 /// An input's.
@@ -203,6 +235,8 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
                         timeout_us: given.timeout,
                         priority: given.priority,
                     };
+                    let id = given.sequence_id.map(SequenceId::from);
+                    request.sequence = Sequence { id, start: given.sequence_start, end: given.sequence_end };
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

@@ -75,6 +75,7 @@ pub(super) fn all() -> Value {
         "PredictOneAnswer": object(json!({ "prediction": {} }), &["prediction"]),
     });
     extend(&mut all, more);
+    extend(&mut all, settings(&text, &truth, &count));
     extend(&mut all, json!({ "Parameters": parameters(&truth, &count, &whole) }));
     all
 }
@@ -98,6 +99,38 @@ fn generation_parameters() -> Value {
     })
 }
 
+/// Which calls are traced and which lines are logged, as told and as changed.
+fn settings(text: &Value, truth: &Value, count: &Value) -> Value {
+    let level = json!({ "type": "array", "items": { "enum": ["OFF", "TIMESTAMPS"] } });
+    let number = json!({ "type": ["string", "null"], "pattern": "^(-1|[0-9]+)$" });
+    let levels = json!({
+        "log_info": truth, "log_warning": truth, "log_error": truth, "log_verbose_level": count,
+    });
+    let mut told = levels.clone();
+    extend(&mut told, json!({ "log_file": text, "log_format": text }));
+    json!({
+        "TraceSettings": object(
+            json!({
+                "trace_level": level, "trace_rate": text, "trace_count": text, "log_frequency": text,
+                "trace_mode": text,
+            }),
+            &["trace_level", "trace_rate", "trace_count", "log_frequency", "trace_mode"],
+        ),
+        "TraceChange": object(
+            json!({
+                "trace_level": { "anyOf": [level, { "enum": ["OFF", "TIMESTAMPS"] }, { "type": "null" }] },
+                "trace_rate": number, "trace_count": number, "log_frequency": number,
+            }),
+            &[],
+        ),
+        "LogSettings": object(
+            told,
+            &["log_file", "log_info", "log_warning", "log_error", "log_verbose_level", "log_format"],
+        ),
+        "LogChange": object(levels, &[]),
+    })
+}
+
 fn extend(all: &mut Value, more: Value) {
     if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
         all.extend(more);
@@ -105,10 +138,11 @@ fn extend(all: &mut Value, more: Value) {
 }
 
 fn parameters(truth: &Value, count: &Value, whole: &Value) -> Value {
+    let name = json!({ "anyOf": [count, { "type": "string", "maxLength": 128 }] });
     json!({
         "type": "object",
-        "description": "Of the request: binary_data_output, timeout in microseconds, priority from 1 (first) to 255.",
-        "properties": { "binary_data_output": truth, "timeout": count, "priority": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 } },
+        "description": "Of the request: binary_data_output, timeout in microseconds, priority from 1 (first) to 255, and its place in a sequence.",
+        "properties": { "binary_data_output": truth, "timeout": count, "priority": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 }, "sequence_id": name, "sequence_start": truth, "sequence_end": truth },
         "additionalProperties": { "anyOf": [truth, whole, { "type": "number" }, { "type": "string" }] },
     })
 }

@@ -44,8 +44,8 @@ pub(crate) fn routes() -> Routes {
     let versions = "/v1/models/{model}/versions/{target}";
     Routes::new()
         .get("/v1/models", models, told("The names of the models.", Content::Json("Models"), &[]))
-        .get("/v1/models/{target}", status, told("Which version answers.", state, &[400, 404]))
-        .get(versions, version_status, told("Whether a version answers.", state, &[400, 404, 500, 503]))
+        .get("/v1/models/{target}", status, told("Which version answers.", state, &[400, 404, 405]))
+        .get(versions, version_status, told("Whether a version answers.", state, &[400, 404, 405, 500, 503]))
         .post_as("/v1/models/{target}", "/v1/models/{model}:predict", predict, many("Rows in, answers out."))
         .post_as(
             versions,

@@ -1,11 +1,13 @@
 //! The access log: a line of JSON for each call, without a word of what was sent or answered.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::courier::Courier;
+use super::courier::{BATCH_MAX, Courier};
 use super::{Call, Watcher};
 use crate::write;
 
@@ -59,7 +61,8 @@ impl AccessLog {
                 Err(_) => {}
             }
         };
-        Ok(Self { lines: Courier::start("access log", Duration::ZERO, carry)? })
+        let batch_max = Arc::new(AtomicUsize::new(BATCH_MAX));
+        Ok(Self { lines: Courier::start("access log", Duration::ZERO, batch_max, carry)? })
     }
 }
 

@@ -3,14 +3,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Things that wait at most.
 const QUEUE_MAX: usize = 4096;
 /// Things carried at once at most.
-const BATCH_MAX: usize = 512;
+pub(crate) const BATCH_MAX: usize = 512;
 
 enum Parcel<T> {
     Thing(T),
@@ -24,14 +24,15 @@ pub(super) struct Courier<T> {
 }
 
 impl<T: Send + 'static> Courier<T> {
-    /// Starts the thread. It waits `pause` for company before it carries the first things of a batch; `carry`
-    /// is told how many were lost since the last time, too.
+    /// Starts the thread. It waits `pause` for company before it carries the first things of a batch, or until
+    /// there are `batch_max`, at most [`BATCH_MAX`]; `carry` is told how many were lost since the last time, too.
     ///
     /// # Errors
     /// Where the operating system gives no thread.
     pub(super) fn start(
         name: &str,
         pause: Duration,
+        batch_max: Arc<AtomicUsize>,
         carry: impl FnMut(Vec<T>, u64) + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, things) = sync_channel(QUEUE_MAX);
@@ -39,7 +40,7 @@ impl<T: Send + 'static> Courier<T> {
         let counted = Arc::clone(&lost);
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || work(&things, &counted, pause, carry))?;
+            .spawn(move || work(&things, &counted, (pause, &batch_max), carry))?;
         Ok(Self { queue, lost })
     }
 
@@ -63,7 +64,7 @@ impl<T: Send + 'static> Courier<T> {
 fn work<T>(
     things: &Receiver<Parcel<T>>,
     lost: &AtomicU64,
-    pause: Duration,
+    (pause, batch_max): (Duration, &AtomicUsize),
     mut carry: impl FnMut(Vec<T>, u64),
 ) {
     let mut batch = Vec::new();
@@ -79,7 +80,7 @@ fn work<T>(
             Ok(Parcel::Thing(thing)) => {
                 waits = batch.is_empty();
                 batch.push(thing);
-                if batch.len() < BATCH_MAX {
+                if batch.len() < batch_max.load(Ordering::Relaxed) {
                     continue;
                 }
                 None
@@ -114,9 +115,19 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&seen);
         let carry = move |batch: Vec<u32>, _| into.lock().expect("not poisoned").extend(batch);
-        let courier = Courier::start("test", Duration::from_secs(600), carry).expect("a thread");
+        let batch_max = Arc::new(AtomicUsize::new(BATCH_MAX));
+        let courier = Courier::start("test", Duration::from_secs(600), batch_max, carry).expect("a thread");
         (0..1000).for_each(|number| courier.send(number));
         courier.finish();
         assert_eq!(*seen.lock().expect("not poisoned"), (0..1000).collect::<Vec<_>>());
+    }
+    #[test]
+    fn a_smaller_batch_is_carried_without_a_pause() {
+        let (sizes, seen) = sync_channel(1);
+        let carry = move |batch: Vec<u32>, _| sizes.send(batch.len()).expect("the test listens");
+        let batch_max = Arc::new(AtomicUsize::new(3));
+        let courier = Courier::start("test", Duration::from_secs(600), batch_max, carry).expect("a thread");
+        (0..3).for_each(|number| courier.send(number));
+        assert_eq!(seen.recv(), Ok(3));
     }
 }

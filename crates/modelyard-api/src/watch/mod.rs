@@ -3,9 +3,11 @@
 
 mod access_log;
 mod courier;
+mod log_settings;
 mod otlp;
 mod otlp_messages;
 mod trace_context;
+mod trace_settings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,9 +19,13 @@ use modelyard_serve::{ServedVersion, Server, Times};
 use modelyard_types::ErrorKind;
 
 pub use access_log::AccessLog;
+pub(crate) use courier::BATCH_MAX;
+pub use log_settings::{LogLevels, LogSettings};
 pub use otlp::Otlp;
 pub use trace_context::TraceContext;
 pub(crate) use trace_context::{Ids, TRACEPARENT};
+pub use trace_settings::TraceSettings;
+pub(crate) use trace_settings::{Change, TraceChange, TraceView};
 
 /// A longer path is cut: it comes from outside.
 const PATH_CHARS_MAX: usize = 200;

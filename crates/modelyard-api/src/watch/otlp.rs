@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use prost::Message;
@@ -14,6 +15,7 @@ use super::courier::Courier;
 use super::otlp_messages::{
     ExportTraceServiceRequest, Resource, ResourceSpans, ScopeSpans, Span, SpanStatus, number, text,
 };
+use super::trace_settings::TraceSettings;
 use super::{Call, Watcher};
 
 /// How long spans wait for others to share a message.
@@ -28,7 +30,7 @@ const ERROR: i32 = 2;
 /// Sends spans to a collector.
 pub struct Otlp {
     calls: Courier<Call>,
-    share: f64,
+    settings: Arc<TraceSettings>,
 }
 
 /// Where the collector listens.
@@ -64,21 +66,20 @@ impl Otlp {
                 Err(_) => {}
             }
         };
-        Ok(Self { calls: Courier::start("otlp", PAUSE, carry)?, share })
+        let settings = Arc::new(TraceSettings::new(share));
+        let calls = Courier::start("otlp", PAUSE, settings.batch_max(), carry)?;
+        Ok(Self { calls, settings })
     }
 
-    fn wants(&self, call: &Call) -> bool {
-        match call.trace.parent {
-            Some(_) => call.trace.sampled,
-            // The low half of a trace's id is as good as a random number.
-            None => (call.trace.trace as u64) as f64 <= self.share * u64::MAX as f64,
-        }
+    /// Which calls are sent, to be changed while the server runs.
+    pub fn settings(&self) -> Arc<TraceSettings> {
+        Arc::clone(&self.settings)
     }
 }
 
 impl Watcher for Otlp {
     fn ended(&self, call: &Call) {
-        if self.wants(call) {
+        if self.settings.take(call) {
             self.calls.send(call.clone());
         }
     }
@@ -286,8 +287,8 @@ mod tests {
     #[test]
     fn of_traces_that_begin_here_a_share_is_recorded() {
         let otlp = Otlp::start("http://127.0.0.1:9", 0.5).expect("starts");
-        assert!(otlp.wants(&call(1, None, true)));
-        assert!(!otlp.wants(&call(u128::from(u64::MAX), None, true)));
+        assert!(otlp.settings.take(&call(1, None, true)));
+        assert!(!otlp.settings.take(&call(u128::from(u64::MAX), None, true)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Triton's extensions: configuration, statistics, and loading and unloading on a client's word.
 
-use modelyard_api::ApiConfig;
+use std::sync::{Arc, Mutex};
+
+use modelyard_api::{ApiConfig, LogLevels, LogSettings, Otlp};
 use modelyard_serve::ServeConfig;
 use serde_json::{Value, json};
 
@@ -80,8 +82,40 @@ async fn models_leave_memory_and_come_back_on_a_clients_word() {
     assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
     running.post("/v2/repository/models/nobody/load", "").await.failure(404, "not_found");
     running.post("/v2/repository/models/m/load", "[").await.failure(400, "invalid_argument");
-    let own = r#"{"parameters":{"config":"{}"}}"#;
-    running.post("/v2/repository/models/m/load", own).await.failure(501, "unsupported");
+    let files = r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#;
+    running.post("/v2/repository/models/m/load", files).await.failure(501, "unsupported");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_may_say_how_a_model_is_served_until_it_is_loaded_anew() {
+    let store = Store::new().await;
+    let running = serve(&store, true).await;
+    let rows = async || running.get("/v2/models/m/config").await.json()["max_batch_size"].clone();
+    let load = async |config: &str| {
+        let order = json!({ "parameters": { "config": config } }).to_string();
+        running.post("/v2/repository/models/m/load", order).await
+    };
+    let before = rows().await;
+    assert_eq!(load(r#"{"max_batch_size": "5"}"#).await.status, 200);
+    assert_eq!(rows().await, 5);
+    for (config, what) in [
+        ("{", "it is no JSON"),
+        (r#"{"max_batch_size": "many"}"#, "max_batch_size is \"many\", which is not a whole number"),
+        (r#"{"max_batch_size": 4, "input": [{"name": "z"}]}"#, "declares the input \"z\""),
+    ] {
+        let answer = load(config).await;
+        let status = answer.status;
+        let told = answer.json()["error"].as_str().expect("a sentence").to_owned();
+        assert!(
+            (400..500).contains(&status) && told.starts_with("failed to load \"m\": "),
+            "{status} {told}"
+        );
+        assert!(told.contains(what), "{told}");
+        assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    }
+    assert_eq!(running.post("/v2/repository/models/m/load", "").await.status, 200);
+    assert_eq!(rows().await, before);
     running.stop().await;
 }
 
@@ -93,5 +127,69 @@ async fn nobody_unloads_models_unless_the_server_was_told_so() {
     let refused = running.post("/v2/repository/models/m/unload", "").await;
     assert!(refused.failure(403, "permission_denied").contains("takes no orders"));
     assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn traces_and_the_log_are_changed_where_the_server_allows_it() {
+    let store = Store::new().await;
+    store.publish("m", native(2, 2, 1)).await;
+    let traces = Otlp::start("http://127.0.0.1:9", 0.1).expect("starts").settings();
+    let quiet = LogLevels { info: false, warning: true, error: true, verbose_level: 0 };
+    let applied = Arc::new(Mutex::new(quiet));
+    let seen = Arc::clone(&applied);
+    let log = LogSettings::new(quiet, move |levels| *seen.lock().expect("not poisoned") = levels);
+    let open = ApiConfig {
+        traces: Some(traces),
+        log: Some(Arc::new(log)),
+        telemetry_control: true,
+        ..ApiConfig::default()
+    };
+    let running = store.serve_with(ServeConfig::default(), open.clone()).await;
+    let metadata = running.get("/v2").await.json();
+    assert!(announces(&metadata, "trace") && announces(&metadata, "logging"), "{metadata}");
+    let own = "/v2/models/m/trace/setting";
+    let told = running.get(own).await.json();
+    assert_eq!((&told["trace_level"], &told["trace_rate"]), (&json!(["TIMESTAMPS"]), &json!("10")), "{told}");
+    let changed = running.post(own, r#"{"trace_level": "OFF", "trace_count": 3}"#).await.json();
+    assert_eq!(
+        (&changed["trace_level"], &changed["trace_count"]),
+        (&json!(["OFF"]), &json!("3")),
+        "{changed}"
+    );
+    assert_eq!(running.get("/v2/trace/setting").await.json(), told, "of others nothing changed");
+    let unknown = running.post("/v2/models/nobody/trace/setting", "{}").await;
+    unknown.failure(404, "not_found");
+    let wrong = running.post(own, r#"{"trace_level": null, "trace_file": "x"}"#).await;
+    assert!(wrong.failure(400, "invalid_argument").contains("trace_file cannot be set"));
+    assert_eq!(running.get(own).await.json(), changed, "all or nothing");
+    let log = running.post("/v2/logging", r#"{"log_info": true}"#).await.json();
+    assert_eq!(log, running.get("/v2/logging").await.json());
+    assert_eq!(*applied.lock().expect("not poisoned"), LogLevels { info: true, ..quiet });
+    running.stop().await;
+
+    let closed = ApiConfig { telemetry_control: false, ..open };
+    let running = store.serve_with(ServeConfig::default(), closed).await;
+    assert!(!announces(&running.get("/v2").await.json(), "trace"));
+    for (path, body) in [(own, r#"{"trace_rate": "1"}"#), ("/v2/logging", r#"{"log_info": true}"#)] {
+        let refused = running.post(path, body).await;
+        refused.failure(403, "permission_denied");
+        assert!(refused.text().contains("--telemetry-control"), "{}", refused.text());
+        assert_eq!(running.get(path).await.status, 200);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_collector_nothing_is_traced() {
+    let store = Store::new().await;
+    store.publish("m", native(2, 2, 1)).await;
+    let open = ApiConfig { telemetry_control: true, ..ApiConfig::default() };
+    let running = store.serve_with(ServeConfig::default(), open).await;
+    assert!(!announces(&running.get("/v2").await.json(), "trace"));
+    let told = running.get("/v2/trace/setting").await.json();
+    assert_eq!(told["trace_level"], json!(["OFF"]), "{told}");
+    let refused = running.post("/v2/trace/setting", r#"{"trace_level": ["TIMESTAMPS"]}"#).await;
+    assert_eq!(refused.failure(400, "invalid_argument"), "this server sends no traces");
     running.stop().await;
 }

@@ -8,6 +8,7 @@ mod limits;
 mod packed;
 mod predict;
 mod routes;
+mod sequences;
 mod steady;
 mod support;
 mod watch;

@@ -34,6 +34,7 @@ impl Bench {
             trainable: true,
             pooled: false,
             steps_kept: 0,
+            remembers: false,
             index: 0,
         };
         let op = layer.layer().plan(&place)?;

@@ -173,6 +173,9 @@ mod tests {
                 contract::check_inference(&LayerSpec::Conv2d(conv.clone()), &input);
             }
         }
+        let transformed = LayerSpec::Conv2d(Conv2d::new(16, 3, Some(Activation::Relu)));
+        contract::check(&transformed, &[10, 9, 16]);
+        contract::check_inference(&transformed, &[10, 9, 16]);
     }
 
     /// The definition, without any cleverness.
@@ -206,20 +209,24 @@ mod tests {
     #[test]
     fn answers_as_the_definition_says_in_every_block() {
         for conv in kinds().into_iter().filter(|conv| conv.activation.is_none() && conv.use_bias) {
-            let input = vec![41, 38, 9];
-            let layers = vec![LayerSpec::Conv2d(conv.clone())];
-            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
-            let mut rng = Rng::new(1);
-            let len: usize = input.iter().product();
-            let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
-            let mut outputs = Vec::new();
-            Forward::new(&Arc::new(network.clone())).run(&images, 5, &mut outputs).expect("five images");
-            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
-            let wanted =
-                images.chunks(len).flat_map(|image| by_definition(&conv, &input, image, kernel, bias));
-            for (got, wanted) in outputs.iter().zip(wanted) {
-                assert!((got - wanted).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+            for input in [[41, 38, 9], [13, 22, 16], [12, 15, 32]] {
+                check_definition(&conv, &input);
             }
+        }
+    }
+
+    fn check_definition(conv: &Conv2d, input: &[usize]) {
+        let layers = vec![LayerSpec::Conv2d(conv.clone())];
+        let network = Network::init(NetworkSpec::new(input.to_vec(), layers), 3).expect("it fits");
+        let mut rng = Rng::new(1);
+        let len: usize = input.iter().product();
+        let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
+        let mut outputs = Vec::new();
+        Forward::new(&Arc::new(network.clone())).run(&images, 5, &mut outputs).expect("five images");
+        let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+        let wanted = images.chunks(len).flat_map(|image| by_definition(conv, input, image, kernel, bias));
+        for (got, wanted) in outputs.iter().zip(wanted) {
+            assert!((got - wanted).abs() < 1e-4, "{conv:?} on {input:?}: {got}, not {wanted}");
         }
     }
 
@@ -245,25 +252,30 @@ mod tests {
         ] {
             let dilation_rate = Size2d::Square(dilation);
             let conv = Conv2d { padding, dilation_rate, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
-            let input = vec![11, 29, 3];
-            let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
-            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
-            let mut rng = Rng::new(1);
-            let len: usize = input.iter().product();
-            let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();
-            let mut outputs = Vec::new();
-            Forward::new(&Arc::new(network.clone())).run(&images, 2, &mut outputs).expect("two images");
-            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
-            let window = conv.window(&input).expect("it fits");
-            let shape = [window.rows.output, window.columns.output, filters];
-            let wanted: Vec<f32> = images
-                .chunks(len)
-                .flat_map(|image| halved(&by_definition(&conv, &input, image, kernel, bias), shape))
-                .collect();
-            assert_eq!(outputs.len(), wanted.len());
-            for (got, wanted) in outputs.iter().zip(wanted) {
-                assert!((got - wanted.max(0.0)).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+            for channels in [3, 16, 48] {
+                check_pooling(&conv, &[11, 29, channels]);
             }
+        }
+    }
+
+    fn check_pooling(conv: &Conv2d, input: &[usize]) {
+        let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
+        let network = Network::init(NetworkSpec::new(input.to_vec(), layers), 3).expect("it fits");
+        let mut rng = Rng::new(1);
+        let len: usize = input.iter().product();
+        let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();
+        let mut outputs = Vec::new();
+        Forward::new(&Arc::new(network.clone())).run(&images, 2, &mut outputs).expect("two images");
+        let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+        let window = conv.window(input).expect("it fits");
+        let shape = [window.rows.output, window.columns.output, conv.filters];
+        let wanted: Vec<f32> = images
+            .chunks(len)
+            .flat_map(|image| halved(&by_definition(conv, input, image, kernel, bias), shape))
+            .collect();
+        assert_eq!(outputs.len(), wanted.len());
+        for (got, wanted) in outputs.iter().zip(wanted) {
+            assert!((got - wanted.max(0.0)).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
         }
     }
 

@@ -167,6 +167,7 @@ mod tests {
             trainable: true,
             pooled: false,
             steps_kept: 0,
+            remembers: false,
             index: 2,
         };
         let mut op = Dropout { rate: 0.3 }.plan(&place).expect("a rate above 0");

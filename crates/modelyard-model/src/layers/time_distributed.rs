@@ -64,8 +64,14 @@ impl Layer for TimeDistributed {
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
         let (steps, step) = (place.input[0], &place.input[1..]);
         let inputs = [step.to_vec()];
-        let place =
-            Place { input: step, inputs: &inputs, rows_max: place.rows_max * steps, pooled: false, ..*place };
+        let place = Place {
+            input: step,
+            inputs: &inputs,
+            rows_max: place.rows_max * steps,
+            pooled: false,
+            remembers: false,
+            ..*place
+        };
         let op = self.layer.layer().plan(&place)?;
         Some(Box::new(TimeDistributedOp { op, steps }))
     }

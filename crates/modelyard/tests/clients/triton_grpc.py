@@ -68,7 +68,7 @@ def check_stream(client):
         assert error is None and result.get_response().id == str(number), error
         check_simple(result, A + number)
     _, error = answers.get(timeout=20)
-    assert "there is no model" in error.message(), error
+    assert "Request for unknown model" in error.message(), error
     result, _ = answers.get(timeout=20)
     check_simple(result)
     client.stop_stream()
@@ -85,6 +85,10 @@ def check_string(client):
     result = client.infer("simple_string", tensors)
     assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
     assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+    blobs = np.array([b"he\x00llo", b"\x00\x01\x02\x03", b"", "车".encode()], np.object_).reshape(1, 4)
+    tensor = triton.InferInput("INPUT0", blobs.shape, "BYTES")
+    tensor.set_data_from_numpy(blobs)
+    assert (client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0") == blobs).all()
 
 
 def check_shared_memory(client):
@@ -100,8 +104,55 @@ def check_repository(client):
     assert not client.is_model_ready("identity_int64")
     client.load_model("identity_int64")
     assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64", config='{"max_batch_size": "16"}')
+    assert client.get_model_config("identity_int64").config.max_batch_size == 16
+    refused("INVALID_ARGUMENT", lambda: client.load_model("identity_int64", config="{{"))
+    refused("UNIMPLEMENTED", lambda: client.load_model("identity_int64", config="{}", files={"file:1/m.onnx": b"x"}))
+    refused("NOT_FOUND", lambda: client.load_model("nobody"))
     stats = client.get_inference_statistics("simple").model_stats[0]
     assert stats.inference_stats.success.count >= 20 and stats.last_inference > 0, stats
+
+
+def check_sequences(client):
+    """As NVIDIA's sequence example: two series step by step over one stream, in order, without waiting."""
+    def piece(values):
+        tensor = triton.InferInput("input", values.shape, "FP32")
+        tensor.set_data_from_numpy(values)
+        return [tensor]
+
+    series = [np.sin(start + np.arange(6, dtype=np.float32)).reshape(1, 6, 1) for start in (0, 2)]
+    wholes = [client.infer("pulse", piece(one)).as_numpy("output") for one in series]
+    answers = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for step in range(6):
+        for sequence_id, one in zip((1000, 1001), series):
+            place = {"sequence_id": sequence_id, "sequence_start": step == 0, "sequence_end": step == 5}
+            client.async_stream_infer("pulse", piece(one[:, step : step + 1]), **place)
+    for _ in range(6):
+        last = [answers.get(timeout=20) for _ in series]
+        assert all(error is None for _, error in last), last
+    client.stop_stream()
+    for (result, _), whole in zip(last, wholes):
+        assert np.abs(result.as_numpy("output") - whole).max() <= 1e-6, (result.as_numpy("output"), whole)
+    refused("NOT_FOUND", lambda: client.infer("pulse", piece(series[0][:, :1]), sequence_id=1000))
+
+
+def check_settings(client):
+    before = client.get_trace_settings().settings
+    assert list(before["trace_level"].value) == ["TIMESTAMPS"] and list(before["trace_rate"].value) == ["2"], before
+    own = client.update_trace_settings("simple", {"trace_level": ["OFF"], "trace_count": "9"}).settings
+    assert list(own["trace_level"].value) == ["OFF"] and list(own["trace_count"].value) == ["9"], own
+    own = client.update_trace_settings("simple", {"trace_level": None, "trace_count": None}).settings
+    assert own == before, own
+    refused("INVALID_ARGUMENT", lambda: client.update_trace_settings("simple", {"log_frequency": "5"}))
+    refused("NOT_FOUND", lambda: client.update_trace_settings("nobody", {"trace_rate": "5"}))
+    log = client.get_log_settings(as_json=True)["settings"]
+    assert log["log_error"]["bool_param"] and log["log_format"]["string_param"] == "ISO8601", log
+    changed = client.update_log_settings({"log_verbose_level": 1, "log_info": True}, as_json=True)["settings"]
+    assert changed["log_verbose_level"]["uint32_param"] == 1 and changed["log_info"]["bool_param"], changed
+    info = log["log_info"].get("bool_param", False)
+    assert client.update_log_settings({"log_verbose_level": 0, "log_info": info}, as_json=True)["settings"] == log
+    refused("INVALID_ARGUMENT", lambda: client.update_log_settings({"log_format": "default"}))
 
 
 def refused(status, call):
@@ -175,6 +226,8 @@ def main():
         check_string(client)
         check_shared_memory(client)
         check_repository(client)
+        check_sequences(client)
+        check_settings(client)
         refused("NOT_FOUND", lambda: client.get_model_metadata("nobody"))
         refused("INVALID_ARGUMENT", lambda: client.infer("simple", inputs()[:1]))
         large = triton.InferInput("INPUT0", [1, 1_000_000], "FP32")

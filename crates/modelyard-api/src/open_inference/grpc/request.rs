@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use modelyard_serve::SequenceId;
 use modelyard_types::{DataType, NamedTensor, Tensor, TensorData};
 use tonic::metadata::MetadataMap;
 
@@ -11,7 +12,9 @@ use super::proto::inference::model_infer_request::InferInputTensor;
 use super::proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 use crate::error::Failure;
 use crate::open_inference::raw;
-use crate::open_inference::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput};
+use crate::open_inference::request::{
+    DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence,
+};
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;
@@ -39,7 +42,10 @@ pub(super) fn decode(message: ModelInferRequest) -> Result<DecodedRequest, Failu
         let classes = usize::try_from(classes).unwrap_or(usize::MAX);
         Ok(WantedOutput { name: output.name, binary: None, classes })
     });
+    let name = sequence_name(&parameters)?;
+    let (start, end) = (is_true(&parameters, "sequence_start"), is_true(&parameters, "sequence_end"));
     Ok(DecodedRequest {
+        sequence: sequence(name, start, end)?,
         id: Some(id).filter(|id| !id.is_empty()),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, Failure>>()?,
@@ -49,6 +55,16 @@ pub(super) fn decode(message: ModelInferRequest) -> Result<DecodedRequest, Failu
             priority: u32::try_from(whole(&parameters, "priority")?).unwrap_or(u32::MAX),
         },
     })
+}
+
+/// What the request calls its sequence, where it names one.
+pub(super) fn sequence_name(parameters: &Choices) -> Result<Option<SequenceId>, Failure> {
+    let choice = parameters.get("sequence_id").and_then(|parameter| parameter.parameter_choice.as_ref());
+    match choice {
+        None => Ok(None),
+        Some(ParameterChoice::StringParam(text)) => Ok(Some(SequenceId::Text(text.clone()))),
+        Some(_) => whole(parameters, "sequence_id").map(|number| Some(SequenceId::Number(number))),
+    }
 }
 
 /// A parameter that must be a whole number; 0 where it is not given.

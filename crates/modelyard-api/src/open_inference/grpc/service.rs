@@ -1,27 +1,31 @@
 //! The calls of `inference.GRPCInferenceService`.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use modelyard_serve::{Answered, Routed, ServedVersion};
 use modelyard_types::{Deadline, VersionSelector};
+use tokio::sync::Mutex;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use super::proto::inference::model_repository_parameter::ParameterChoice;
 use super::proto::inference::repository_index_response::ModelIndex;
 use super::proto::inference::{
-    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
-    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
-    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
-    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    LogSettingsRequest, LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
+    ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    TraceSettingRequest, TraceSettingResponse,
 };
 use super::status::refuse;
-use super::{request, response};
+use super::{request, response, settings};
 use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
@@ -31,6 +35,9 @@ use crate::watch::Served;
 
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
 const STREAM_REQUESTS_MAX: usize = 32;
+
+/// What comes with an order to load or unload.
+type Parameters = HashMap<String, ModelRepositoryParameter>;
 
 /// Answers calls from the one server.
 pub(super) struct Inference {
@@ -47,9 +54,14 @@ impl Inference {
         opened.map_err(|failure| refuse(&self.service, failure))
     }
 
-    async fn control(&self, order: Order, model: &str, parameters: Vec<String>) -> Result<(), Status> {
-        let names = parameters.iter().map(String::as_str);
-        let done = repository::control(&self.service, order, model, names).await;
+    async fn control(&self, order: Order, model: &str, parameters: Parameters) -> Result<(), Status> {
+        let text = |parameter: &ModelRepositoryParameter| match &parameter.parameter_choice {
+            Some(ParameterChoice::StringParam(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Vec<_> = parameters.iter().map(|(name, given)| (name.as_str(), text(given))).collect();
+        let given = texts.iter().map(|(name, text)| (*name, text.as_deref()));
+        let done = repository::control(&self.service, order, model, given).await;
         done.map_err(|failure| refuse(&self.service, failure))
     }
 }
@@ -70,15 +82,22 @@ async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<Serve
     Ok(service.server.open(model, selector.as_ref()).await?)
 }
 
-/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline.
+/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline. `order` is
+/// held by requests of sequences until they have their turn, so that those of one stream keep theirs.
 async fn answer(
     service: &Service,
     chosen: Option<Routed>,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
+    order: &Mutex<()>,
 ) -> Result<(ModelInferResponse, Served), Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
+    let ordered = match request::sequence_name(&message.parameters)? {
+        None => None,
+        Some(_) => Some(order.lock().await),
+    };
+    let named = !message.model_version.is_empty();
     let arrived = call_ends.unwrap_or_else(|| server.deadline());
     let version = match chosen {
         Some(chosen) => chosen,
@@ -88,7 +107,15 @@ async fn answer(
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
-    let Answered { answer: outputs, times } = infer::run(&version, &mut decoded, urgency).await?;
+    let (version, answered) = match decoded.sequence.take() {
+        None => (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?),
+        Some(step) => {
+            let turn = server.take_turn(&version, named, step)?;
+            drop(ordered);
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)
+        }
+    };
+    let Answered { answer: outputs, times } = answered;
     let computed = server.now();
     let answer = response::infer(&version, decoded.id, outputs);
     version.encoded(server.now().saturating_duration_since(computed));
@@ -101,11 +128,12 @@ async fn answer_in_stream(
     metadata: Arc<MetadataMap>,
     message: Result<ModelInferRequest, Status>,
     call_ends: Option<Deadline>,
+    order: Arc<Mutex<()>>,
 ) -> Result<ModelStreamInferResponse, Status> {
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
     let chosen = choose(&service, &message, &metadata);
-    Ok(match answer(&service, chosen, message, call_ends).await {
+    Ok(match answer(&service, chosen, message, call_ends, &order).await {
         Ok((mut answer, _)) => {
             if wants_final {
                 response::mark_final(&mut answer);
@@ -150,7 +178,7 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ServerMetadataResponse>, Status> {
         let ServerMetadata { name, version, extensions } = ServerMetadata::new(&self.service.config);
         let extensions = extensions.into_iter().map(str::to_owned).collect();
-        Ok(Response::new(ServerMetadataResponse { name: name.into(), version: version.into(), extensions }))
+        Ok(Response::new(ServerMetadataResponse { name, version: version.into(), extensions }))
     }
 
     async fn model_metadata(
@@ -171,7 +199,7 @@ impl GrpcInferenceService for Inference {
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let (metadata, _, message) = request.into_parts();
         let chosen = choose(&self.service, &message, &metadata);
-        let answered = answer(&self.service, chosen, message, ends).await;
+        let answered = answer(&self.service, chosen, message, ends, &Mutex::default()).await;
         let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
         let mut response = Response::new(answer);
         response.extensions_mut().insert(served);
@@ -189,10 +217,11 @@ impl GrpcInferenceService for Inference {
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let service = self.service.clone();
         let metadata = Arc::new(request.metadata().clone());
-        let answers = request
-            .into_inner()
-            .map(move |message| answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends))
-            .buffered(STREAM_REQUESTS_MAX);
+        let order = Arc::new(Mutex::default());
+        let answer = move |message| {
+            answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends, Arc::clone(&order))
+        };
+        let answers = request.into_inner().map(answer).buffered(STREAM_REQUESTS_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -241,7 +270,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
-        self.control(Order::Load, &model_name, parameters.into_keys().collect()).await?;
+        self.control(Order::Load, &model_name, parameters).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
     }
 
@@ -250,7 +279,21 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
-        self.control(Order::Unload, &model_name, parameters.into_keys().collect()).await?;
+        self.control(Order::Unload, &model_name, parameters).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+
+    async fn trace_setting(
+        &self,
+        request: Request<TraceSettingRequest>,
+    ) -> Result<Response<TraceSettingResponse>, Status> {
+        settings::trace(&self.service, request.into_inner()).map(Response::new)
+    }
+
+    async fn log_settings(
+        &self,
+        request: Request<LogSettingsRequest>,
+    ) -> Result<Response<LogSettingsResponse>, Status> {
+        settings::log(&self.service, request.into_inner()).map(Response::new)
     }
 }

@@ -6,7 +6,7 @@ use pulp::Arch;
 use crate::kernels::panels::{Cuts, Rows};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
-use crate::op::{Op, Pass, Place, Purpose, Tape};
+use crate::op::{Op, Pass, Past, Place, Purpose, Tape};
 
 use super::Settings;
 use super::cell::{Backward, Cell, Forward, StepMask};
@@ -65,6 +65,8 @@ struct Walk<C> {
     carry_tanhs: Vec<f32>,
     d_state: Vec<f32>,
     d_carry: Vec<f32>,
+    /// State and carry after the last pass, of each row, where the next one goes on from them.
+    past: Option<Past>,
     /// Gradients and weights as padded rows.
     padded: Vec<f32>,
     d_inputs: Vec<f32>,
@@ -108,6 +110,7 @@ impl<C: Cell> Walk<C> {
             carry_tanhs: sized(carry, if training { steps * row } else { row }),
             d_state: sized(training, row),
             d_carry: sized(training && carry, row),
+            past: place.remembers.then(|| Past::new(width * (1 + usize::from(carry)), place.rows_max)),
             padded: sized(training, features.max(width) * dimensions.gates_len()),
             d_inputs: sized(training, block_rows_max * features),
             block_rows_max,
@@ -264,6 +267,40 @@ impl<C: Cell> Walk<C> {
             }
         }
     }
+
+    /// Sets state and carry before the first step: to zeros, or to what is remembered.
+    fn begin(&mut self, rows: usize) {
+        let width = self.dimensions.width;
+        let carry_len = if C::CARRY { rows * width } else { 0 };
+        let Some(past) = &mut self.past else {
+            self.states[..rows * width].fill(0.0);
+            self.carries[..carry_len].fill(0.0);
+            return;
+        };
+        for (row, state) in self.states[..rows * width].chunks_exact_mut(width).enumerate() {
+            state.copy_from_slice(&past.row(row)[..width]);
+        }
+        for (row, carry) in self.carries[..carry_len].chunks_exact_mut(width).enumerate() {
+            carry.copy_from_slice(&past.row(row)[width..]);
+        }
+    }
+
+    /// Remembers state and carry after the last step, where that is wanted.
+    fn keep(&mut self, rows: usize) {
+        let Dimensions { steps, width, .. } = self.dimensions;
+        let (_, after) = self.slots(steps - 1);
+        let Some(past) = &mut self.past else { return };
+        let last = after * rows * width;
+        for (row, state) in self.states[last..][..rows * width].chunks_exact(width).enumerate() {
+            past.row(row)[..width].copy_from_slice(state);
+        }
+        if C::CARRY {
+            for (row, carry) in self.carries[last..][..rows * width].chunks_exact(width).enumerate() {
+                past.row(row)[width..].copy_from_slice(carry);
+            }
+        }
+    }
+
     /// All steps: the inputs' share of a block of them at once, then one after the other.
     fn walk(
         &mut self,
@@ -275,9 +312,7 @@ impl<C: Cell> Walk<C> {
         let (rows, &Dimensions { steps, features, width, .. }) = (pass.rows, &self.dimensions);
         let (len, sums_len) = (rows * width, self.dimensions.sums_len());
         self.dimensions.start(pass.parameters, &mut self.start);
-        self.states[..len].fill(0.0);
-        let carry_len = if C::CARRY { len } else { 0 };
-        self.carries[..carry_len].fill(0.0);
+        self.begin(rows);
         let block = self.block_steps(rows);
         for first in (0..steps).step_by(block) {
             let times = first..(first + block).min(steps);
@@ -288,7 +323,7 @@ impl<C: Cell> Walk<C> {
             let inputs = Rows { values: &self.inputs[..count * features], stride: features };
             kernel.add_product(&mut sums[self.dimensions.inputs_from()..], sums_len, inputs);
             for (at, time) in times.enumerate() {
-                if time > 0 {
+                if time > 0 || self.past.is_some() {
                     let states = &self.states[self.slots(time).0 * len..][..len];
                     let sums = &mut self.sums[at * rows * sums_len..][..rows * sums_len];
                     let recurrent = recurrent.backwards(time % 2 == 1);
@@ -298,6 +333,7 @@ impl<C: Cell> Walk<C> {
                 self.give(rows, time, output);
             }
         }
+        self.keep(rows);
     }
 }
 
@@ -305,6 +341,10 @@ impl<C: Cell> Op for RecurrentOp<C> {
     fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
         let weights = self.weights.forward(&self.walk.dimensions, pass.parameters, pass.rows);
         self.walk.walk(pass, weights, input, output);
+    }
+
+    fn past(&mut self) -> Option<&mut Past> {
+        self.walk.past.as_mut()
     }
 
     fn backward(&mut self, pass: &Pass<'_>, tape: Tape<'_>) {

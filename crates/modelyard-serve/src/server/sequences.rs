@@ -1,0 +1,166 @@
+//! Requests that belong together: what is remembered of each sequence, who may go on with it, and in which order.
+//!
+//! A sequence stays with the version that it began on. What fails is as if it had not been asked: the past is
+//! renewed with the answer, and not otherwise.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use modelyard_types::NamedTensor;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::Server;
+use crate::error::ServeError;
+use crate::sequence::{Key, Refused, SequenceStep, Sequences};
+use crate::telemetry::HeldSequence;
+use crate::urgency::Urgency;
+use crate::version::{Answered, ServedVersion, check_answer};
+
+/// What is known of a sequence while it lives.
+pub(super) struct Sequence {
+    version: Arc<ServedVersion>,
+    /// Held while a request runs; whoever waits for it gets it in the order of coming.
+    state: AsyncMutex<State>,
+}
+
+enum State {
+    /// No request was answered yet.
+    Fresh,
+    /// What is remembered after the last answer.
+    Remembers(Vec<f32>, HeldSequence),
+    /// Its last request was answered.
+    Over,
+}
+
+/// A request's place in its sequence, kept until it is dropped.
+pub struct SequenceTurn<'a> {
+    server: &'a Server,
+    key: Key,
+    step: SequenceStep,
+    sequence: Arc<Sequence>,
+    is_over: bool,
+}
+
+impl Server {
+    /// Takes a request into its sequence, which begins on the version opened for it. Requests of one sequence are
+    /// answered in the order in which this was called for them.
+    ///
+    /// # Errors
+    /// A sequence that does not live, or lives on another version than the one `named`; too many at once.
+    pub fn take_turn(
+        &self,
+        opened: &Arc<ServedVersion>,
+        named: bool,
+        step: SequenceStep,
+    ) -> Result<SequenceTurn<'_>, ServeError> {
+        let key = (opened.model().clone(), step.id.clone());
+        let taken = self.enter_sequence(opened, &key, step.start);
+        let sequence = taken.map_err(|refused| self.refused(&key, refused))?;
+        let turn = SequenceTurn { server: self, key, step, sequence, is_over: false };
+        let version = turn.version();
+        if named && version.version() != opened.version() {
+            let (model, id) = (opened.model().clone(), turn.step.id.clone());
+            let version = version.version();
+            return Err(self.counted(ServeError::SequenceVersion { model, id, version }));
+        }
+        Ok(turn)
+    }
+
+    fn enter_sequence(
+        &self,
+        opened: &Arc<ServedVersion>,
+        key: &Key,
+        start: bool,
+    ) -> Result<Arc<Sequence>, Refused> {
+        let now = self.now();
+        let mut sequences = self.sequences();
+        if !start {
+            return sequences.enter(now, key);
+        }
+        if sequences.is_full() {
+            self.loader.telemetry.sequences_expired(sequences.expire(now));
+        }
+        let state = AsyncMutex::new(State::Fresh);
+        let sequence = Arc::new(Sequence { version: Arc::clone(opened), state });
+        sequences.begin(now, key, Arc::clone(&sequence)).map(|()| sequence)
+    }
+
+    fn refused(&self, (model, id): &Key, refused: Refused) -> ServeError {
+        let (model, id) = (model.clone(), id.clone());
+        self.counted(match refused {
+            Refused::Unknown => ServeError::UnknownSequence { model, id, idle: self.config().sequence_idle },
+            Refused::Full => ServeError::SequencesFull { limit: self.config().sequences_max },
+            Refused::Crowded => ServeError::SequenceCrowded { model, id },
+        })
+    }
+
+    fn counted(&self, error: ServeError) -> ServeError {
+        self.count_failure(error.kind());
+        error
+    }
+
+    /// Forgets the sequences that were idle for too long.
+    pub(super) fn expire_sequences(&self) {
+        let expired = self.sequences().expire(self.now());
+        self.loader.telemetry.sequences_expired(expired);
+    }
+
+    pub(super) fn sequences(&self) -> MutexGuard<'_, Sequences<Sequence>> {
+        // The table is whole after every call, so a poisoned lock is as good as new.
+        self.sequences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SequenceTurn<'_> {
+    /// The version that the sequence began on.
+    pub fn version(&self) -> &Arc<ServedVersion> {
+        &self.sequence.version
+    }
+
+    /// Waits until the requests before it are answered, and is answered by what they left.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::infer`], and a model that takes no sequences, more than one row, a sequence that was
+    /// not begun or has ended meanwhile, or a deadline that passes in the wait. The sequence is then as it was.
+    pub async fn infer(
+        mut self,
+        inputs: Vec<NamedTensor>,
+        wanted: &[String],
+        urgency: Urgency,
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+        let sequence = Arc::clone(&self.sequence);
+        let waited = tokio::time::timeout_at(urgency.deadline.0.into(), sequence.state.lock()).await;
+        let late = |_| self.server.counted(ServeError::DeadlineExceeded { model: self.key.0.clone() });
+        let mut state = waited.map_err(late)?;
+        let past = match &*state {
+            State::Fresh if self.step.start => None,
+            State::Remembers(past, _) => Some(past.clone()),
+            State::Fresh | State::Over => {
+                self.is_over = true;
+                return Err(self.server.refused(&self.key, Refused::Unknown));
+            }
+        };
+        let ran = sequence.version.infer_piece(inputs, wanted, past, urgency).await;
+        let (answered, past) = ran?;
+        check_answer(&answered.answer)?;
+        let held = match std::mem::replace(&mut *state, State::Over) {
+            State::Remembers(_, held) => held,
+            State::Fresh | State::Over => {
+                self.server.loader.telemetry.hold_sequence(size_of_val(past.as_slice()))
+            }
+        };
+        self.is_over = self.step.end;
+        if !self.is_over {
+            *state = State::Remembers(past, held);
+        }
+        Ok(answered)
+    }
+}
+
+impl Drop for SequenceTurn<'_> {
+    fn drop(&mut self) {
+        // What began and was not answered never was.
+        let fresh = || self.sequence.state.try_lock().is_ok_and(|state| matches!(*state, State::Fresh));
+        let is_over = self.is_over || self.step.start && fresh();
+        self.server.sequences().leave(self.server.now(), &self.key, &self.sequence, is_over);
+    }
+}

@@ -1,0 +1,59 @@
+//! What is counted of sequences: those that live and their memory, those that began and those that expired.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Without the suffix `_total`.
+pub(super) const BEGUN: &str = "modelyard_sequences_begun";
+/// As [`BEGUN`].
+pub(super) const EXPIRED: &str = "modelyard_sequences_expired";
+
+/// The series of sequences.
+#[derive(Clone, Default)]
+pub(super) struct SequenceSeries {
+    live: Gauge,
+    bytes: Gauge,
+    begun: Counter,
+    expired: Counter,
+}
+
+impl SequenceSeries {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "modelyard_sequences_live",
+            "Sequences that can be gone on with",
+            self.live.clone(),
+        );
+        let bytes = "Bytes that are remembered of live sequences";
+        registry.register("modelyard_sequence_bytes", bytes, self.bytes.clone());
+        registry.register(BEGUN, "Sequences whose first request was answered", self.begun.clone());
+        registry.register(EXPIRED, "Sequences that were idle for too long", self.expired.clone());
+    }
+
+    /// Counts a sequence that begins, and its bytes, as live until the value is dropped.
+    pub(super) fn hold(&self, bytes: usize) -> HeldSequence {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.begun.inc();
+        self.live.inc();
+        self.bytes.inc_by(bytes);
+        HeldSequence { bytes, series: self.clone() }
+    }
+
+    pub(super) fn expired(&self, count: usize) {
+        self.expired.inc_by(count as u64);
+    }
+}
+
+/// A live sequence.
+pub(crate) struct HeldSequence {
+    bytes: i64,
+    series: SequenceSeries,
+}
+
+impl Drop for HeldSequence {
+    fn drop(&mut self) {
+        self.series.live.dec();
+        self.series.bytes.dec_by(self.bytes);
+    }
+}
