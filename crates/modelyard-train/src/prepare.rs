@@ -60,18 +60,62 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
 /// # Errors
 /// As [`prepare`], and where no layer of that model fits.
 pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepared, TrainError> {
-    let spec = project.pipeline();
-    let data_sha256 = data_digest(project).map_err(|error| match error {
-        TrainError::Data(error) => locate_data(project, error),
-        other => other,
-    })?;
-    let dataset = modelyard_data::read(project.data(), project.folder(), &spec)
+    let read = Read::new(project)?;
+    let parts = modelyard_data::split(&project.data().split, &read.dataset, &project.pipeline().outputs)
         .map_err(|error| locate_data(project, error))?;
-    let parts = modelyard_data::split(&project.data().split, &dataset, &spec.outputs)
-        .map_err(|error| locate_data(project, error))?;
+    read.prepare(project, parent, parts)
+}
+
+/// A project's data as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    data_sha256: String,
+    pub(crate) dataset: Dataset,
+}
+
+impl Read {
+    /// Reads it.
+    pub(crate) fn new(project: &Project) -> Result<Self, TrainError> {
+        let data_sha256 = data_digest(project).map_err(|error| match error {
+            TrainError::Data(error) => locate_data(project, error),
+            other => other,
+        })?;
+        let dataset = modelyard_data::read(project.data(), project.folder(), &project.pipeline())
+            .map_err(|error| locate_data(project, error))?;
+        Ok(Self { data_sha256, dataset })
+    }
+
+    /// Fits the pipeline on the training rows and checks everything against it.
+    pub(crate) fn prepare(
+        self,
+        project: &Project,
+        parent: Option<&Parent>,
+        parts: Parts,
+    ) -> Result<Prepared, TrainError> {
+        let pipeline = pipeline(project, parent, &self, &parts)?;
+        fitted(project, parent, (self, parts, pipeline))
+    }
+}
+
+/// The pipeline, fitted on the training rows.
+fn pipeline(
+    project: &Project,
+    parent: Option<&Parent>,
+    read: &Read,
+    parts: &Parts,
+) -> Result<Pipeline, TrainError> {
     let earlier = parent.and_then(Parent::pipeline);
-    let mut pipeline = Pipeline::fit_from(&spec, &dataset, &parts.train, earlier)
-        .map_err(|error| locate_data(project, error))?;
+    Pipeline::fit_from(&project.pipeline(), &read.dataset, &parts.train, earlier)
+        .map_err(|error| locate_data(project, error))
+}
+
+/// Everything beside the fitted pipeline.
+fn fitted(
+    project: &Project,
+    parent: Option<&Parent>,
+    (read, parts, mut pipeline): (Read, Parts, Pipeline),
+) -> Result<Prepared, TrainError> {
+    let Read { data_sha256, dataset } = read;
     let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
@@ -111,7 +155,7 @@ impl Problem {
 }
 
 /// An error of the data, with the line of the project file that it is about where there is one.
-fn locate_data(project: &Project, error: DataError) -> TrainError {
+pub(crate) fn locate_data(project: &Project, error: DataError) -> TrainError {
     let path = match &error {
         DataError::Missing { .. } => Some("data.source".to_owned()),
         DataError::NoColumn { column, .. } => Some(path_of_column(project, column)),

@@ -1,6 +1,7 @@
 //! The command line: global flags, the list of commands, and which file runs each.
 
 mod arguments;
+mod backtest;
 mod check;
 mod completions;
 mod doctor;
@@ -92,6 +93,7 @@ enum Command {
     Check(check::CheckArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Backtest(backtest::BacktestArgs),
     Predict(predict::PredictArgs),
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
@@ -120,6 +122,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args, output),
         Command::Train(args) => train::run(args, &global, output),
         Command::Evaluate(args) => evaluate::run(&args, output),
+        Command::Backtest(args) => backtest::run(&args, &global, output),
         Command::Predict(args) => predict::run(&args, output),
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
