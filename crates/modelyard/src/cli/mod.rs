@@ -1,6 +1,7 @@
 //! The command line: global flags, the list of commands, and which file runs each.
 
 mod arguments;
+mod ask;
 mod check;
 mod completions;
 mod doctor;
@@ -91,6 +92,7 @@ enum Command {
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
+    Ask(ask::AskArgs),
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
     Routes(routes::RoutesArgs),
@@ -117,6 +119,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => train::run(args, &global, output),
         Command::Evaluate(args) => evaluate::run(&args, output),
         Command::Predict(args) => predict::run(&args, output),
+        Command::Ask(args) => ask::run(&args),
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
         Command::Routes(args) => routes::run(args, output),
