@@ -176,6 +176,18 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A version that could not be loaded a moment ago, and is not read again yet.
+    #[error("{what}; that was a moment ago, and it is tried again in {} s", again.as_secs() + 1)]
+    LeftAlone {
+        /// What was said then.
+        what: String,
+        /// Its kind.
+        kind: ErrorKind,
+        /// Its way out.
+        hint: Option<String>,
+        /// Until it is tried again.
+        again: Duration,
+    },
     /// A text that cannot be continued as was asked.
     #[error("{0}")]
     Generation(Box<ModelError>),
@@ -330,6 +342,11 @@ fn suggestion(nearest: &Option<String>) -> String {
 }
 
 impl ServeError {
+    /// Whether a version's files are at fault: they will not load before they change.
+    pub(crate) fn is_the_versions_own(&self) -> bool {
+        matches!(self, Self::BadVersion { .. } | Self::Pipeline { .. } | Self::Load { .. })
+    }
+
     /// The kind, from which every protocol takes its code.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -360,6 +377,7 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
             Self::Run { source, .. } | Self::NoSequences { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
+            Self::LeftAlone { kind, .. } => *kind,
             Self::Generation(error) => error.kind(),
             Self::Step { cause, .. } => cause.kind(),
             Self::Joint { .. } => ErrorKind::InvalidArgument,
@@ -391,6 +409,7 @@ impl ServeError {
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
             Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
+            Self::LeftAlone { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::DrawsNothing { .. } => Some(

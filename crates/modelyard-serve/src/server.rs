@@ -4,6 +4,7 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod failures;
 mod graphs;
 mod memory;
 mod offer;
@@ -29,6 +30,7 @@ use crate::settings::ModelSettings;
 use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
 use crate::version::{Loader, ServedVersion, Wanted};
+use failures::Failures;
 use memory::Residents;
 use offer::{Offer, Offers, Seen};
 
@@ -78,6 +80,7 @@ pub struct Server {
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
     residents: Residents,
+    failures: Failures,
     sequences: Mutex<Sequences<Sequence>>,
     /// The models that a client took out of memory.
     unloaded: Mutex<BTreeSet<ModelName>>,
@@ -119,6 +122,7 @@ impl Server {
             offers: RwLock::default(),
             on_demand: Mutex::default(),
             residents: Residents::default(),
+            failures: Failures::default(),
             sequences,
             unloaded: Mutex::default(),
             overrides: Mutex::default(),
@@ -366,7 +370,7 @@ impl Server {
         if let Some(version) = self.recall(&wanted) {
             return Ok(Some(version));
         }
-        let version = self.fetch(wanted).await?;
+        let version = self.fetch_for_request(wanted).await?;
         self.remember(&version);
         Ok(Some(version))
     }

@@ -114,7 +114,7 @@ impl Server {
             Wanted { model: name.clone(), source: *source, settings: Arc::clone(&offer.settings) }
         };
         let source = wanted.source;
-        let version = self.fetch(wanted).await?;
+        let version = self.fetch_for_request(wanted).await?;
         let mut offers = self.offers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(offer) = Arc::make_mut(&mut offers).get_mut(name)
             && offer.asleep

@@ -1,6 +1,7 @@
 //! The command line: global flags, the list of commands, and which file runs each.
 
 mod arguments;
+mod ask;
 mod backtest;
 mod check;
 mod completions;
@@ -95,6 +96,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Backtest(backtest::BacktestArgs),
     Predict(predict::PredictArgs),
+    Ask(ask::AskArgs),
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
     Routes(routes::RoutesArgs),
@@ -124,6 +126,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Evaluate(args) => evaluate::run(&args, output),
         Command::Backtest(args) => backtest::run(&args, &global, output),
         Command::Predict(args) => predict::run(&args, output),
+        Command::Ask(args) => ask::run(&args),
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
         Command::Routes(args) => routes::run(args, output),

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
+mod ask;
 mod backtest;
 mod bad_input;
 mod clients;
