@@ -211,7 +211,7 @@ impl Client {
                 Err(failed) => failed,
             };
             let broke = matches!(error, ClientError::Connection { .. });
-            if !error.was_not_run() && !(broke && call.repeatable) {
+            if !(error.was_not_run() || broke && call.repeatable) {
                 return Err(error);
             }
             *last = Some(error);
