@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use modelyard_model::{Activation, Conv2d, Dense, Flatten, LayerSpec, MaxPool2d, Network, NetworkSpec};
+use modelyard_model::{
+    Activation, Conv2d, Dense, Flatten, LayerSpec, MaxPool2d, Network, NetworkSpec, Padding,
+};
 use serde_json::{Value, json};
 
 /// The network of the training benchmark's `a32`: 100-64-64-10.
@@ -17,13 +19,16 @@ pub fn mlp(seed: u64) -> Result<Network> {
     Ok(Network::init(NetworkSpec::new(vec![100], layers), seed)?)
 }
 
-/// A network that takes far longer to run than its request takes to be read: 64-4096-4096-10.
+/// A network that takes far longer to run than its request takes to be read, as those over pictures do: ten
+/// convolutions of 256 filters over 8×8 values.
 ///
 /// # Errors
 /// Never for these layers.
 pub fn heavy(seed: u64) -> Result<Network> {
-    let layers = vec![relu(4096), relu(4096), classes()];
-    Ok(Network::init(NetworkSpec::new(vec![64], layers), seed)?)
+    let convolution = Conv2d { padding: Padding::Same, ..Conv2d::new(256, 3, Some(Activation::Relu)) };
+    let mut layers = vec![LayerSpec::Conv2d(convolution); 10];
+    layers.extend([LayerSpec::Flatten(Flatten {}), classes()]);
+    Ok(Network::init(NetworkSpec::new(vec![8, 8, 1], layers), seed)?)
 }
 
 /// Two convolutions with pooling and two dense layers over 28×28 pixels, as in the training benchmark.

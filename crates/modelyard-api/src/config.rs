@@ -35,6 +35,8 @@ pub struct ApiConfig {
     pub farewell: Duration,
     /// After that: how long requests in flight may still take.
     pub drain_max: Duration,
+    /// The name in the server's metadata; some clients insist on `triton`.
+    pub server_name: String,
     /// Whether clients may load and unload models.
     pub repository_control: bool,
     /// Whether `/metrics` has the names of NVIDIA's server, too.
@@ -66,6 +68,7 @@ impl Default for ApiConfig {
             bodies_bytes_max: 512 << 20,
             farewell: Duration::from_millis(500),
             drain_max: Duration::from_secs(30),
+            server_name: "modelyard".to_owned(),
             repository_control: false,
             triton_metrics: false,
             watchers: Watchers::default(),

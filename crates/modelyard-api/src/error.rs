@@ -83,6 +83,10 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    pub(crate) fn with_message(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status: Some(status), ..self }
     }
@@ -172,7 +176,11 @@ impl From<ServeError> for Failure {
         }
         Self {
             kind: error.kind(),
-            message: error.to_string(),
+            // Triton's clients know an unknown model by these words.
+            message: match error {
+                ServeError::UnknownModel { .. } => format!("Request for unknown model: {error}"),
+                _ => error.to_string(),
+            },
             hint: error.hint(),
             causes: (!causes.is_empty()).then(|| causes.join(": ")),
             status: None,

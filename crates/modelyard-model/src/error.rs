@@ -121,6 +121,14 @@ pub enum ModelError {
         /// A way out, where there is one.
         hint: Option<&'static str>,
     },
+    /// A network from which no samples can be drawn.
+    #[error("the network draws no samples: {message}")]
+    NoDecoder {
+        /// What is in the way.
+        message: String,
+        /// The way out.
+        hint: &'static str,
+    },
     /// The operating system gave no threads.
     #[error("cannot start {threads} training threads")]
     Threads {
@@ -187,7 +195,9 @@ impl ModelError {
             | Self::Value { .. } => ErrorKind::InvalidArgument,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Threads { .. } => ErrorKind::ResourceExhausted,
-            Self::FormatVersion { .. } | Self::Stepwise { .. } => ErrorKind::Unsupported,
+            Self::FormatVersion { .. } | Self::NoDecoder { .. } | Self::Stepwise { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Document { .. }
             | Self::Weights { .. }
             | Self::WeightTensor { .. }
@@ -205,6 +215,7 @@ impl ModelError {
                 tokens - 1
             )),
             Self::Sequence { hint, .. } => hint.map(str::to_owned),
+            Self::NoDecoder { hint, .. } => Some((*hint).to_owned()),
             Self::FormatVersion { .. } => Some("use a newer modelyard to read this version".to_owned()),
             Self::TooLarge { .. } => Some(
                 "use fewer units or filters, pool before a dense layer, or a smaller mini-batch".to_owned(),

@@ -243,15 +243,20 @@ impl Export<'_> {
         ]
     }
 
-    /// Kernel, strides and padding, as Conv, MaxPool and AveragePool name them.
+    /// Kernel, strides and padding, as Conv, MaxPool and AveragePool name them; dilations where there are any.
     pub(crate) fn window_attributes(&self, window: &Window) -> Vec<AttributeProto> {
         let (rows, columns) = (window.rows, window.columns);
         let pads = [rows.before, columns.before, rows.after(), columns.after()].map(signed);
-        vec![
+        let mut attributes = vec![
             AttributeProto::ints("kernel_shape", &[signed(rows.size), signed(columns.size)]),
             AttributeProto::ints("strides", &[signed(rows.stride), signed(columns.stride)]),
             AttributeProto::ints("pads", &pads),
-        ]
+        ];
+        if !window.is_dense() {
+            attributes
+                .push(AttributeProto::ints("dilations", &[signed(rows.dilation), signed(columns.dilation)]));
+        }
+        attributes
     }
 
     /// Adds an activation, where there is one.

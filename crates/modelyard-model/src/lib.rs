@@ -6,6 +6,7 @@
 
 mod activation;
 mod cpu;
+mod decoder;
 mod ending;
 mod engine;
 mod engine_state;
@@ -40,6 +41,7 @@ mod tokens;
 mod wiring;
 
 pub use activation::Activation;
+pub use decoder::standard_normal;
 pub use engine::{Engine, EngineConfig, Step};
 pub use error::ModelError;
 pub use forward::Forward;

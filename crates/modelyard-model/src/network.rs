@@ -262,7 +262,7 @@ impl Network {
         }
     }
 
-    fn zeros(spec: NetworkSpec) -> Result<Self, ModelError> {
+    pub(crate) fn zeros(spec: NetworkSpec) -> Result<Self, ModelError> {
         let layout = spec.layout()?;
         let (parameters, state) = (vec![0.0; layout.trained_len], vec![0.0; layout.state_len]);
         Ok(Self { spec, layout, parameters, state })

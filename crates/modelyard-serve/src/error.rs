@@ -104,6 +104,12 @@ pub enum ServeError {
         /// The model.
         model: ModelName,
     },
+    /// Samples were asked of a model that draws none.
+    #[error("model {model} draws no samples")]
+    DrawsNothing {
+        /// The model.
+        model: ModelName,
+    },
     /// The rows do not fit the pipeline.
     #[error("{0}")]
     Rows(Box<DataError>),
@@ -258,6 +264,14 @@ pub enum ServeError {
         /// What to do about it.
         hint: String,
     },
+    /// The configuration that came with an order to load cannot be followed.
+    #[error("the configuration cannot be followed: {what}")]
+    BadOverride {
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A model's configuration asks for what is not understood or not done.
     #[error("{file}:{line}: {what}")]
     ModelConfig {
@@ -314,12 +328,15 @@ impl ServeError {
                 ErrorKind::NotFound
             }
             Self::NothingToServe { .. } | Self::Unservable { .. } => ErrorKind::FailedPrecondition,
-            Self::Folder { .. } | Self::ModelConfig { .. } => ErrorKind::InvalidArgument,
+            Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
+                ErrorKind::InvalidArgument
+            }
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }
             Self::NoPipeline { .. }
             | Self::DuplicateOutput { .. }
+            | Self::DrawsNothing { .. }
             | Self::SequenceVersion { .. }
             | Self::SequenceRows { .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } => ErrorKind::TooLarge,
@@ -361,10 +378,15 @@ impl ServeError {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
-            Self::Folder { hint, .. } => Some(hint.clone()),
+            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
             Self::LeftAlone { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
+            Self::DrawsNothing { .. } => Some(
+                "send rows, in \"instances\" or \"input\"; samples are drawn by a model trained here whose output has \
+                 the kind \"anomaly\" and whose network has one layer gaussian_sample"
+                    .to_owned(),
+            ),
             Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
             Self::Run { source, .. } | Self::NoSequences { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),

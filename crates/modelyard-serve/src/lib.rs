@@ -35,4 +35,4 @@ pub use settings::{Declared, ModelSettings};
 pub use source::{Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion};
 pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
-pub use version::{Answered, Generation, ServedVersion, check_answer};
+pub use version::{Answered, Drawing, Generation, ServedVersion, check_answer};

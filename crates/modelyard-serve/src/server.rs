@@ -78,6 +78,8 @@ pub struct Server {
     sequences: Mutex<Sequences<Sequence>>,
     /// The models that a client took out of memory.
     unloaded: Mutex<BTreeSet<ModelName>>,
+    /// How clients want models to be served that they ordered to be loaded.
+    overrides: Mutex<BTreeMap<ModelName, ModelSettings>>,
     /// Held while a version is loaded on demand, so that each is loaded once and one after the other.
     loading: AsyncMutex<()>,
     /// Held while a version is read and loaded, so that each finds the room that the others left.
@@ -115,6 +117,7 @@ impl Server {
             failures: Failures::default(),
             sequences,
             unloaded: Mutex::default(),
+            overrides: Mutex::default(),
             loading: AsyncMutex::default(),
             fetching: AsyncMutex::default(),
             seen: AsyncMutex::default(),
@@ -330,11 +333,12 @@ impl Server {
             return Ok(Arc::clone(version));
         }
         let known = offer.versions.iter().find(|version| version.version == number).copied();
-        if let Some(version) = known.and_then(|known| self.recall(&name, known)) {
-            return Ok(version);
-        }
         let settings = Arc::clone(&offer.settings);
         drop(offers);
+        let wanted = |source| Wanted { model: name.clone(), source, settings: Arc::clone(&settings) };
+        if let Some(version) = known.and_then(|known| self.recall(&wanted(known))) {
+            return Ok(version);
+        }
         self.load_on_demand(&name, settings, known, number).await?.ok_or_else(unknown)
     }
 
@@ -354,10 +358,11 @@ impl Server {
         }) else {
             return Ok(None);
         };
-        if let Some(version) = self.recall(model, source) {
+        let wanted = Wanted { model: model.clone(), source, settings };
+        if let Some(version) = self.recall(&wanted) {
             return Ok(Some(version));
         }
-        let version = self.fetch_for_request(Wanted { model: model.clone(), source, settings }).await?;
+        let version = self.fetch_for_request(wanted).await?;
         self.remember(&version);
         Ok(Some(version))
     }

@@ -1,5 +1,6 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod drawing;
 mod generation;
 mod pieces;
 
@@ -26,6 +27,7 @@ use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
 
+pub use drawing::Drawing;
 pub use generation::Generation;
 use pieces::Pieces;
 
@@ -33,6 +35,7 @@ use pieces::Pieces;
 pub struct ServedVersion {
     model: ModelName,
     source: SourceVersion,
+    settings: Arc<ModelSettings>,
     limits: ServeConfig,
     network: Arc<dyn LoadedModel>,
     labels: BTreeMap<String, Vec<String>>,
@@ -40,6 +43,7 @@ pub struct ServedVersion {
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
     pool: Pool,
+    decoder: Option<drawing::Decoder>,
     /// Made for the first sequence.
     pieces: OnceLock<Pieces>,
     clock: Arc<dyn Clock>,
@@ -99,18 +103,28 @@ impl Loader {
         }
         let telemetry = Arc::new(self.telemetry.version(&model, version));
         let limits = settings.limits(&self.config);
-        let warmed = warm(Arc::clone(&network), &settings.warmup);
-        let pool = Pool::start(&model, warmed, &limits, Arc::clone(&self.clock), telemetry).map_err(unfit)?;
+        let start =
+            |network| Pool::start(&model, network, &limits, Arc::clone(&self.clock), Arc::clone(&telemetry));
+        let pool = start(warm(Arc::clone(&network), &settings.warmup)).map_err(unfit)?;
+        let decoder = match drawing::load(pipeline.as_ref(), files, &self.runtimes).map_err(unfit)? {
+            Some(network) => {
+                let pool = start(Arc::clone(&network)).map_err(unfit)?;
+                Some(drawing::Decoder { network, pool })
+            }
+            None => None,
+        };
         Ok(ServedVersion {
             model,
             source,
             limits,
             network,
+            settings: Arc::clone(&settings),
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
             pipeline_cost: RowCost::new(None),
             pool,
+            decoder,
             pieces: OnceLock::new(),
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
@@ -167,7 +181,7 @@ impl ServedVersion {
     }
 
     /// The instant now, by its clock.
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
@@ -189,6 +203,12 @@ impl ServedVersion {
     /// What its source told of it when it was loaded.
     pub(crate) fn source(&self) -> SourceVersion {
         self.source
+    }
+
+    /// Whether it is what a source has, served as wanted.
+    pub(crate) fn is(&self, source: &SourceVersion, settings: &ModelSettings) -> bool {
+        (self.source.version, self.source.stamp) == (source.version, source.stamp)
+            && *self.settings == *settings
     }
 
     /// The engine that runs it.

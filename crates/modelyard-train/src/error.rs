@@ -127,6 +127,9 @@ pub enum TrainError {
     /// A model that is no language model was asked to continue a text.
     #[error("this model does not continue texts")]
     NoLanguage,
+    /// A model that neither continues texts nor draws samples was asked to generate.
+    #[error("this model neither continues texts nor draws samples")]
+    NoSamples,
     /// Rows without answers cannot be scored.
     #[error("there are no rows to score")]
     NoRows,
@@ -186,7 +189,9 @@ impl TrainError {
             }
             Self::Stopped { .. } => ErrorKind::Cancelled,
             Self::Parity { .. } => ErrorKind::Internal,
-            Self::NoFile { .. } | Self::OnlyContinues | Self::NoLanguage => ErrorKind::Unsupported,
+            Self::NoFile { .. } | Self::OnlyContinues | Self::NoLanguage | Self::NoSamples => {
+                ErrorKind::Unsupported
+            }
         }
     }
 
@@ -227,6 +232,11 @@ impl TrainError {
             Self::OnlyContinues => Some("`modelyard generate NAME --prompt TEXT` continues a text".to_owned()),
             Self::NoLanguage => Some(
                 "language models have an output of kind \"next_token\"; `modelyard predict` answers rows".to_owned(),
+            ),
+            Self::NoSamples => Some(
+                "texts are continued by a model whose output has the kind \"next_token\"; samples are drawn by one of \
+                 the kind \"anomaly\" whose network has a layer gaussian_sample"
+                    .to_owned(),
             ),
             Self::NoFile { .. } => Some(
                 "imported models have no pipeline from rows to tensors: send tensors to `/v2/models/…/infer`".to_owned(),

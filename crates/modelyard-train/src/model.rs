@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use modelyard_data::{Answer, Continuation, Continuing, Dataset, Pipeline};
-use modelyard_model::{Generator, Network, Sampler, Sampling};
+use modelyard_data::{Answer, Continuation, Continuing, Dataset, Pipeline, Row};
+use modelyard_model::{Forward, Generator, Network, Sampler, Sampling, standard_normal};
 use modelyard_registry::document::SplitScores;
 
 use crate::error::TrainError;
@@ -103,6 +103,30 @@ impl TrainedModel {
                 return Ok(whole);
             }
         }
+    }
+
+    /// Draws samples like the rows it was trained on, each from numbers of the standard normal distribution of a seed of
+    /// its own: `seed` and those after it. They are what the network expects of such numbers, without the noise that
+    /// its training took for granted.
+    ///
+    /// # Errors
+    /// [`TrainError::NoSamples`] or [`ModelError::NoDecoder`](modelyard_model::ModelError::NoDecoder) where the model
+    /// draws none, [`TrainError::Data`] where a transform cannot be undone.
+    pub fn draw(&self, seed: u64, count: usize) -> Result<Vec<Row>, TrainError> {
+        if !self.pipeline.gives_input_back() {
+            return Err(TrainError::NoSamples);
+        }
+        let mut forward = Forward::new(&Arc::new(self.network.decoder()?));
+        let latent = forward.input_len();
+        let seeds = (0..count as u64).map(|at| seed.wrapping_add(at));
+        let hidden: Vec<f32> = seeds.flat_map(|seed| standard_normal(seed, latent)).collect();
+        let mut drawn = Vec::new();
+        forward.run(&hidden, count, &mut drawn)?;
+        if let Some(at) = drawn.iter().position(|value| !value.is_finite()) {
+            let row = at / forward.output_len() + 1;
+            return Err(TrainError::NoNumber { row, rows: count, value: drawn[at] });
+        }
+        Ok(self.pipeline.undo(&drawn)?)
     }
 
     fn scorer(&self, threads: usize) -> Scorer<'_> {

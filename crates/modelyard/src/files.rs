@@ -1,7 +1,7 @@
 //! Reading and writing whole files, with messages that name them.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use crate::failure::{Exit, Failure};
@@ -23,4 +23,28 @@ pub(crate) fn read_up_to(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failu
         return Err(Failure::new(Exit::BadInput, message));
     }
     Ok(bytes)
+}
+
+/// Makes a folder, and those around it, where they are missing.
+///
+/// # Errors
+/// What stands in the way.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))
+}
+
+/// Writes a file that must not be there yet.
+///
+/// # Errors
+/// A file that is there already, or cannot be written.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(Exit::BadInput, format!("{} is there already", path.display()))
+                .hint("remove it, or name another place with --out")
+        }
+        _ => Failure::io(format!("cannot write {}", path.display()), &error),
+    };
+    File::create_new(path).and_then(|mut file| file.write_all(bytes)).map_err(cannot)
 }

@@ -67,6 +67,9 @@ pub(crate) struct ServingArgs {
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
+    /// The name that the server tells in its metadata; some of Triton's clients insist on `triton`.
+    #[arg(long, env = "MODELYARD_SERVER_NAME", value_name = "NAME", default_value = "modelyard")]
+    server_name: String,
     #[command(flatten)]
     watching: WatchArgs,
 }
@@ -114,6 +117,7 @@ impl ServingArgs {
         serve.latency_target = milliseconds(self.latency_target_ms);
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
         api.repository_control = self.repository_control;
+        api.server_name.clone_from(&self.server_name);
         limits
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn small_request() -> Arc<[u8]> {
 
 /// The request that `heavy` takes.
 pub(crate) fn heavy_request() -> Arc<[u8]> {
-    post("/v2/models/heavy/infer", infer_body(&[64]).to_string().as_bytes()).into()
+    post("/v2/models/heavy/infer", infer_body(&[8, 8, 1]).to_string().as_bytes()).into()
 }
 
 /// As many good answers a second as so many clients get.

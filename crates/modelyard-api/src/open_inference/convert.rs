@@ -10,7 +10,7 @@ use crate::config::ApiConfig;
 /// `GET /v2`.
 #[derive(Serialize)]
 pub(crate) struct ServerMetadata {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) extensions: Vec<&'static str>,
 }
@@ -34,7 +34,7 @@ impl ServerMetadata {
             extensions.extend(config.log.is_some().then_some("logging"));
             extensions.extend(config.traces.is_some().then_some("trace"));
         }
-        Self { name: "modelyard", version: env!("CARGO_PKG_VERSION"), extensions }
+        Self { name: config.server_name.clone(), version: env!("CARGO_PKG_VERSION"), extensions }
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
-use modelyard_serve::IndexEntry;
+use modelyard_serve::{IndexEntry, ServeError};
 use modelyard_types::ErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,10 +88,7 @@ async fn load(
     Path(model): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Failure> {
-    let wanted: ControlRequest = read(&service, request).await?;
-    let names = wanted.parameters.keys().map(String::as_str);
-    control(&service, Order::Load, &model, names).await?;
-    Ok(StatusCode::OK)
+    obey(&service, Order::Load, &model, request).await
 }
 
 async fn unload(
@@ -99,9 +96,18 @@ async fn unload(
     Path(model): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Failure> {
-    let wanted: ControlRequest = read(&service, request).await?;
-    let names = wanted.parameters.keys().map(String::as_str);
-    control(&service, Order::Unload, &model, names).await?;
+    obey(&service, Order::Unload, &model, request).await
+}
+
+async fn obey(
+    service: &Service,
+    order: Order,
+    model: &str,
+    request: Request<Body>,
+) -> Result<StatusCode, Failure> {
+    let wanted: ControlRequest = read(service, request).await?;
+    let given = wanted.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    control(service, order, model, given).await?;
     Ok(StatusCode::OK)
 }
 
@@ -130,7 +136,7 @@ pub(crate) enum Order {
     Unload,
 }
 
-/// Carries out an order, where the server takes any.
+/// Carries out an order, where the server takes any. Parameters come by name, with their text where they are one.
 ///
 /// # Errors
 /// A server that takes none, a model that is not there, a parameter that asks for more than that.
@@ -138,23 +144,38 @@ pub(crate) async fn control<'n>(
     service: &Service,
     order: Order,
     model: &str,
-    mut parameters: impl Iterator<Item = &'n str>,
+    parameters: impl Iterator<Item = (&'n str, Option<&'n str>)>,
 ) -> Result<(), Failure> {
     if !service.config.repository_control {
         let message = "this server takes no orders to load and unload models";
         return Err(Failure::new(ErrorKind::PermissionDenied, message)
             .with_hint("start it with --repository-control; promoted versions are loaded by themselves"));
     }
-    // What depends on a model here is nothing, so that this one is always obeyed.
-    if let Some(unknown) = parameters.find(|name| *name != "unload_dependents") {
-        let message = format!("the parameter {unknown:?} is not supported: models come from the registry");
-        return Err(Failure::new(ErrorKind::Unsupported, message)
-            .with_hint("publish the model with `modelyard import` or `modelyard train`"));
+    let mut config = None;
+    for (name, text) in parameters {
+        match name {
+            // What depends on a model here is nothing, so that this one is always obeyed.
+            "unload_dependents" if order == Order::Unload => {}
+            "config" if order == Order::Load && text.is_some() => config = text,
+            _ => {
+                let message =
+                    format!("the parameter {name:?} is not supported: models come from the registry");
+                return Err(Failure::new(ErrorKind::Unsupported, message)
+                    .with_hint("publish the model with `modelyard import` or `modelyard train`"));
+            }
+        }
     }
     match order {
-        Order::Load => service.server.load(model).await?,
+        Order::Load => service.server.load(model, config).await.map_err(|error| not_loaded(model, error))?,
         Order::Unload => service.server.unload(model).await?,
     }
     tracing::info!(model, ?order, "a client's order was carried out");
     Ok(())
+}
+
+/// In the words that Triton's clients look for.
+fn not_loaded(model: &str, error: ServeError) -> Failure {
+    let failure = Failure::from(error);
+    let message = format!("failed to load {model:?}: {}", failure.message());
+    failure.with_message(message)
 }

@@ -64,12 +64,12 @@ pub(super) fn all() -> Value {
         "Row": { "description": "Values by the pipeline's names, or the bare value where there is one." },
         "PredictRequest": object(
             json!({ "instances": list_of("Row"), "parameters": reference("GenerationParameters") }),
-            &["instances"],
+            &[],
         ),
         "PredictAnswer": object(json!({ "predictions": { "type": "array" } }), &["predictions"]),
         "PredictOneRequest": object(
             json!({ "input": reference("Row"), "parameters": reference("GenerationParameters") }),
-            &["input"],
+            &[],
         ),
         "GenerationParameters": generation_parameters(),
         "PredictOneAnswer": object(json!({ "prediction": {} }), &["prediction"]),
@@ -80,12 +80,15 @@ pub(super) fn all() -> Value {
     all
 }
 
-/// How a language model continues a text.
+/// How a language model continues a text, or a variational autoencoder draws samples.
 fn generation_parameters() -> Value {
     json!({
         "type": "object",
-        "description": "For language models: how boldly tokens are drawn, how many, and where to stop. Others ignore it.",
+        "description": "For language models: how boldly tokens are drawn, how many, and where to stop. For variational \
+                        autoencoders, in a request without rows: how many samples to draw, and the seed of the first. \
+                        Others ignore it.",
         "properties": {
+            "count": { "type": "integer", "minimum": 1 },
             "temperature": { "type": "number", "minimum": 0, "default": 1 },
             "top_k": { "type": "integer", "minimum": 1 },
             "top_p": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },

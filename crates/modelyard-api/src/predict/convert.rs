@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use modelyard_serve::{Answer, ForecastStep, Prediction};
+use modelyard_serve::{Answer, ForecastStep, Prediction, Row, Value};
 use modelyard_types::{Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 use serde::Deserializer;
 use serde::de::value::SeqAccessDeserializer;
@@ -172,6 +172,27 @@ pub(super) fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
                 write::json(out, labels);
                 write_probabilities(out, probabilities);
             }
+        }
+    }
+    out.push(b'}');
+}
+
+/// A drawn row as JSON: values by input, images as `{"b64": …}`, as requests give them.
+pub(super) fn write_row(out: &mut Vec<u8>, row: &Row) {
+    out.push(b'{');
+    for (at, (name, value)) in row.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write::json(out, name);
+        out.push(b':');
+        match value {
+            Value::Bytes(_) => {
+                out.extend_from_slice(b"{\"b64\":");
+                write::json(out, &value.to_json());
+                out.push(b'}');
+            }
+            value => write::json(out, &value.to_json()),
         }
     }
     out.push(b'}');

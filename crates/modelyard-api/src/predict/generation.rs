@@ -1,8 +1,11 @@
-//! The parameters of a request to continue a text: `{"input": …, "parameters": {"temperature": 0.8}}`.
+//! The parameters of a request to generate: to continue a text, `{"input": …, "parameters": {"temperature": 0.8}}`, or,
+//! without a row, to draw samples, `{"parameters": {"count": 5, "seed": 1}}`.
 
-use modelyard_serve::{Generation, Sampling};
+use modelyard_serve::{Drawing, Generation, Sampling};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::wire::Envelope;
 use crate::error::Failure;
 
 /// Most tokens that one request may ask for.
@@ -26,6 +29,22 @@ struct Parameters {
     seed: u64,
     max_tokens: Option<usize>,
     stop: Stop,
+}
+
+/// A body without rows that asks for samples.
+#[derive(Deserialize)]
+struct DrawingBody {
+    parameters: DrawingParameters,
+    instances: Option<IgnoredAny>,
+    input: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrawingParameters {
+    count: usize,
+    #[serde(default)]
+    seed: u64,
 }
 
 /// One text or several.
@@ -67,9 +86,44 @@ pub(super) fn wish(body: &[u8]) -> Result<Generation, Failure> {
     Ok(Generation { sampling: Sampling { temperature, top_k, top_p }, seed, tokens_max, stop })
 }
 
+/// How the body wants samples to be drawn; none where it does not ask for any.
+///
+/// # Errors
+/// Several samples where one answer is given.
+pub(super) fn drawing(body: &[u8], envelope: Envelope) -> Result<Option<Drawing>, Failure> {
+    let Ok(DrawingBody { parameters: DrawingParameters { count, seed }, instances: None, input: None }) =
+        serde_json::from_slice(body)
+    else {
+        return Ok(None);
+    };
+    if envelope == Envelope::Input && count != 1 {
+        let failure = Failure::invalid(format!("/predict gives one answer, and count is {count}"));
+        return Err(failure.with_hint("ask /v1/models/<name>:predict for several samples"));
+    }
+    Ok(Some(Drawing { seed, count }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_asked_for_without_rows() {
+        let asked = |body: &str| drawing(body.as_bytes(), Envelope::Instances).ok().flatten();
+        let want = Drawing { seed: 7, count: 3 };
+        assert_eq!(asked(r#"{"parameters": {"count": 3, "seed": 7}}"#), Some(want));
+        assert_eq!(asked(r#"{"parameters": {"count": 3}}"#), Some(Drawing { seed: 0, ..want }));
+        for other in [
+            r#"{"instances": [1], "parameters": {"count": 3}}"#,
+            r#"{"parameters": {"seed": 3}}"#,
+            r#"{"parameters": {"count": 3, "temperature": 1}}"#,
+            "no JSON",
+        ] {
+            assert_eq!(asked(other), None, "{other}");
+        }
+        let one = drawing(br#"{"parameters": {"count": 2}}"#, Envelope::Input).expect_err("several");
+        assert!(one.message().contains("count is 2"), "{}", one.message());
+    }
 
     #[test]
     fn parameters_are_read_and_those_left_out_are_the_usual_ones() {

@@ -1,16 +1,16 @@
 //! The routes of predictions.
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, Answered, FieldInfo, Kind, Routed, Row, Times, Value};
+use modelyard_serve::{Answered, Drawing, FieldInfo, Kind, Routed, Row, Times, Value};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
 use serde_json::json;
 
-use super::convert::{TensorRows, write_answer, write_tensor_row};
+use super::convert::{TensorRows, write_answer, write_row, write_tensor_row};
 use super::generation;
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
@@ -159,20 +159,16 @@ async fn answer(
     let (json, times) = match version.fields() {
         Some(fields) => {
             let rows = match raw_image {
-                true => vec![image_row(fields, body.to_vec())?],
-                false => named_rows(&body, envelope, fields)?,
+                true => Ok(vec![image_row(fields, body.to_vec())?]),
+                false => named_rows(&body, envelope, fields),
             };
-            let Answered { answer: answers, times } = if version.continues_texts() {
-                let wish = generation::wish(&body)?;
-                version.generate(&rows, &wish, deadline).await?
-            } else {
-                drop(body);
-                version.predict(rows, deadline).await?
-            };
-            let computed = server.now();
-            let json = encode(&answers, envelope);
-            version.encoded(server.now().saturating_duration_since(computed));
-            (json, times)
+            match rows {
+                Ok(rows) => named_answer(&version, rows, body, (envelope, deadline)).await?,
+                Err(failure) => match generation::drawing(&body, envelope)? {
+                    Some(wish) => samples(&version, wish, (envelope, deadline)).await?,
+                    None => return Err(failure),
+                },
+            }
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,
@@ -181,6 +177,39 @@ async fn answer(
     response.extensions_mut().insert(Served::by(&version, times));
     response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.version().get()));
     Ok(response)
+}
+
+/// Answers of a pipeline, or a language model's continuations.
+async fn named_answer(
+    version: &Routed,
+    rows: Vec<Row>,
+    body: Bytes,
+    (envelope, deadline): (Envelope, Deadline),
+) -> Result<(Vec<u8>, Times), Failure> {
+    let Answered { answer: answers, times } = if version.continues_texts() {
+        let wish = generation::wish(&body)?;
+        version.generate(&rows, &wish, deadline).await?
+    } else {
+        drop(body);
+        version.predict(rows, deadline).await?
+    };
+    let computed = version.now();
+    let json = encode(answers.len(), envelope, |json, row| write_answer(json, &answers[row]));
+    version.encoded(version.now().saturating_duration_since(computed));
+    Ok((json, times))
+}
+
+/// Rows that the model draws.
+async fn samples(
+    version: &Routed,
+    wish: Drawing,
+    (envelope, deadline): (Envelope, Deadline),
+) -> Result<(Vec<u8>, Times), Failure> {
+    let Answered { answer: drawn, times } = version.draw(wish, deadline).await?;
+    let computed = version.now();
+    let json = encode(drawn.len(), envelope, |json, row| write_row(json, &drawn[row]));
+    version.encoded(version.now().saturating_duration_since(computed));
+    Ok((json, times))
 }
 
 fn is_image(request: &Request<Body>) -> bool {
@@ -203,10 +232,10 @@ fn named_rows(body: &[u8], envelope: Envelope, fields: &[FieldInfo]) -> Result<V
     Ok(rows.rows)
 }
 
-fn encode(answers: &[Answer], envelope: Envelope) -> Vec<u8> {
+fn encode(rows: usize, envelope: Envelope, write_row: impl Fn(&mut Vec<u8>, usize)) -> Vec<u8> {
     let mut json = Vec::with_capacity(256);
-    wrap(&mut json, envelope, answers.len(), |json, row| {
-        write_answer(json, &answers[row]);
+    wrap(&mut json, envelope, rows, |json, row| {
+        write_row(json, row);
         Ok(())
     })
     .expect("named answers always become JSON");

@@ -82,8 +82,40 @@ async fn models_leave_memory_and_come_back_on_a_clients_word() {
     assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
     running.post("/v2/repository/models/nobody/load", "").await.failure(404, "not_found");
     running.post("/v2/repository/models/m/load", "[").await.failure(400, "invalid_argument");
-    let own = r#"{"parameters":{"config":"{}"}}"#;
-    running.post("/v2/repository/models/m/load", own).await.failure(501, "unsupported");
+    let files = r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#;
+    running.post("/v2/repository/models/m/load", files).await.failure(501, "unsupported");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_may_say_how_a_model_is_served_until_it_is_loaded_anew() {
+    let store = Store::new().await;
+    let running = serve(&store, true).await;
+    let rows = async || running.get("/v2/models/m/config").await.json()["max_batch_size"].clone();
+    let load = async |config: &str| {
+        let order = json!({ "parameters": { "config": config } }).to_string();
+        running.post("/v2/repository/models/m/load", order).await
+    };
+    let before = rows().await;
+    assert_eq!(load(r#"{"max_batch_size": "5"}"#).await.status, 200);
+    assert_eq!(rows().await, 5);
+    for (config, what) in [
+        ("{", "it is no JSON"),
+        (r#"{"max_batch_size": "many"}"#, "max_batch_size is \"many\", which is not a whole number"),
+        (r#"{"max_batch_size": 4, "input": [{"name": "z"}]}"#, "declares the input \"z\""),
+    ] {
+        let answer = load(config).await;
+        let status = answer.status;
+        let told = answer.json()["error"].as_str().expect("a sentence").to_owned();
+        assert!(
+            (400..500).contains(&status) && told.starts_with("failed to load \"m\": "),
+            "{status} {told}"
+        );
+        assert!(told.contains(what), "{told}");
+        assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+    }
+    assert_eq!(running.post("/v2/repository/models/m/load", "").await.status, 200);
+    assert_eq!(rows().await, before);
     running.stop().await;
 }
 

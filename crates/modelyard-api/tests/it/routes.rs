@@ -112,7 +112,7 @@ async fn wrong_requests_are_told_what_is_expected() {
     assert!(infer(&deep).await.contains("recursion limit"));
 
     let unknown = running.post("/v2/models/digit/infer", "{}").await.failure(404, "not_found");
-    assert_eq!(unknown, "there is no model \"digit\"; did you mean \"digits\"?");
+    assert_eq!(unknown, "Request for unknown model: there is no model \"digit\"; did you mean \"digits\"?");
     let version = running.post("/v2/models/digits/versions/9/infer", infer_body(2, 1.0)).await;
     assert_eq!(version.failure(404, "not_found"), "model digits has no version 9");
     assert_eq!(running.get("/v2/models/digits/versions/0").await.status, 400);

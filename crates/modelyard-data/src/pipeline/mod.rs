@@ -13,6 +13,7 @@ mod output;
 mod parts;
 mod rows;
 mod steps;
+mod undo;
 
 use serde::{Deserialize, Serialize};
 

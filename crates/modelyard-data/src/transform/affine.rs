@@ -79,8 +79,10 @@ impl Transform for Affine {
     }
 
     fn invert(&self, values: &mut [f64]) -> Result<(), Problem> {
-        for value in values {
-            *value = *value * self.scale[0] + self.offset[0];
+        for row in values.chunks_exact_mut(self.offset.len().max(1)) {
+            for ((value, offset), scale) in row.iter_mut().zip(&self.offset).zip(&self.scale) {
+                *value = *value * scale + offset;
+            }
         }
         Ok(())
     }

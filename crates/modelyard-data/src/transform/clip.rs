@@ -63,4 +63,8 @@ impl Transform for FittedClip {
             }
         }
     }
+
+    fn undo(&self, _block: &mut Block, before: &Form) -> Option<Form> {
+        Some(before.clone())
+    }
 }

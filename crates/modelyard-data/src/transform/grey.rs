@@ -39,6 +39,10 @@ impl Transform for FittedGrey {
             block.bytes = block.bytes.chunks_exact(3).map(luma).collect();
         }
     }
+
+    fn undo(&self, block: &mut Block, _before: &Form) -> Option<Form> {
+        block.form.clone()
+    }
 }
 
 /// 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, rounded.

@@ -37,4 +37,11 @@ impl Transform for FittedImageToFloat {
         block.floats.clear();
         block.floats.extend(block.bytes.iter().map(|&byte| f64::from(byte) / 255.0));
     }
+
+    fn undo(&self, block: &mut Block, before: &Form) -> Option<Form> {
+        block.bytes.clear();
+        // Numbers below 0 and above 255 become the nearest byte.
+        block.bytes.extend(block.floats.iter().map(|&value| (value * 255.0).round() as u8));
+        Some(before.clone())
+    }
 }

@@ -162,4 +162,8 @@ impl Transform for FittedImpute {
             }
         }
     }
+
+    fn undo(&self, _block: &mut Block, before: &Form) -> Option<Form> {
+        Some(before.clone())
+    }
 }

@@ -74,6 +74,13 @@ pub(crate) trait Transform: Debug {
         Err(Problem::new("this transform cannot be undone, so it does not fit an output")
             .hint("outputs take standard, min_max, robust and log1p"))
     }
+
+    /// Undoes the transform on every row of the block as far as that can be done, where `before` is the form that
+    /// came in; gives the form that is left. What was lost on the way in stays lost: an image keeps the size that
+    /// it was brought to.
+    fn undo(&self, block: &mut Block, before: &Form) -> Option<Form> {
+        self.invert(&mut block.floats).ok().map(|()| before.clone())
+    }
 }
 
 macro_rules! transforms {

@@ -78,4 +78,13 @@ impl Transform for FittedNormalize {
             }
         }
     }
+
+    fn undo(&self, block: &mut Block, before: &Form) -> Option<Form> {
+        for pixel in block.floats.chunks_exact_mut(self.mean.len()) {
+            for ((value, mean), std) in pixel.iter_mut().zip(&self.mean).zip(&self.std) {
+                *value = *value * std + mean;
+            }
+        }
+        Some(before.clone())
+    }
 }

@@ -65,4 +65,15 @@ impl Transform for FittedOneHot {
             }
         }
     }
+
+    fn undo(&self, block: &mut Block, before: &Form) -> Option<Form> {
+        let width = self.slots.width();
+        block.codes.clear();
+        for row in block.floats.chunks_exact(width) {
+            let known = if self.slots.has_known_others() { width } else { width - 1 };
+            let largest = (0..known).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)))?;
+            block.codes.push(self.slots.nearest_code(largest as f64));
+        }
+        Some(before.clone())
+    }
 }

@@ -79,6 +79,13 @@ impl Slots {
         self.of_code.contains(&self.kept)
     }
 
+    /// The first of the codes whose rank is nearest to a number.
+    pub(crate) fn nearest_code(&self, rank: f64) -> u32 {
+        let distance = |slot: &u32| (f64::from(*slot) - rank).abs();
+        let ranks = (0..).zip(&self.of_code);
+        ranks.min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b))).map_or(0, |(code, _)| code)
+    }
+
     pub(crate) fn of(&self, code: u32) -> usize {
         self.of_code.get(code as usize).copied().unwrap_or(self.kept) as usize
     }
@@ -121,5 +128,11 @@ impl Transform for FittedOrdinal {
                 },
             ),
         );
+    }
+
+    fn undo(&self, block: &mut Block, before: &Form) -> Option<Form> {
+        block.codes.clear();
+        block.codes.extend(block.floats.iter().map(|&rank| self.slots.nearest_code(rank)));
+        Some(before.clone())
     }
 }

@@ -67,6 +67,10 @@ impl Transform for FittedResize {
         }
         block.bytes = resized;
     }
+
+    fn undo(&self, block: &mut Block, _before: &Form) -> Option<Form> {
+        block.form.clone()
+    }
 }
 
 impl FittedResize {

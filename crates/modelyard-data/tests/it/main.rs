@@ -14,6 +14,7 @@ mod reading;
 mod sound;
 mod stored;
 mod text;
+mod undo;
 mod window_parts;
 mod windows;
 

@@ -9,6 +9,7 @@ pub(crate) fn gather(window: &Window, images: &[f32], columns: &mut [f32]) {
     let column_len = window.positions() * window.taps();
     for (image, columns) in images.chunks_exact(image_len).zip(columns.chunks_exact_mut(column_len)) {
         match window.columns.size * window.channels {
+            _ if window.columns.dilation > 1 => gather_dilated(window, image, columns),
             3 => gather_image::<3>(window, image, columns),
             5 => gather_image::<5>(window, image, columns),
             9 => gather_image::<9>(window, image, columns),
@@ -53,13 +54,55 @@ fn gather_edge(window: &Window, image: &[f32], patch: &mut [f32], (y, x): (usize
     }
 }
 
+/// Patches whose lines have gaps: pixel by pixel.
+fn gather_dilated(window: &Window, image: &[f32], columns: &mut [f32]) {
+    let channels = window.channels;
+    let mut patches = columns.chunks_exact_mut(window.taps());
+    for y in 0..window.rows.output {
+        for (x, patch) in (0..window.columns.output).zip(&mut patches) {
+            patch.fill(0.0);
+            for (pixel, tap) in pixels(window, (y, x)) {
+                patch[tap..tap + channels].copy_from_slice(&image[pixel..pixel + channels]);
+            }
+        }
+    }
+}
+
+/// Each position of a window that lies inside: its place in the image, and in the patch.
+fn pixels(window: &Window, (y, x): (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
+    let Window { rows, columns, channels } = *window;
+    rows.inside(y).flat_map(move |line| {
+        columns.inside(x).map(move |column| {
+            let pixel = rows.source(y, line) * columns.input + columns.source(x, column);
+            (pixel * channels, (line * columns.size + column) * channels)
+        })
+    })
+}
+
 /// Adds each patch's values back onto the image positions that they came from.
 pub(crate) fn scatter(window: &Window, columns: &[f32], images: &mut [f32]) {
     images.fill(0.0);
     let image_len = window.input_len();
     let column_len = window.positions() * window.taps();
     for (image, columns) in images.chunks_exact_mut(image_len).zip(columns.chunks_exact(column_len)) {
-        cpu::run(Scatter { window, columns, image });
+        if window.columns.dilation > 1 {
+            scatter_dilated(window, columns, image);
+        } else {
+            cpu::run(Scatter { window, columns, image });
+        }
+    }
+}
+
+fn scatter_dilated(window: &Window, columns: &[f32], image: &mut [f32]) {
+    let channels = window.channels;
+    let mut patches = columns.chunks_exact(window.taps());
+    for y in 0..window.rows.output {
+        for (x, patch) in (0..window.columns.output).zip(&mut patches) {
+            for (pixel, tap) in pixels(window, (y, x)) {
+                let values = &patch[tap..tap + channels];
+                image[pixel..pixel + channels].iter_mut().zip(values).for_each(|(to, from)| *to += from);
+            }
+        }
     }
 }
 

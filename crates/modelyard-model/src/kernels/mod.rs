@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 pub(crate) mod columns;
 pub(crate) mod depthwise;
+pub(crate) mod direct;
 pub(crate) mod few_rows;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
@@ -15,3 +16,4 @@ pub(crate) mod rows;
 pub(crate) mod small;
 pub(crate) mod tiles;
 pub(crate) mod vectors;
+pub(crate) mod winograd;

@@ -80,7 +80,7 @@ impl Tiles {
     /// Whether tiles are the fastest way.
     pub(crate) fn fit(window: &Window, filters: usize) -> bool {
         filters.is_multiple_of(FILTERS_MULTIPLE)
-            && window.rows.dilation == 1
+            && window.is_dense()
             && window.taps().saturating_mul(filters) <= KERNEL_VALUES_MAX
     }
 
@@ -141,8 +141,22 @@ impl WithSimd for Image<'_> {
     }
 }
 
+/// The larger of each two values.
 #[inline(always)]
-fn whole<S: Simd>(values: &[f32]) -> &[S::f32s] {
+pub(super) fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.greater_than_f32s(b, a), b, a)
+}
+
+/// What is negative becomes 0, where `on`.
+#[inline(always)]
+pub(super) fn relu<S: Simd>(simd: S, on: bool, value: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    if on { simd.select_f32s(simd.less_than_f32s(value, zero), zero, value) } else { value }
+}
+
+/// Values as vectors; filters and channels are multiples of every vector's length.
+#[inline(always)]
+pub(super) fn whole<S: Simd>(values: &[f32]) -> &[S::f32s] {
     let (vectors, rest) = S::as_simd_f32s(values);
     assert!(rest.is_empty(), "filters are a multiple of every vector's length");
     vectors
@@ -215,15 +229,15 @@ impl<S: Simd> Vectors<'_, S> {
         output: &mut [S::f32s],
     ) -> usize {
         let sums = self.sums::<R, P, V>(y, x, vector);
-        let (columns, row_len) = (self.shape.columns, self.row_len());
+        let (simd, columns, row_len) = (self.simd, self.shape.columns, self.row_len());
         if POOL {
             for pixel in 0..P / 2 {
                 let at = (y / 2 * (columns / 2) + x / 2 + pixel) * row_len + vector;
                 let to = &mut output[at..at + V];
                 for v in 0..V {
-                    let above = self.larger(sums[0][2 * pixel][v], sums[0][2 * pixel + 1][v]);
-                    let below = self.larger(sums[R - 1][2 * pixel][v], sums[R - 1][2 * pixel + 1][v]);
-                    to[v] = self.relu(self.larger(above, below));
+                    let above = larger(simd, sums[0][2 * pixel][v], sums[0][2 * pixel + 1][v]);
+                    let below = larger(simd, sums[R - 1][2 * pixel][v], sums[R - 1][2 * pixel + 1][v]);
+                    to[v] = relu(simd, self.relu, larger(simd, above, below));
                 }
             }
             return P;
@@ -233,7 +247,7 @@ impl<S: Simd> Vectors<'_, S> {
             let line = &mut output[from..from + (P - 1) * row_len + V];
             for p in 0..P {
                 for v in 0..V {
-                    line[p * row_len + v] = self.relu(sums[r][p][v]);
+                    line[p * row_len + v] = relu(simd, self.relu, sums[r][p][v]);
                 }
             }
         }
@@ -277,16 +291,5 @@ impl<S: Simd> Vectors<'_, S> {
             }
         }
         sums
-    }
-
-    #[inline(always)]
-    fn larger(&self, a: S::f32s, b: S::f32s) -> S::f32s {
-        self.simd.select_f32s(self.simd.greater_than_f32s(b, a), b, a)
-    }
-
-    #[inline(always)]
-    fn relu(&self, value: S::f32s) -> S::f32s {
-        let (simd, zero) = (self.simd, self.simd.splat_f32s(0.0));
-        if self.relu { simd.select_f32s(simd.less_than_f32s(value, zero), zero, value) } else { value }
     }
 }

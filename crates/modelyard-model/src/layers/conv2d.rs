@@ -23,6 +23,9 @@ pub struct Conv2d {
     /// Distance between windows (default 1).
     #[serde(default = "super::window::one")]
     pub strides: Size2d,
+    /// Distance between the window's own positions (default 1); above 1 only where `strides` is 1.
+    #[serde(default = "super::window::one", skip_serializing_if = "Size2d::is_one")]
+    pub dilation_rate: Size2d,
     /// What happens at the edge (default valid).
     #[serde(default)]
     pub padding: Padding,
@@ -47,6 +50,7 @@ impl Conv2d {
             filters,
             kernel_size: Size2d::Square(kernel_size),
             strides: Size2d::Square(1),
+            dilation_rate: Size2d::Square(1),
             padding: Padding::Valid,
             activation,
             use_bias: true,
@@ -56,7 +60,8 @@ impl Conv2d {
     }
 
     fn window(&self, input: &[usize]) -> Result<Window, Misfit> {
-        Window::new(input, ("kernel_size", self.kernel_size), self.strides, self.padding)
+        let steps = (self.strides, self.dilation_rate);
+        Window::dilated(input, ("kernel_size", self.kernel_size), steps, self.padding)
     }
 
     fn convolution(&self, input: &[usize]) -> Convolution {
@@ -137,7 +142,26 @@ mod tests {
             },
             Conv2d { filters: 16, activation: Some(Activation::Tanh), ..base.clone() },
             Conv2d { filters: 16, strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
-            Conv2d { filters: 32, kernel_size: Size2d::Rectangle([2, 3]), padding: Padding::Same, ..base },
+            Conv2d {
+                filters: 32,
+                kernel_size: Size2d::Rectangle([2, 3]),
+                padding: Padding::Same,
+                ..base.clone()
+            },
+            Conv2d { dilation_rate: Size2d::Square(2), ..base.clone() },
+            Conv2d {
+                filters: 16,
+                dilation_rate: Size2d::Rectangle([1, 2]),
+                padding: Padding::Same,
+                ..base.clone()
+            },
+            Conv2d {
+                filters: 16,
+                dilation_rate: Size2d::Rectangle([3, 1]),
+                padding: Padding::Same,
+                activation: Some(Activation::Relu),
+                ..base
+            },
         ]
     }
 
@@ -149,6 +173,9 @@ mod tests {
                 contract::check_inference(&LayerSpec::Conv2d(conv.clone()), &input);
             }
         }
+        let transformed = LayerSpec::Conv2d(Conv2d::new(16, 3, Some(Activation::Relu)));
+        contract::check(&transformed, &[10, 9, 16]);
+        contract::check_inference(&transformed, &[10, 9, 16]);
     }
 
     /// The definition, without any cleverness.
@@ -182,20 +209,24 @@ mod tests {
     #[test]
     fn answers_as_the_definition_says_in_every_block() {
         for conv in kinds().into_iter().filter(|conv| conv.activation.is_none() && conv.use_bias) {
-            let input = vec![41, 38, 9];
-            let layers = vec![LayerSpec::Conv2d(conv.clone())];
-            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
-            let mut rng = Rng::new(1);
-            let len: usize = input.iter().product();
-            let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
-            let mut outputs = Vec::new();
-            Forward::new(&Arc::new(network.clone())).run(&images, 5, &mut outputs).expect("five images");
-            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
-            let wanted =
-                images.chunks(len).flat_map(|image| by_definition(&conv, &input, image, kernel, bias));
-            for (got, wanted) in outputs.iter().zip(wanted) {
-                assert!((got - wanted).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+            for input in [[41, 38, 9], [13, 22, 16], [12, 15, 32]] {
+                check_definition(&conv, &input);
             }
+        }
+    }
+
+    fn check_definition(conv: &Conv2d, input: &[usize]) {
+        let layers = vec![LayerSpec::Conv2d(conv.clone())];
+        let network = Network::init(NetworkSpec::new(input.to_vec(), layers), 3).expect("it fits");
+        let mut rng = Rng::new(1);
+        let len: usize = input.iter().product();
+        let images: Vec<f32> = (0..5 * len).map(|_| rng.normal()).collect();
+        let mut outputs = Vec::new();
+        Forward::new(&Arc::new(network.clone())).run(&images, 5, &mut outputs).expect("five images");
+        let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+        let wanted = images.chunks(len).flat_map(|image| by_definition(conv, input, image, kernel, bias));
+        for (got, wanted) in outputs.iter().zip(wanted) {
+            assert!((got - wanted).abs() < 1e-4, "{conv:?} on {input:?}: {got}, not {wanted}");
         }
     }
 
@@ -212,29 +243,39 @@ mod tests {
 
     #[test]
     fn pooling_inside_answers_as_the_definition_says() {
-        for (filters, padding) in
-            [(5, Padding::Same), (16, Padding::Valid), (32, Padding::Same), (48, Padding::Valid)]
-        {
-            let conv = Conv2d { padding, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
-            let input = vec![11, 29, 3];
-            let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
-            let network = Network::init(NetworkSpec::new(input.clone(), layers), 3).expect("it fits");
-            let mut rng = Rng::new(1);
-            let len: usize = input.iter().product();
-            let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();
-            let mut outputs = Vec::new();
-            Forward::new(&Arc::new(network.clone())).run(&images, 2, &mut outputs).expect("two images");
-            let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
-            let window = conv.window(&input).expect("it fits");
-            let shape = [window.rows.output, window.columns.output, filters];
-            let wanted: Vec<f32> = images
-                .chunks(len)
-                .flat_map(|image| halved(&by_definition(&conv, &input, image, kernel, bias), shape))
-                .collect();
-            assert_eq!(outputs.len(), wanted.len());
-            for (got, wanted) in outputs.iter().zip(wanted) {
-                assert!((got - wanted.max(0.0)).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
+        for (filters, padding, dilation) in [
+            (5, Padding::Same, 1),
+            (16, Padding::Valid, 1),
+            (32, Padding::Same, 1),
+            (48, Padding::Valid, 1),
+            (16, Padding::Valid, 2),
+        ] {
+            let dilation_rate = Size2d::Square(dilation);
+            let conv = Conv2d { padding, dilation_rate, ..Conv2d::new(filters, 3, Some(Activation::Relu)) };
+            for channels in [3, 16, 48] {
+                check_pooling(&conv, &[11, 29, channels]);
             }
+        }
+    }
+
+    fn check_pooling(conv: &Conv2d, input: &[usize]) {
+        let layers = vec![LayerSpec::Conv2d(conv.clone()), LayerSpec::MaxPool2d(MaxPool2d::default())];
+        let network = Network::init(NetworkSpec::new(input.to_vec(), layers), 3).expect("it fits");
+        let mut rng = Rng::new(1);
+        let len: usize = input.iter().product();
+        let images: Vec<f32> = (0..2 * len).map(|_| rng.normal()).collect();
+        let mut outputs = Vec::new();
+        Forward::new(&Arc::new(network.clone())).run(&images, 2, &mut outputs).expect("two images");
+        let (kernel, bias) = (network.array(0, 0), network.array(0, 1));
+        let window = conv.window(input).expect("it fits");
+        let shape = [window.rows.output, window.columns.output, conv.filters];
+        let wanted: Vec<f32> = images
+            .chunks(len)
+            .flat_map(|image| halved(&by_definition(conv, input, image, kernel, bias), shape))
+            .collect();
+        assert_eq!(outputs.len(), wanted.len());
+        for (got, wanted) in outputs.iter().zip(wanted) {
+            assert!((got - wanted.max(0.0)).abs() < 1e-4, "{conv:?}: {got}, not {wanted}");
         }
     }
 
@@ -251,6 +292,14 @@ mod tests {
         contract::check_error(conv(5), &[4, 9, 1], "an image of at least [5, 5, …]", "smaller kernel_size");
         contract::check_error(conv(0), &[4, 9, 1], "kernel_size must be at least 1", "");
         contract::check_error(conv(1 << 40), &[4, 9, 1], "kernel_size", "");
+        let holes = |rate, strides| {
+            let (dilation_rate, strides) = (Size2d::Rectangle([1, rate]), Size2d::Square(strides));
+            LayerSpec::Conv2d(Conv2d { dilation_rate, strides, ..Conv2d::new(4, 3, None) })
+        };
+        contract::check_error(holes(2, 2), &[9, 9, 1], "dilation_rate and strides are both", "leave one");
+        contract::check_error(holes(0, 1), &[9, 9, 1], "dilation_rate must be at least 1", "");
+        let far = "an image of at least [3, 13, …] for its kernel_size and dilation_rate";
+        contract::check_error(holes(6, 1), &[9, 9, 1], far, "padding = \"same\"");
         let none = Conv2d { strides: Size2d::Square(0), ..Conv2d::new(4, 3, None) };
         contract::check_error(LayerSpec::Conv2d(none), &[4, 9, 1], "strides must be at least 1", "");
     }

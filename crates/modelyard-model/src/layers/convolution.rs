@@ -1,4 +1,4 @@
-//! The convolution of images and series: by tiles where the kernel stays in cache, and otherwise as a matrix
+//! The convolution of images and series: straight from the image where the kernel stays in cache, and otherwise as a matrix
 //! product over columns of image patches, which the way back takes always.
 
 use std::ops::Range;
@@ -7,10 +7,11 @@ use super::window::Window;
 use crate::Activation;
 use crate::activation::{self, Saved};
 use crate::kernels::columns;
+use crate::kernels::direct::Direct;
 use crate::kernels::pooling::{self, Halving};
 use crate::kernels::product::{Matrix, Write, multiply};
 use crate::kernels::rows;
-use crate::kernels::tiles::{Filters, Tiles};
+use crate::kernels::tiles::Filters;
 use crate::memory::Hidden;
 use crate::op::{Op, Pass, Place, Purpose, Tape};
 
@@ -26,11 +27,12 @@ impl Convolution {
     /// What the operation keeps: columns, sums before pooling and values before the activation.
     pub(super) fn hidden(&self, purpose: Purpose) -> Hidden {
         let (positions, training) = (self.window.positions(), purpose == Purpose::Training);
-        let in_columns = training || !Tiles::fit(&self.window, self.filters);
+        let in_columns = training || !Direct::fit(&self.window, self.filters);
         Hidden::fixed(&[positions, self.window.taps()])
             .when(in_columns)
             .and(Hidden::fixed(&[positions, self.filters]))
             .and(Hidden::fixed(&[BLOCK_VALUES]))
+            .and(Direct::hidden(&self.window, self.filters))
             .and(Hidden::per_row(&[positions, self.filters]).when(training))
     }
 }
@@ -48,9 +50,9 @@ pub(super) struct ConvolutionOp {
     /// Computes the 2×2 max pooling that follows, too.
     pool: Option<Halving>,
     /// A 1×1 convolution: the image is its own column matrix.
-    direct: bool,
+    own_columns: bool,
     /// The way forward without columns, where that is faster.
-    tiles: Option<Tiles>,
+    direct: Option<Direct>,
     /// Images per block.
     block: usize,
     columns: Vec<f32>,
@@ -74,12 +76,15 @@ impl ConvolutionOp {
             channels: filters,
         });
         let output = pool.map_or(products, |pool| pool.output_len());
-        let direct =
+        let own_columns =
             window.taps() == window.channels && window.positions() * window.channels == window.input_len();
         let training = place.purpose == Purpose::Training;
-        let tiles = Tiles::new(&window, filters);
-        let column_len =
-            if direct || (tiles.is_some() && !training) { 0 } else { window.positions() * window.taps() };
+        let direct = Direct::new(&window, filters);
+        let column_len = if own_columns || (direct.is_some() && !training) {
+            0
+        } else {
+            window.positions() * window.taps()
+        };
         let image_len = column_len + if pool.is_some() { products } else { 0 };
         let block = (BLOCK_VALUES / image_len.max(1)).clamp(1, place.rows_max);
         Self {
@@ -87,8 +92,8 @@ impl ConvolutionOp {
             kernel: place.weights[0].clone(),
             bias: place.weights.get(1).cloned(),
             activation,
+            own_columns,
             direct,
-            tiles,
             block,
             columns: vec![0.0; block * column_len],
             products: vec![0.0; if pool.is_some() { block * products } else { 0 }],
@@ -112,11 +117,11 @@ impl ConvolutionOp {
         let part = first * self.output_len()..first * self.output_len() + output.len();
         let bias = self.bias.clone().map(|bias| &pass.parameters[bias]);
         let activation = self.activation;
-        if let (Some(tiles), true) = (&mut self.tiles, self.winners.is_empty()) {
+        if let (Some(direct), true) = (&mut self.direct, self.winners.is_empty()) {
             // Nobody needs to know which values won, so it all happens in registers.
             let relu = activation == Some(Activation::Relu);
             let kernel = &pass.parameters[self.kernel.clone()];
-            tiles.run(images, Filters { kernel, bias, pool: self.pool.is_some(), relu }, output);
+            direct.run(images, Filters { kernel, bias, pool: self.pool.is_some(), relu }, output);
             let rest = activation.filter(|_| !relu);
             return rows::bias_activate(output, None, self.filters, rest, self.before.part_mut(part));
         }
@@ -138,11 +143,11 @@ impl ConvolutionOp {
     /// The sums of products of some images, without bias.
     fn convolve(&mut self, pass: &Pass<'_>, images: &[f32], sums: &mut [f32]) {
         let kernel = &pass.parameters[self.kernel.clone()];
-        if let Some(tiles) = &mut self.tiles {
-            return tiles.run(images, Filters { kernel, bias: None, pool: false, relu: false }, sums);
+        if let Some(direct) = &mut self.direct {
+            return direct.run(images, Filters { kernel, bias: None, pool: false, relu: false }, sums);
         }
         let kernel = Matrix::new(kernel, self.window.taps(), self.filters);
-        let patches = patches(&self.window, self.direct, &mut self.columns, images);
+        let patches = patches(&self.window, self.own_columns, &mut self.columns, images);
         multiply(sums, Write::Replace, patches, kernel, pass.parallelism);
     }
 
@@ -161,11 +166,11 @@ impl ConvolutionOp {
         };
         let delta = Matrix::new(delta, rows, filters);
         let write = if first == 0 { Write::Replace } else { Write::Add };
-        let patches = patches(&self.window, self.direct, &mut self.columns, images);
+        let patches = patches(&self.window, self.own_columns, &mut self.columns, images);
         multiply(&mut gradients[self.kernel.clone()], write, patches.transposed(), delta, pass.parallelism);
         let Some(d_images) = d_images else { return };
         let kernel = Matrix::new(&pass.parameters[self.kernel.clone()], taps, filters).transposed();
-        if self.direct {
+        if self.own_columns {
             return multiply(d_images, Write::Replace, delta, kernel, pass.parallelism);
         }
         let d_columns = &mut self.columns[..rows * taps];
@@ -175,9 +180,9 @@ impl ConvolutionOp {
 }
 
 /// The patches of a block of images as a matrix, one row for each output position.
-fn patches<'a>(window: &Window, direct: bool, columns: &'a mut [f32], images: &'a [f32]) -> Matrix<'a> {
+fn patches<'a>(window: &Window, own_columns: bool, columns: &'a mut [f32], images: &'a [f32]) -> Matrix<'a> {
     let rows = images.len() / window.input_len() * window.positions();
-    if direct {
+    if own_columns {
         return Matrix::new(images, rows, window.taps());
     }
     let columns = &mut columns[..rows * window.taps()];

@@ -27,6 +27,9 @@ pub struct DepthwiseConv2d {
     /// Distance between windows (default 1).
     #[serde(default = "super::window::one")]
     pub strides: Size2d,
+    /// Distance between the window's own positions (default 1); above 1 only where `strides` is 1.
+    #[serde(default = "super::window::one", skip_serializing_if = "Size2d::is_one")]
+    pub dilation_rate: Size2d,
     /// What happens at the edge (default valid).
     #[serde(default)]
     pub padding: Padding,
@@ -53,6 +56,7 @@ impl DepthwiseConv2d {
         Self {
             kernel_size: Size2d::Square(kernel_size),
             strides: Size2d::Square(1),
+            dilation_rate: Size2d::Square(1),
             padding: Padding::Valid,
             depth_multiplier: 1,
             activation,
@@ -64,7 +68,8 @@ impl DepthwiseConv2d {
 
     fn window(&self, input: &[usize]) -> Result<Window, Misfit> {
         check_multiplier(self.depth_multiplier)?;
-        Window::new(input, ("kernel_size", self.kernel_size), self.strides, self.padding)
+        let steps = (self.strides, self.dilation_rate);
+        Window::dilated(input, ("kernel_size", self.kernel_size), steps, self.padding)
     }
 }
 
@@ -189,7 +194,13 @@ mod tests {
             DepthwiseConv2d { activation: Some(Activation::Relu), padding: Padding::Same, ..base.clone() },
             DepthwiseConv2d { depth_multiplier: 2, activation: Some(Activation::Silu), ..base.clone() },
             DepthwiseConv2d { strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
-            DepthwiseConv2d { kernel_size: Size2d::Rectangle([2, 4]), use_bias: false, ..base },
+            DepthwiseConv2d { kernel_size: Size2d::Rectangle([2, 4]), use_bias: false, ..base.clone() },
+            DepthwiseConv2d {
+                kernel_size: Size2d::Square(2),
+                dilation_rate: Size2d::Rectangle([3, 2]),
+                ..base.clone()
+            },
+            DepthwiseConv2d { dilation_rate: Size2d::Square(2), padding: Padding::Same, ..base },
         ]
     }
 

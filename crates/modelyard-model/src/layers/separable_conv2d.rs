@@ -31,6 +31,9 @@ pub struct SeparableConv2d {
     /// Distance between windows (default 1).
     #[serde(default = "super::window::one")]
     pub strides: Size2d,
+    /// Distance between the window's own positions (default 1); above 1 only where `strides` is 1.
+    #[serde(default = "super::window::one", skip_serializing_if = "Size2d::is_one")]
+    pub dilation_rate: Size2d,
     /// What happens at the edge (default valid).
     #[serde(default)]
     pub padding: Padding,
@@ -61,6 +64,7 @@ impl SeparableConv2d {
             filters,
             kernel_size: Size2d::Square(kernel_size),
             strides: Size2d::Square(1),
+            dilation_rate: Size2d::Square(1),
             padding: Padding::Valid,
             depth_multiplier: 1,
             activation,
@@ -73,7 +77,8 @@ impl SeparableConv2d {
 
     fn window(&self, input: &[usize]) -> Result<Window, Misfit> {
         check_multiplier(self.depth_multiplier)?;
-        Window::new(input, ("kernel_size", self.kernel_size), self.strides, self.padding)
+        let steps = (self.strides, self.dilation_rate);
+        Window::dilated(input, ("kernel_size", self.kernel_size), steps, self.padding)
     }
 }
 
@@ -249,7 +254,12 @@ mod tests {
             base.clone(),
             SeparableConv2d { activation: Some(Activation::Gelu), padding: Padding::Same, ..base.clone() },
             SeparableConv2d { depth_multiplier: 2, use_bias: false, ..base.clone() },
-            SeparableConv2d { strides: Size2d::Square(2), activation: Some(Activation::Relu), ..base },
+            SeparableConv2d {
+                strides: Size2d::Square(2),
+                activation: Some(Activation::Relu),
+                ..base.clone()
+            },
+            SeparableConv2d { dilation_rate: Size2d::Square(2), padding: Padding::Same, ..base },
         ];
         for conv in kinds {
             for input in [[7, 6, 2], [5, 5, 1], [4, 7, 17]] {

@@ -29,6 +29,11 @@ impl Size2d {
             Self::Square(n) | Self::Rectangle([_, n]) => n,
         }
     }
+
+    /// Whether it is 1 in both directions.
+    pub(crate) fn is_one(&self) -> bool {
+        self.height() == 1 && self.width() == 1
+    }
 }
 
 /// What happens at the image's edge.
@@ -71,26 +76,26 @@ impl Axis {
     /// An axis of one position under a window of one: what a series has beside its steps.
     pub(crate) const SINGLE: Self = Self { input: 1, output: 1, size: 1, stride: 1, dilation: 1, before: 0 };
 
-    fn new(input: usize, size: usize, stride: usize, padding: Padding) -> Self {
+    fn new(input: usize, size: usize, (stride, dilation): (usize, usize), padding: Padding) -> Self {
         match padding {
             Padding::Valid => {
-                Self { input, output: (input - size) / stride + 1, size, stride, dilation: 1, before: 0 }
+                let output = (input - reach(size, dilation)) / stride + 1;
+                Self { input, output, size, stride, dilation, before: 0 }
             }
-            Padding::Same => Self::same(input, size, stride, 1),
+            Padding::Same => Self::same(input, size, stride, dilation),
         }
     }
 
     /// Padded on both sides so that the output has input / stride positions, rounded up.
     pub(crate) fn same(input: usize, size: usize, stride: usize, dilation: usize) -> Self {
         let output = input.div_ceil(stride);
-        let reach = (size - 1) * dilation + 1;
-        let padded = ((output - 1) * stride + reach).saturating_sub(input);
+        let padded = ((output - 1) * stride + reach(size, dilation)).saturating_sub(input);
         Self { input, output, size, stride, dilation, before: padded / 2 }
     }
 
     /// From the window's first position to its last.
     pub(crate) fn reach(self) -> usize {
-        (self.size - 1) * self.dilation + 1
+        reach(self.size, self.dilation)
     }
 
     /// Padding after the last position, as far as a window reaches.
@@ -122,6 +127,11 @@ impl Axis {
     }
 }
 
+/// From the first to the last of `size` positions that are `dilation` apart.
+fn reach(size: usize, dilation: usize) -> usize {
+    (size - 1) * dilation + 1
+}
+
 impl Window {
     /// The window over an image shape, or why it cannot be.
     pub(crate) fn new(
@@ -130,9 +140,18 @@ impl Window {
         strides: Size2d,
         padding: Padding,
     ) -> Result<Self, Misfit> {
+        Self::dilated(input, size, (strides, one()), padding)
+    }
+
+    /// The same with the window's own positions `dilation` apart; as in Keras, only where windows stand side by side.
+    pub(crate) fn dilated(
+        input: &[usize],
+        (field, size): (&'static str, Size2d),
+        (strides, dilation): (Size2d, Size2d),
+        padding: Padding,
+    ) -> Result<Self, Misfit> {
         let [height, width, channels] = image_shape(input)?;
-        let (field, size) = size;
-        for (field, setting) in [(field, size), ("strides", strides)] {
+        for (field, setting) in [(field, size), ("strides", strides), ("dilation_rate", dilation)] {
             for value in [setting.height(), setting.width()] {
                 if value == 0 {
                     return Err(Misfit::field(field, "must be at least 1"));
@@ -142,27 +161,42 @@ impl Window {
                 }
             }
         }
-        if padding == Padding::Valid && (size.height() > height || size.width() > width) {
-            return Err(Misfit::Shape {
-                wanted: format!(
-                    "an image of at least [{}, {}, …] for its {field}",
-                    size.height(),
-                    size.width()
-                ),
-                hint: format!("use a smaller {field}, padding = \"same\", or fewer pooling layers before it"),
+        if !strides.is_one() && !dilation.is_one() {
+            return Err(Misfit::Field {
+                field: "dilation_rate",
+                message: "and strides are both above 1".to_owned(),
+                hint: Some("leave one of them out: a dilated window sees as far without strides".to_owned()),
             });
         }
+        let reached = [reach(size.height(), dilation.height()), reach(size.width(), dilation.width())];
+        if padding == Padding::Valid && (reached[0] > height || reached[1] > width) {
+            let fields =
+                if dilation.is_one() { field.to_owned() } else { format!("{field} and dilation_rate") };
+            return Err(Misfit::Shape {
+                wanted: format!("an image of at least [{}, {}, …] for its {fields}", reached[0], reached[1]),
+                hint: format!(
+                    "use a smaller {fields}, padding = \"same\", or fewer pooling layers before it"
+                ),
+            });
+        }
+        let rows = (strides.height(), dilation.height());
+        let columns = (strides.width(), dilation.width());
         Ok(Self {
-            rows: Axis::new(height, size.height(), strides.height(), padding),
-            columns: Axis::new(width, size.width(), strides.width(), padding),
+            rows: Axis::new(height, size.height(), rows, padding),
+            columns: Axis::new(width, size.width(), columns, padding),
             channels,
         })
     }
 
     /// One window over all of an image [h, w, c].
     pub(crate) fn whole([height, width, channels]: [usize; 3]) -> Self {
-        let all = |extent| Axis::new(extent, extent, 1, Padding::Valid);
+        let all = |extent| Axis::new(extent, extent, (1, 1), Padding::Valid);
         Self { rows: all(height), columns: all(width), channels }
+    }
+
+    /// Whether the window's own positions lie side by side.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.rows.dilation == 1 && self.columns.dilation == 1
     }
 
     /// Output positions of one image.
@@ -199,7 +233,17 @@ mod tests {
     use super::*;
 
     fn check(input: usize, size: usize, stride: usize, padding: Padding, wanted: [usize; 3]) {
-        let axis = Axis::new(input, size, stride, padding);
+        check_dilated(input, size, (stride, 1), padding, wanted);
+    }
+
+    fn check_dilated(
+        input: usize,
+        size: usize,
+        (stride, dilation): (usize, usize),
+        padding: Padding,
+        wanted: [usize; 3],
+    ) {
+        let axis = Axis::new(input, size, (stride, dilation), padding);
         assert_eq!([axis.output, axis.before, axis.after()], wanted, "{axis:?}");
         for at in 0..axis.output {
             assert_eq!(axis.whole().contains(&at), axis.inside(at).len() == axis.size, "{axis:?} at {at}");
@@ -216,5 +260,8 @@ mod tests {
         check(5, 4, 1, Padding::Same, [5, 1, 2]);
         check(7, 1, 3, Padding::Same, [3, 0, 0]);
         check(2, 5, 1, Padding::Same, [2, 2, 2]);
+        check_dilated(9, 3, (1, 2), Padding::Valid, [5, 0, 0]);
+        check_dilated(9, 3, (1, 3), Padding::Same, [9, 3, 3]);
+        check_dilated(4, 2, (1, 5), Padding::Same, [4, 2, 3]);
     }
 }

@@ -1,5 +1,6 @@
 //! The crate through its public doors.
 
+mod decoder;
 mod endings;
 mod files;
 mod generate;

@@ -2,6 +2,7 @@
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use modelyard_types::{DataType, NamedTensor, Tensor, TensorData, TensorSpec};
+use ort::AsPointer;
 use ort::session::SessionInputValue;
 use ort::value::{PrimitiveTensorElementType, Shape, TensorRef, ValueRef};
 
@@ -39,22 +40,47 @@ where
     Ok(TensorRef::from_array_view((shape, values)).map_err(failed)?.into())
 }
 
-/// ONNX has texts, not bytes: what is sent must be UTF-8 without zero bytes.
+/// ONNX has texts, not bytes: what is sent must be UTF-8.
 fn texts<'a>(
     spec: &TensorSpec,
     shape: &[usize],
     values: &[Vec<u8>],
 ) -> Result<SessionInputValue<'a>, RuntimeError> {
-    let text = |bytes: &'_ Vec<u8>| match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
-        _ => Err(RuntimeError::InputValue {
+    let text = |bytes: &'_ Vec<u8>| {
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| RuntimeError::InputValue {
             runtime: NAME,
             input: spec.name.clone(),
             reason: "an element is no UTF-8 text".to_owned(),
-        }),
+        })
     };
-    let texts = values.iter().map(text).collect::<Result<Vec<String>, _>>()?;
-    Ok(ort::value::Tensor::from_string_array((shape, texts.as_slice())).map_err(failed)?.into())
+    let mut texts = values.iter().map(text).collect::<Result<Vec<String>, _>>()?;
+    // The library takes whole arrays of texts only by their ends, which are zero bytes.
+    let mut apart = Vec::new();
+    for (at, text) in texts.iter_mut().enumerate().filter(|(_, text)| text.contains('\0')) {
+        apart.push((at, std::mem::take(text)));
+    }
+    let mut tensor = ort::value::Tensor::from_string_array((shape, texts.as_slice())).map_err(failed)?;
+    for (at, text) in apart {
+        put(&mut tensor, at, &text)?;
+    }
+    Ok(tensor.into())
+}
+
+/// Writes one text by its length.
+fn put(tensor: &mut ort::value::Tensor<String>, at: usize, text: &str) -> Result<(), RuntimeError> {
+    let (api, mut buffer) = (ort::api(), std::ptr::null_mut());
+    // SAFETY: the tensor is one of texts and lives through the call; `buffer` is a place for the answer.
+    let status = unsafe {
+        (api.GetResizedStringTensorElementBuffer)(tensor.ptr_mut(), at, text.len(), &raw mut buffer)
+    };
+    if !status.0.is_null() || buffer.is_null() {
+        // SAFETY: a status is the caller's to release, once; none is released as nothing.
+        unsafe { (api.ReleaseStatus)(status.0) };
+        return Err(failed("a text with a zero byte was not taken"));
+    }
+    // SAFETY: the library made room for this many bytes there, which nothing else knows of.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.cast::<u8>(), text.len()) };
+    Ok(())
 }
 
 fn failed(error: impl std::fmt::Display) -> RuntimeError {

@@ -51,6 +51,20 @@ fn convolutions_channel_by_channel_agree() {
 }
 
 #[test]
+fn windows_with_gaps_agree() {
+    for padding in ["valid", "same"] {
+        let layers = json!([
+            { "type": "conv2d", "filters": 4, "kernel_size": 3, "dilation_rate": 2, "padding": padding },
+            { "type": "conv2d", "filters": 16, "kernel_size": 2, "dilation_rate": [1, 3], "padding": padding },
+            { "type": "depthwise_conv2d", "kernel_size": 2, "dilation_rate": [2, 1], "padding": padding },
+            { "type": "separable_conv2d", "filters": 3, "kernel_size": 2, "dilation_rate": 2, "padding": padding },
+            { "type": "global_avg_pool2d" },
+        ]);
+        check(padding, &[11, 13, 3], &layers);
+    }
+}
+
+#[test]
 fn growing_images_agree() {
     for padding in ["valid", "same"] {
         let layers = json!([

@@ -14,7 +14,7 @@ use super::watch::Part;
 use super::{COPIES_MAX, Rollout, agreement};
 use crate::error::ServeError;
 use crate::urgency::Urgency;
-use crate::version::{Answered, Generation, ServedVersion, check_answer};
+use crate::version::{Answered, Drawing, Generation, ServedVersion, check_answer};
 
 /// A version that answers one request.
 pub struct Routed {
@@ -121,6 +121,17 @@ impl Routed {
     ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let arrived = self.version.now();
         let outcome = self.version.generate(rows, wish, deadline).await;
+        self.ended(arrived, &outcome);
+        outcome
+    }
+
+    /// As [`ServedVersion::draw`]; samples are watched and not copied.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::draw`].
+    pub async fn draw(&self, wish: Drawing, deadline: Deadline) -> Result<Answered<Vec<Row>>, ServeError> {
+        let arrived = self.version.now();
+        let outcome = self.version.draw(wish, deadline).await;
         self.ended(arrived, &outcome);
         outcome
     }

@@ -8,6 +8,8 @@ use modelyard_types::{ModelName, Version};
 use super::Server;
 use super::offer::{Offer, Offers};
 use crate::error::ServeError;
+use crate::settings::ModelSettings;
+use crate::source::override_settings;
 use crate::version::ServedVersion;
 
 /// One version of one model in the list of what there is.
@@ -65,16 +67,48 @@ impl Server {
         all
     }
 
-    /// Loads what should answer for a model now, whether it was unloaded before or only changed.
+    /// Loads what should answer for a model now, whether it was unloaded before or only changed; by a client's
+    /// own configuration, Triton's fields as JSON, where there is one.
     ///
     /// # Errors
-    /// A model that is not in the registry, or whose version cannot be loaded.
-    pub async fn load(&self, model: &str) -> Result<(), ServeError> {
-        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| name.as_str() != model);
+    /// A model that is not in the registry, or whose version cannot be loaded; a configuration that cannot be
+    /// followed.
+    pub async fn load(&self, model: &str, config: Option<&str>) -> Result<(), ServeError> {
+        let settings = config.map(|json| override_settings(model, json)).transpose()?;
+        let name: ModelName = model.parse().map_err(|_| self.unknown_model(model))?;
+        let ordered = settings.is_some();
+        self.order(&name, settings);
+        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         self.refresh_now().await?;
+        let done = self.is_loaded(model);
+        if ordered && done.is_err() {
+            // What serves goes on as it did.
+            self.order(&name, None);
+            self.refresh_now().await?;
+        }
+        done
+    }
+
+    /// Whether what should answer for a model does, or will when it is asked.
+    fn is_loaded(&self, model: &str) -> Result<(), ServeError> {
         let offers = self.offers();
         let (name, offer) = self.served(&offers, model)?;
-        if offer.asleep { Ok(()) } else { offer.live(name).map(drop) }
+        match &offer.problem {
+            Some(what) if offer.live.is_some() => {
+                Err(ServeError::Unservable { model: name.clone(), what: what.clone() })
+            }
+            _ if offer.asleep => Ok(()),
+            _ => offer.live(name).map(drop),
+        }
+    }
+
+    /// Writes down how a client wants a model to be served, or that none does any more.
+    fn order(&self, name: &ModelName, settings: Option<ModelSettings>) {
+        let mut overrides = self.overrides.lock().unwrap_or_else(PoisonError::into_inner);
+        match settings {
+            Some(settings) => drop(overrides.insert(name.clone(), settings)),
+            None => drop(overrides.remove(name)),
+        }
     }
 
     /// Takes every version of a model out of memory and refuses its requests until it is loaded again.

@@ -47,7 +47,7 @@ pub(super) struct Seen {
 impl Offer {
     /// Whether the source still has this version as it was loaded.
     pub(super) fn has(&self, loaded: &ServedVersion) -> bool {
-        self.versions.iter().any(|version| same_files(version, &loaded.source()))
+        self.versions.iter().any(|version| loaded.is(version, &self.settings))
     }
 
     /// Every version that is in memory for requests that name none.
@@ -75,10 +75,6 @@ impl Offer {
             (None, None, _) => Err(ServeError::NothingToServe { model: model() }),
         }
     }
-}
-
-pub(super) fn same_files(a: &SourceVersion, b: &SourceVersion) -> bool {
-    (a.version, a.stamp) == (b.version, b.stamp)
 }
 
 impl Server {
@@ -126,7 +122,9 @@ impl Server {
 
     async fn offer(&self, model: SourceModel, old: Option<&Offer>) -> Offer {
         let SourceModel { name, aliases, versions, settings, route, problem } = model;
+        let ordered = self.overrides.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let own = self.config().models.get(&name).cloned().unwrap_or_default();
+        let own = own.over(ordered.unwrap_or_default());
         let mut offer = Offer {
             aliases,
             versions,
@@ -172,7 +170,7 @@ impl Server {
 
     /// Loads the version that should answer, unless it does.
     async fn go_live(&self, name: &ModelName, offer: &mut Offer, source: SourceVersion) {
-        if offer.live.as_ref().is_some_and(|live| same_files(&live.source(), &source)) {
+        if offer.live.as_ref().is_some_and(|live| live.is(&source, &offer.settings)) {
             return;
         }
         let wanted = Wanted { model: name.clone(), source, settings: Arc::clone(&offer.settings) };
@@ -272,16 +270,15 @@ impl Server {
 
     /// As [`Server::fetch`], unless that failed a moment ago.
     pub(super) async fn fetch_for_request(&self, wanted: Wanted) -> Result<Arc<ServedVersion>, ServeError> {
-        let (model, source) = (wanted.model.clone(), wanted.source);
-        self.failures.check(self.now(), &model, &source)?;
-        let fetched = self.fetch(wanted).await;
-        fetched.inspect_err(|error| self.failures.note(self.now(), &model, source, error))
+        self.failures.check(self.now(), &wanted)?;
+        let fetched = self.fetch(wanted.clone()).await;
+        fetched.inspect_err(|error| self.failures.note(self.now(), wanted, error))
     }
 
     /// Reads and loads a version, unless a request that named it had it loaded.
     pub(super) async fn fetch(&self, wanted: Wanted) -> Result<Arc<ServedVersion>, ServeError> {
         let (model, source) = (wanted.model.clone(), wanted.source);
-        if let Some(version) = self.recall(&model, source) {
+        if let Some(version) = self.recall(&wanted) {
             return Ok(version);
         }
         let _one = self.fetching.lock().await;
@@ -297,9 +294,11 @@ impl Server {
     }
 
     /// A version that was loaded because a request named it.
-    pub(super) fn recall(&self, model: &ModelName, source: SourceVersion) -> Option<Arc<ServedVersion>> {
+    pub(super) fn recall(&self, wanted: &Wanted) -> Option<Arc<ServedVersion>> {
+        let is_wanted =
+            |v: &Arc<ServedVersion>| v.is(&wanted.source, &wanted.settings) && *v.model() == wanted.model;
         let mut kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|v| same_files(&v.source(), &source) && v.model() == model)?;
+        let at = kept.iter().position(is_wanted)?;
         let version = kept.remove(at);
         kept.push(Arc::clone(&version));
         Some(version)

@@ -15,6 +15,7 @@ use crate::error::ServeError;
 use crate::settings::ModelSettings;
 
 pub use folder::ModelFolder;
+pub(crate) use folder::override_settings;
 
 /// What a source answers once it has looked.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, ServeError>> + Send + 'a>>;

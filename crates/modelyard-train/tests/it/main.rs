@@ -1,6 +1,7 @@
 //! Projects from file to package, through the public doors.
 
 mod bad_data;
+mod drawing;
 mod examples;
 mod generated;
 mod inputs;

@@ -1,6 +1,5 @@
 //! `modelyard export`: a version's files, out of the store.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::arguments::{ModelArgs, StoreArgs};
 use crate::failure::{Exit, Failure};
+use crate::files;
 use crate::output::Output;
 use crate::wiring;
 
@@ -50,7 +50,7 @@ struct ExportJson {
 /// # Errors
 /// A version that is not there or is damaged, a file that it does not have, or a place that is taken.
 pub(crate) fn run(args: &ExportArgs, output: &mut Output) -> Result<(), Failure> {
-    let (version, files) = wiring::block_on(async {
+    let (version, stored) = wiring::block_on(async {
         let registry = wiring::open_existing(&args.store.store).await?;
         let version = registry.find(&args.model.model, &args.model.version).await?;
         let files = registry.load(&version).await?;
@@ -60,13 +60,13 @@ pub(crate) fn run(args: &ExportArgs, output: &mut Output) -> Result<(), Failure>
         args.out.as_deref().filter(|out| out.extension().is_some_and(|e| e == "onnx")).map(|_| "model.onnx")
     });
     let written = match (single, &args.out) {
-        (Some(name), Some(out)) => vec![write_new(out, pick(&files, name)?)?],
+        (Some(name), Some(out)) => vec![write(out.clone(), pick(&stored, name)?)?],
         (Some(name), None) => {
-            output.bytes(pick(&files, name)?);
+            output.bytes(pick(&stored, name)?);
             return Ok(());
         }
-        (None, Some(out)) => write_all(&files, out)?,
-        (None, None) => write_all(&files, Path::new(&format!("{}-{}", version.name, version.version)))?,
+        (None, Some(out)) => write_all(&stored, out)?,
+        (None, None) => write_all(&stored, Path::new(&format!("{}-{}", version.name, version.version)))?,
     };
     for path in &written {
         output.text(path.display().to_string());
@@ -87,22 +87,12 @@ fn pick<'a>(files: &'a VersionFiles, name: &str) -> Result<&'a [u8], Failure> {
     })
 }
 
-fn write_all(files: &VersionFiles, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let cannot = |error: std::io::Error| Failure::io(format!("cannot make {}", folder.display()), &error);
-    fs::create_dir_all(folder).map_err(cannot)?;
-    files.iter().map(|(name, bytes)| write_new(&folder.join(name), bytes)).collect()
+fn write_all(stored: &VersionFiles, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    files::make_folder(folder)?;
+    stored.iter().map(|(name, bytes)| write(folder.join(name), bytes)).collect()
 }
 
-/// Writes a file that must not be there yet.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<PathBuf, Failure> {
-    let cannot = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::new(Exit::BadInput, format!("{} is there already", path.display()))
-                .hint("remove it, or name another place with --out")
-        }
-        _ => Failure::io(format!("cannot write {}", path.display()), &error),
-    };
-    let mut file = fs::File::create_new(path).map_err(cannot)?;
-    std::io::Write::write_all(&mut file, bytes).map_err(cannot)?;
-    Ok(path.to_owned())
+fn write(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, Failure> {
+    files::write_new(&path, bytes)?;
+    Ok(path)
 }

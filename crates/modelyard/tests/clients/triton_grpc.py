@@ -68,7 +68,7 @@ def check_stream(client):
         assert error is None and result.get_response().id == str(number), error
         check_simple(result, A + number)
     _, error = answers.get(timeout=20)
-    assert "there is no model" in error.message(), error
+    assert "Request for unknown model" in error.message(), error
     result, _ = answers.get(timeout=20)
     check_simple(result)
     client.stop_stream()
@@ -85,6 +85,10 @@ def check_string(client):
     result = client.infer("simple_string", tensors)
     assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
     assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+    blobs = np.array([b"he\x00llo", b"\x00\x01\x02\x03", b"", "车".encode()], np.object_).reshape(1, 4)
+    tensor = triton.InferInput("INPUT0", blobs.shape, "BYTES")
+    tensor.set_data_from_numpy(blobs)
+    assert (client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0") == blobs).all()
 
 
 def check_shared_memory(client):
@@ -100,6 +104,11 @@ def check_repository(client):
     assert not client.is_model_ready("identity_int64")
     client.load_model("identity_int64")
     assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64", config='{"max_batch_size": "16"}')
+    assert client.get_model_config("identity_int64").config.max_batch_size == 16
+    refused("INVALID_ARGUMENT", lambda: client.load_model("identity_int64", config="{{"))
+    refused("UNIMPLEMENTED", lambda: client.load_model("identity_int64", config="{}", files={"file:1/m.onnx": b"x"}))
+    refused("NOT_FOUND", lambda: client.load_model("nobody"))
     stats = client.get_inference_statistics("simple").model_stats[0]
     assert stats.inference_stats.success.count >= 20 and stats.last_inference > 0, stats
 

@@ -92,6 +92,10 @@ def check_string(client):
     result = client.infer("simple_string", tensors)
     assert (result.as_numpy("OUTPUT0").astype(np.int32) == A + B).all(), result.as_numpy("OUTPUT0")
     assert (result.as_numpy("OUTPUT1").astype(np.int32) == A - B).all()
+    blobs = np.array([b"he\x00llo", b"\x00\x01\x02\x03", b"", "车".encode()], np.object_).reshape(1, 4)
+    tensor = triton.InferInput("INPUT0", blobs.shape, "BYTES")
+    tensor.set_data_from_numpy(blobs)
+    assert (client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0") == blobs).all()
 
 
 def check_shared_memory(client):
@@ -108,6 +112,16 @@ def check_repository(client):
     refused("was unloaded", lambda: client.get_model_metadata("identity_int64"))
     client.load_model("identity_int64")
     assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64", config='{"max_batch_size": "16"}')
+    assert client.get_model_config("identity_int64")["max_batch_size"] == 16
+    refused("failed to load", lambda: client.load_model("identity_int64", config="{{"))
+    refused("sequence_batching", lambda: client.load_model("identity_int64", config='{"sequence_batching": {}}'))
+    wrong = '{"max_batch_size": 4, "input": [{"name": "nobody", "data_type": "TYPE_INT64", "dims": [-1]}]}'
+    refused('declares the input "nobody"', lambda: client.load_model("identity_int64", config=wrong))
+    assert client.is_model_ready("identity_int64")
+    client.load_model("identity_int64")
+    assert client.get_model_config("identity_int64")["max_batch_size"] != 16
+    refused("failed to load", lambda: client.load_model("nobody"))
     stats = client.get_inference_statistics("simple")["model_stats"][0]
     assert stats["inference_stats"]["success"]["count"] >= 12 and stats["execution_count"] > 0, stats
 
@@ -182,7 +196,7 @@ def main():
         check_repository(client)
         check_sequence(client)
         check_settings(client)
-        refused("there is no model", lambda: client.get_model_metadata("nobody"))
+        refused("Request for unknown model", lambda: client.get_model_metadata("nobody"))
         refused("INPUT1", lambda: client.infer("simple", inputs(triton)[:1]))
     asyncio.run(check_asyncio())
     print("tritonclient.http: all well")

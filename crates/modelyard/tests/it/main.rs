@@ -8,6 +8,7 @@ mod bad_input;
 mod clients;
 mod command_line;
 mod deploy;
+mod drawing;
 mod examples;
 mod fine_tuning;
 mod folders;

@@ -1,5 +1,6 @@
 //! The calls of `inference.GRPCInferenceService`.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,12 +13,13 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use super::proto::inference::model_repository_parameter::ParameterChoice;
 use super::proto::inference::repository_index_response::ModelIndex;
 use super::proto::inference::{
     LogSettingsRequest, LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
     ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
-    ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
     RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
     ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
     TraceSettingRequest, TraceSettingResponse,
@@ -34,6 +36,9 @@ use crate::watch::Served;
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
 const STREAM_REQUESTS_MAX: usize = 32;
 
+/// What comes with an order to load or unload.
+type Parameters = HashMap<String, ModelRepositoryParameter>;
+
 /// Answers calls from the one server.
 pub(super) struct Inference {
     service: Service,
@@ -49,9 +54,14 @@ impl Inference {
         opened.map_err(|failure| refuse(&self.service, failure))
     }
 
-    async fn control(&self, order: Order, model: &str, parameters: Vec<String>) -> Result<(), Status> {
-        let names = parameters.iter().map(String::as_str);
-        let done = repository::control(&self.service, order, model, names).await;
+    async fn control(&self, order: Order, model: &str, parameters: Parameters) -> Result<(), Status> {
+        let text = |parameter: &ModelRepositoryParameter| match &parameter.parameter_choice {
+            Some(ParameterChoice::StringParam(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Vec<_> = parameters.iter().map(|(name, given)| (name.as_str(), text(given))).collect();
+        let given = texts.iter().map(|(name, text)| (*name, text.as_deref()));
+        let done = repository::control(&self.service, order, model, given).await;
         done.map_err(|failure| refuse(&self.service, failure))
     }
 }
@@ -168,7 +178,7 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ServerMetadataResponse>, Status> {
         let ServerMetadata { name, version, extensions } = ServerMetadata::new(&self.service.config);
         let extensions = extensions.into_iter().map(str::to_owned).collect();
-        Ok(Response::new(ServerMetadataResponse { name: name.into(), version: version.into(), extensions }))
+        Ok(Response::new(ServerMetadataResponse { name, version: version.into(), extensions }))
     }
 
     async fn model_metadata(
@@ -260,7 +270,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
-        self.control(Order::Load, &model_name, parameters.into_keys().collect()).await?;
+        self.control(Order::Load, &model_name, parameters).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
     }
 
@@ -269,7 +279,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
-        self.control(Order::Unload, &model_name, parameters.into_keys().collect()).await?;
+        self.control(Order::Unload, &model_name, parameters).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 

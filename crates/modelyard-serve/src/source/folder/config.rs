@@ -70,9 +70,16 @@ struct Draft {
 /// # Errors
 /// The first field that is not understood or not supported.
 pub(super) fn parse(text: &str) -> Result<TritonConfig, Refusal> {
-    let fields = text::parse(text)?;
+    read(&text::parse(text)?)
+}
+
+/// Reads a configuration's fields.
+///
+/// # Errors
+/// The first that is not understood or not supported.
+pub(super) fn read(fields: &[Field]) -> Result<TritonConfig, Refusal> {
     let mut draft = Draft::default();
-    Fields::new(&fields).each("a model configuration", |field| draft.take(field))?;
+    Fields::new(fields).each("a model configuration", |field| draft.take(field))?;
     Ok(draft.finish())
 }
 

@@ -40,7 +40,7 @@ impl Field {
 
     fn not(&self, wanted: &str) -> Refusal {
         let got = match &self.value {
-            Value::Text(text) => format!("{text:?}"),
+            Value::Text(text) | Value::Quoted(text) => format!("{text:?}"),
             Value::Word(word) => word.clone(),
             Value::Message(_) => "a message".to_owned(),
         };
@@ -50,7 +50,7 @@ impl Field {
     /// The text that it holds.
     pub(super) fn text(&self) -> Result<&str, Refusal> {
         match &self.value {
-            Value::Text(text) => Ok(text),
+            Value::Text(text) | Value::Quoted(text) => Ok(text),
             _ => Err(self.not("a text in quotes")),
         }
     }
@@ -58,7 +58,7 @@ impl Field {
     /// The name of an enumeration's value that it holds.
     pub(super) fn word(&self) -> Result<&str, Refusal> {
         match &self.value {
-            Value::Word(word) => Ok(word),
+            Value::Word(word) | Value::Quoted(word) => Ok(word),
             _ => Err(self.not("a name without quotes")),
         }
     }

@@ -4,6 +4,7 @@
 mod config;
 mod fields;
 mod layout;
+mod override_json;
 mod text;
 mod warmup;
 
@@ -18,6 +19,8 @@ use modelyard_types::{ModelName, Version};
 use super::{Later, ModelSource, SourceFiles, SourceModel, SourceVersion};
 use crate::error::ServeError;
 use layout::Found;
+
+pub(crate) use override_json::settings as override_settings;
 
 /// Most bytes of one network's file: what the inspection lets through at most.
 const NETWORK_BYTES_MAX: u64 = 2 << 30;

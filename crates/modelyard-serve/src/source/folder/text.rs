@@ -28,6 +28,8 @@ pub(super) enum Value {
     Text(String),
     /// A number, or a name such as `true` or `KIND_CPU`, as it is written.
     Word(String),
+    /// What JSON puts in quotes: a text, a name or a number.
+    Quoted(String),
     /// More fields.
     Message(Vec<Field>),
 }
