@@ -211,7 +211,8 @@ impl Client {
                 Err(failed) => failed,
             };
             let broke = matches!(error, ClientError::Connection { .. });
-            if !(error.was_not_run() || broke && call.repeatable) {
+            let may_again = error.was_not_run() || broke && call.repeatable;
+            if !may_again {
                 return Err(error);
             }
             *last = Some(error);

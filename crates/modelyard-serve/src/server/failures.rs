@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use modelyard_types::{ErrorKind, ModelName, Version};
 
-use super::offer::same_files;
 use crate::error::ServeError;
-use crate::source::SourceVersion;
+use crate::version::Wanted;
 
 /// How long a version is left alone after a request had it loaded in vain, while its files stay as they are.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
@@ -19,25 +18,27 @@ const LEFT_ALONE: Duration = Duration::from_secs(5);
 pub(super) struct Failures(Mutex<BTreeMap<(ModelName, Version), Failed>>);
 
 struct Failed {
-    source: SourceVersion,
+    wanted: Wanted,
     until: Instant,
     what: String,
     kind: ErrorKind,
     hint: Option<String>,
 }
 
+impl Failed {
+    /// Whether the same files were to be served in the same way.
+    fn is_of(&self, wanted: &Wanted) -> bool {
+        self.wanted.source.stamp == wanted.source.stamp && self.wanted.settings == wanted.settings
+    }
+}
+
 impl Failures {
     /// # Errors
     /// Why the version could not be loaded a moment ago.
-    pub(super) fn check(
-        &self,
-        now: Instant,
-        model: &ModelName,
-        source: &SourceVersion,
-    ) -> Result<(), ServeError> {
+    pub(super) fn check(&self, now: Instant, wanted: &Wanted) -> Result<(), ServeError> {
         let failures = self.lock();
-        let known = failures.get(&(model.clone(), source.version));
-        match known.filter(|failed| failed.until > now && same_files(&failed.source, source)) {
+        let known = failures.get(&(wanted.model.clone(), wanted.source.version));
+        match known.filter(|failed| failed.until > now && failed.is_of(wanted)) {
             None => Ok(()),
             Some(Failed { until, what, kind, hint, .. }) => {
                 let again = until.saturating_duration_since(now);
@@ -47,15 +48,15 @@ impl Failures {
     }
 
     /// Notes why a version cannot be loaded, where that is the version's own fault.
-    pub(super) fn note(&self, now: Instant, model: &ModelName, source: SourceVersion, error: &ServeError) {
+    pub(super) fn note(&self, now: Instant, wanted: Wanted, error: &ServeError) {
         if !error.is_the_versions_own() {
             return;
         }
         let (what, kind, hint) = (error.to_string(), error.kind(), error.hint());
         let mut failures = self.lock();
         failures.retain(|_, failed| failed.until > now);
-        let failed = Failed { source, until: now + LEFT_ALONE, what, kind, hint };
-        failures.insert((model.clone(), source.version), failed);
+        let key = (wanted.model.clone(), wanted.source.version);
+        failures.insert(key, Failed { wanted, until: now + LEFT_ALONE, what, kind, hint });
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(ModelName, Version), Failed>> {

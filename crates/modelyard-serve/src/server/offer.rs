@@ -77,10 +77,6 @@ impl Offer {
     }
 }
 
-pub(super) fn same_files(a: &SourceVersion, b: &SourceVersion) -> bool {
-    (a.version, a.stamp) == (b.version, b.stamp)
-}
-
 impl Server {
     /// Looks whether the source changed, and if so loads what should serve now beside what does, then
     /// switches. Requests in flight end on the version they began with, which is dropped after the last.
