@@ -64,7 +64,7 @@ pub fn split_onnx(
         .filter(|(_, from)| from.is_some())
         .map(|(n, _)| *n)
         .collect();
-    let types = types(&inspected, &crossing, runtimes)?;
+    let types = types(&inspected, &needs, &crossing, runtimes)?;
     let outputs: Vec<(String, usize)> = graph
         .output
         .iter()
@@ -183,6 +183,7 @@ fn gives(stage: usize, plans: &[Plan<'_>], outputs: &[(String, usize)]) -> Vec<S
 /// The types of all values that the file declares, and of those that cross a cut.
 fn types(
     inspected: &Inspected,
+    needs: &Needs<'_>,
     crossing: &BTreeSet<&str>,
     runtimes: &Runtimes,
 ) -> Result<HashMap<String, TypeProto>, RuntimeError> {
@@ -192,7 +193,7 @@ fn types(
         declared.filter_map(|value| Some((value.name.clone(), value.r#type.clone()?))).collect();
     for name in crossing {
         if !types.get(*name).is_some_and(has_rank) {
-            let found = probe(inspected, name, runtimes)?;
+            let found = probe(inspected, needs, name, runtimes)?;
             types.insert((*name).to_owned(), found);
         }
     }

@@ -8,6 +8,7 @@ use modelyard_model::onnx::proto::{
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorData};
 
 use super::cannot;
+use super::needs::{Maker, Needs};
 use crate::inspect::Inspected;
 use crate::runtimes::Runtimes;
 use crate::{LoadOptions, ModelFiles, RuntimeError};
@@ -27,12 +28,13 @@ const CANDIDATES: [(ElementType, DataType); 5] = [
 /// [`RuntimeError::CannotSplit`] where no engine runs the model up to there.
 pub(super) fn probe(
     inspected: &Inspected,
+    needs: &Needs<'_>,
     name: &str,
     runtimes: &Runtimes,
 ) -> Result<TypeProto, RuntimeError> {
     let signature = &inspected.summary.signature;
     for (element, data_type) in CANDIDATES {
-        let bytes = up_to(inspected.model(), name, element);
+        let bytes = up_to(inspected.model(), needs, name, element);
         // Where all sizes are fixed, the second run shows the same as the first.
         let shapes = shape(runtimes, &bytes, signature, 1, data_type)
             .and_then(|one| Some((shape(runtimes, &bytes, signature, 2, data_type)?, one)));
@@ -45,10 +47,12 @@ pub(super) fn probe(
     Err(cannot(format!("the type and shape of {name:?} are not declared"), Some(hint.to_owned())))
 }
 
-/// The model with this tensor as its only output.
-fn up_to(model: &ModelProto, name: &str, element: ElementType) -> Vec<u8> {
+/// The model with this tensor as its only output, and only the nodes that it needs.
+fn up_to(model: &ModelProto, needs: &Needs<'_>, name: &str, element: ElementType) -> Vec<u8> {
     let mut model = model.clone();
-    if let Some(graph) = &mut model.graph {
+    if let (Some(graph), Some(Maker::Node(maker))) = (&mut model.graph, needs.maker(name)) {
+        let kept = needs.ancestors(&[maker]);
+        graph.node = kept.into_iter().map(|node| std::mem::take(&mut graph.node[node])).collect();
         let tensor = TensorTypeProto { elem_type: element.into(), shape: None };
         let kind = TypeProto { value: Some(type_proto::Value::Tensor(tensor)) };
         graph.output = vec![ValueInfoProto { name: name.to_owned(), r#type: Some(kind) }];

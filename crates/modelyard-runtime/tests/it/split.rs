@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use modelyard_model::onnx::Message;
-use modelyard_model::onnx::proto::ModelProto;
+use modelyard_model::onnx::proto::{
+    AttributeProto, DimensionProto, ElementType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, dimension_proto, type_proto,
+};
 use modelyard_runtime::{
     LoadOptions, OnnxLimits, Runtime, RuntimeError, SplitOnnx, inspect_onnx, split_onnx,
 };
@@ -80,6 +83,73 @@ fn a_network_cut_anywhere_answers_as_the_whole_bit_for_bit() {
         let split = split(&onnx, &[&cuts[2], &cuts[0]]).expect("it can be cut there");
         assert_eq!(split.stages.len(), 3);
         assert_eq!(run_stages(engine, &split, &request), want, "{} in three stages", engine.name());
+    }
+}
+
+/// `y = if yes { a + b } else { b }` with `a = relu(x)` and `b = -a`: a branch takes values from around it.
+fn branching() -> Vec<u8> {
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        name: output.to_owned(),
+        op_type: op.to_owned(),
+        ..NodeProto::default()
+    };
+    let dim = |value| DimensionProto { value };
+    let sizes = vec![dim(None), dim(Some(dimension_proto::Value::Fixed(3)))];
+    let tensor = TensorTypeProto {
+        elem_type: ElementType::Float.into(),
+        shape: Some(TensorShapeProto { dim: sizes }),
+    };
+    let value = |name: &str| ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::Tensor(tensor.clone())) }),
+    };
+    let branch = |inner: NodeProto| GraphProto {
+        output: vec![value(&inner.output[0])],
+        name: "branch".to_owned(),
+        node: vec![inner],
+        ..GraphProto::default()
+    };
+    let choice = NodeProto {
+        attribute: vec![
+            AttributeProto::graph("then_branch", branch(node("Add", &["a", "b"], "t"))),
+            AttributeProto::graph("else_branch", branch(node("Identity", &["b"], "e"))),
+        ],
+        ..node("If", &["yes"], "y")
+    };
+    let yes = TensorProto {
+        data_type: ElementType::Bool.into(),
+        name: "yes".to_owned(),
+        raw_data: Some(vec![1].into()),
+        ..TensorProto::default()
+    };
+    let graph = GraphProto {
+        node: vec![node("Relu", &["x"], "a"), node("Neg", &["a"], "b"), choice],
+        name: "branching".to_owned(),
+        initializer: vec![yes],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..ModelProto::default() }
+        .encode_to_vec()
+}
+
+#[test]
+fn what_a_branch_takes_from_around_it_crosses_the_cut() {
+    let onnx = branching();
+    let split = split(&onnx, &["b"]).expect("it can be cut there");
+    let crossing = ["a", "b"].map(|name| (name.to_owned(), Some(0)));
+    assert_eq!(split.stages[1].inputs, crossing, "its types were seen by running the model");
+    let second = ModelProto::decode(split.stages[1].onnx.as_slice()).expect("ONNX").graph.expect("a graph");
+    assert_eq!(second.initializer.len(), 1, "the condition goes along");
+    let request = named("x", &[2, 3], vec![1f32, -2.0, 3.0, -4.0, 5.0, -6.0]);
+    let able = onnx_engines().into_iter().filter(|engine| engine.check(&files(&onnx)).is_ok());
+    for engine in able {
+        let want = run(engine, &onnx, std::slice::from_ref(&request));
+        assert_eq!(run_stages(engine, &split, &request), [want[0].tensor.clone()], "{}", engine.name());
     }
 }
 
