@@ -292,6 +292,32 @@ pub enum ServeError {
         /// Why, with the way out.
         what: String,
     },
+    /// A step of a graph failed. The caller is told why, so the sentence repeats its source.
+    #[error("step {step:?}: {cause}")]
+    Step {
+        /// The step.
+        step: String,
+        /// Why.
+        #[source]
+        cause: Box<ServeError>,
+    },
+    /// The tensors of a graph do not go together as they should.
+    #[error("{what}")]
+    Joint {
+        /// What is wrong.
+        what: String,
+    },
+    /// Another server gave no answer, or a wrong one. Which one, the log tells.
+    #[error("another server, which runs it: {message}")]
+    Remote {
+        /// What kind of failure it told of.
+        kind: ErrorKind,
+        /// What it said.
+        message: String,
+    },
+    /// Every server that could be asked failed several times in a row just now.
+    #[error("the servers that run it are left alone for a moment, after failures in a row")]
+    ServersRest,
     /// The registry failed.
     #[error("the registry could not be read")]
     Registry(#[source] Box<RegistryError>),
@@ -353,6 +379,10 @@ impl ServeError {
             Self::Load { source, .. } => source.kind(),
             Self::LeftAlone { kind, .. } => *kind,
             Self::Generation(error) => error.kind(),
+            Self::Step { cause, .. } => cause.kind(),
+            Self::Joint { .. } => ErrorKind::InvalidArgument,
+            Self::Remote { kind, .. } => *kind,
+            Self::ServersRest => ErrorKind::Unavailable,
             Self::Registry(source) => source.kind(),
         }
     }
@@ -391,6 +421,10 @@ impl ServeError {
             Self::Run { source, .. } | Self::NoSequences { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
             Self::Generation(error) => error.hint(),
+            Self::Step { cause, .. } => cause.hint(),
+            Self::ServersRest => {
+                Some("look whether they run; one request tries again each second".to_owned())
+            }
             Self::Registry(source) => source.hint(),
             _ => None,
         }

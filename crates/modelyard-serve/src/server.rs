@@ -5,13 +5,14 @@
 
 mod control;
 mod failures;
+mod graphs;
 mod memory;
 mod offer;
 mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_runtime::Runtimes;
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::graph::RemoteModels;
 use crate::rollout::{Labels, Routed};
 use crate::sequence::Sequences;
 use crate::settings::ModelSettings;
@@ -67,6 +69,10 @@ impl ModelStatus {
 
 /// The served models of one source.
 pub struct Server {
+    /// For graphs, whose steps ask this server; none would let go of it if they held it.
+    me: Weak<Self>,
+    /// How graphs reach other servers, once somebody said.
+    remote: Arc<OnceLock<Arc<dyn RemoteModels>>>,
     source: Box<dyn ModelSource>,
     loader: Arc<Loader>,
     only: Option<Vec<ModelName>>,
@@ -107,7 +113,9 @@ impl Server {
     ) -> Result<Arc<Self>, ServeError> {
         let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            remote: Arc::default(),
             source: Box::new(source),
             loader: Arc::new(loader),
             only,
@@ -304,7 +312,7 @@ impl Server {
         Arc::clone(&self.offers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         model: &str,
         selector: Option<&VersionSelector>,

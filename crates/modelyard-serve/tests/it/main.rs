@@ -1,6 +1,7 @@
 //! The server over a real registry, without a front end: which version answers, what is kept, what is refused.
 
 mod folder;
+mod graphs;
 mod memory;
 mod rollouts;
 

@@ -8,6 +8,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod generate;
+mod graphs;
 mod import;
 mod models;
 mod new;
@@ -16,6 +17,7 @@ mod reference;
 mod routes;
 mod runs;
 mod serve;
+mod split;
 mod train;
 mod up;
 
@@ -96,9 +98,11 @@ enum Command {
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
     Routes(routes::RoutesArgs),
+    Graphs(graphs::GraphsArgs),
     Runs(runs::RunsArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
+    Split(split::SplitArgs),
     Serve(serve::ServeArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -123,9 +127,11 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
         Command::Routes(args) => routes::run(args, output),
+        Command::Graphs(args) => graphs::run(args, output),
         Command::Runs(args) => runs::run(args, output),
         Command::Import(args) => import::run(&args, &global, output),
         Command::Export(args) => export::run(&args, output),
+        Command::Split(args) => split::run(&args, &global, output),
         Command::Serve(args) => serve::run(args, &global, output),
         Command::Doctor(args) => doctor::run(&args, &global, output),
         Command::Completions(args) => completions::run(&args, output),

@@ -12,6 +12,7 @@ mod drawing;
 mod examples;
 mod fine_tuning;
 mod folders;
+mod graphs;
 mod guide;
 mod harness;
 mod import_export;

@@ -3,6 +3,7 @@
 //! It is answered on the same port as HTTP: gRPC is HTTP/2 with a content type and paths of its own. The
 //! messages are made from `schemas/*.proto` when this crate is built.
 
+mod client;
 mod health;
 mod request;
 mod response;
@@ -17,6 +18,8 @@ use axum::http::{HeaderValue, Request};
 
 use prost::Message;
 use tonic::codec::CompressionEncoding;
+
+pub use client::GrpcServers;
 
 use super::request::DecodedRequest;
 use crate::error::{ApiError, Failure};
