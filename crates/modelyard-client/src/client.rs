@@ -211,8 +211,7 @@ impl Client {
                 Err(failed) => failed,
             };
             let broke = matches!(error, ClientError::Connection { .. });
-            let may_again = error.was_not_run() || broke && call.repeatable;
-            if !may_again {
+            if !(error.was_not_run() || broke && call.repeatable) {
                 return Err(error);
             }
             *last = Some(error);

@@ -62,7 +62,7 @@ pub use spec::{
     Columns, Duplicates, Every, Format, Gaps, InputSpec, Kind, OutputKind, OutputSpec, Paths, PipelineSpec,
     Short, SourceSpec, SplitKind, SplitSpec, WindowSpec,
 };
-pub use split::{Parts, split};
+pub use split::{Fold, Parts, rolling_origin, split};
 pub use texts::Texts;
 pub use transform::TransformSpec;
 pub use value::{Row, Value};

@@ -1,5 +1,7 @@
 //! Training, validation and test rows: disjoint, complete, and the same for the same seed.
 
+mod rolling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use crate::error::DataError;
 use crate::random::Random;
 use crate::spec::{OutputKind, OutputSpec, SplitKind, SplitSpec};
 use crate::window::Windows;
+
+pub use rolling::{Fold, rolling_origin};
 
 const VALIDATION_USUAL: f64 = 0.15;
 const TEST_USUAL: f64 = 0.15;

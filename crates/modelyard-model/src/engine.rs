@@ -188,8 +188,12 @@ impl Engine {
         let shards = self.shards_for(rows);
         let (input_len, output_len) = (self.plan.input_len, self.plan.output_len);
         let network = self.learner.average.as_ref().unwrap_or(&self.network);
-        let weights =
-            |parallelism| Weights { parameters: network.parameters(), state: network.state(), parallelism };
+        let weights = |parallelism| Weights {
+            parameters: network.parameters(),
+            state: network.state(),
+            parallelism,
+            first_step: 0,
+        };
         let part = rows.div_ceil(shards).max(1);
         match &self.pool {
             Some(pool) if self.mode == Mode::Products => {
@@ -329,6 +333,7 @@ impl Engine {
                     mask: None,
                     memory_mask: None,
                     parallelism,
+                    first_step: 0,
                 };
                 shard.run(phase, &pass, &batch.lesson(&self.config.loss, &self.plan, first..end));
             };

@@ -64,6 +64,7 @@ impl Forward {
             parameters: self.network.parameters(),
             state: self.network.state(),
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         self.inference.run(weights, inputs, outputs);
         Ok(())

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use crate::sampling::Sampler;
+use crate::token_steps::TokenSteps;
 use crate::tokens::token_inputs;
 use crate::{Activation, Forward, ModelError, Network};
 
 /// A language model at work on one thread: a network from [steps] token numbers to [steps, tokens].
 ///
-/// A window of the last tokens is what the network sees; what is still empty of it is padded with 0 on the right,
-/// where a causal network does not look.
+/// A window of the last tokens is what the network sees. A Transformer's decoder takes each token in as one step and
+/// keeps the keys and values of those before; once the window is full it slides, all tokens stand at other steps, and
+/// each costs a run over the whole window. So does every token of other networks: what is still empty of the window is
+/// padded with 0 on the right, where a causal network does not look.
 pub struct Generator {
     forward: Forward,
     steps: usize,
@@ -19,6 +22,14 @@ pub struct Generator {
     window: Vec<f32>,
     input: Vec<f32>,
     output: Vec<f32>,
+    /// Where the network goes one step at a time: what keeps the steps before.
+    token_steps: Option<TokenSteps>,
+    /// How many tokens of the window lie in there.
+    taken_in: usize,
+    /// Whether tokens have left the window, so that all others stand at other steps than they did.
+    has_slid: bool,
+    /// What is expected after the last token that was taken in.
+    logits: Vec<f32>,
 }
 
 impl Generator {
@@ -46,6 +57,10 @@ impl Generator {
             window: Vec::with_capacity(steps),
             input: vec![0.0; steps],
             output: Vec::new(),
+            token_steps: TokenSteps::new(network),
+            taken_in: 0,
+            has_slid: false,
+            logits: vec![0.0; tokens],
         };
         generator.check_causal()?;
         Ok(generator)
@@ -76,6 +91,7 @@ impl Generator {
             return Err(ModelError::sequence(message, None));
         }
         self.window.clear();
+        (self.taken_in, self.has_slid) = (0, false);
         let seen = &prompt[prompt.len().saturating_sub(self.steps)..];
         self.window.extend(seen.iter().map(|&token| token as f32));
         Ok(())
@@ -89,6 +105,7 @@ impl Generator {
         let token = sampler.sample(self.logits()?)?;
         if self.window.len() == self.steps {
             self.window.remove(0);
+            self.has_slid = true;
         }
         self.window.push(token as f32);
         Ok(token)
@@ -102,15 +119,29 @@ impl Generator {
         let Some(last) = self.window.len().checked_sub(1) else {
             return Err(ModelError::sequence("nothing was started", Some("start with a prompt")));
         };
-        let (seen, empty) = self.input.split_at_mut(self.window.len());
-        seen.copy_from_slice(&self.window);
-        empty.fill(0.0);
-        self.forward.run(&self.input, 1, &mut self.output)?;
-        let logits = &mut self.output[last * self.tokens..][..self.tokens];
-        if self.gives_probabilities {
-            logits.iter_mut().for_each(|value| *value = value.ln());
+        match &mut self.token_steps {
+            Some(token_steps) if !self.has_slid => {
+                if self.taken_in > last {
+                    return Ok(&self.logits);
+                }
+                for at in self.taken_in..=last {
+                    let token = (at, self.window[at]);
+                    token_steps.step(self.forward.network(), token, &mut self.logits)?;
+                }
+                self.taken_in = last + 1;
+            }
+            _ => {
+                let (seen, empty) = self.input.split_at_mut(self.window.len());
+                seen.copy_from_slice(&self.window);
+                empty.fill(0.0);
+                self.forward.run(&self.input, 1, &mut self.output)?;
+                self.logits.copy_from_slice(&self.output[last * self.tokens..][..self.tokens]);
+            }
         }
-        Ok(logits)
+        if self.gives_probabilities {
+            self.logits.iter_mut().for_each(|value| *value = value.ln());
+        }
+        Ok(&self.logits)
     }
 
     /// Compares what is expected after the first step for two different second ones.

@@ -27,7 +27,11 @@ const HIDDEN_VALUES: usize = 1 << 24;
 impl Inference {
     pub(crate) fn new(plan: &Plan) -> Self {
         let hidden = plan.hidden(Purpose::Inference).per_row.max(1);
-        let rows_max = (BUFFER_VALUES / plan.widest()).min(HIDDEN_VALUES / hidden).clamp(1, 512);
+        Self::of_rows(plan, (BUFFER_VALUES / plan.widest()).min(HIDDEN_VALUES / hidden).clamp(1, 512))
+    }
+
+    /// With room for blocks of this many rows.
+    pub(crate) fn of_rows(plan: &Plan, rows_max: usize) -> Self {
         let Stages { list: mut stages, .. } = plan.build(rows_max, Purpose::Inference);
         let past_len = pasts(&mut stages).map(|past| past.row_len).sum();
         let (slots, used) = assign(&stages);
@@ -106,6 +110,7 @@ impl Inference {
             mask: None,
             memory_mask: None,
             parallelism: weights.parallelism,
+            first_step: weights.first_step,
         };
         let Self { stages, slots, buffers, .. } = self;
         let Some(last) = stages.len().checked_sub(1) else {
@@ -165,4 +170,6 @@ pub(crate) struct Weights<'a> {
     pub(crate) parameters: &'a [f32],
     pub(crate) state: &'a [f32],
     pub(crate) parallelism: Parallelism,
+    /// As in [`Pass`].
+    pub(crate) first_step: usize,
 }

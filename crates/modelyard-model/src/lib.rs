@@ -37,6 +37,7 @@ mod spec;
 mod stages;
 mod stepwise;
 mod targets;
+mod token_steps;
 mod tokens;
 mod wiring;
 

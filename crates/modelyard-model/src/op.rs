@@ -36,6 +36,9 @@ pub(crate) struct Place<'a> {
     pub(crate) remembers: bool,
     /// The layer's index: part of a dropout's key.
     pub(crate) index: usize,
+    /// Where a sequence comes one step at a time: how many steps it may have, which the operation keeps what it needs
+    /// of. Otherwise 0: sequences come whole.
+    pub(crate) steps_kept: usize,
 }
 
 /// What each row of a mini-batch weighs in a mean over its rows.
@@ -80,6 +83,8 @@ pub(crate) struct Pass<'a> {
     /// The same for the memory of an operation that attends to one.
     pub(crate) memory_mask: Option<&'a [f32]>,
     pub(crate) parallelism: Parallelism,
+    /// Which step of its sequence the one step is, where they come one at a time; otherwise 0.
+    pub(crate) first_step: usize,
 }
 
 /// What the backward pass of one operation reads and writes.

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) ends_in_logits: bool,
     /// True for networks of dense layers over rows of values alone.
     pub(crate) is_dense: bool,
+    /// How many steps operations keep of what came before; 0 where they see whole sequences.
+    steps_kept: usize,
     /// The layers that remember from one call to the next.
     remembering: Vec<usize>,
 }
@@ -55,6 +57,7 @@ impl Plan {
         Self {
             ops,
             ending,
+            steps_kept: 0,
             input_len: layout.input_len(),
             output_len: layout.output.iter().product(),
             ends_in_logits,
@@ -62,6 +65,11 @@ impl Plan {
             layout,
             remembering: Vec::new(),
         }
+    }
+
+    /// Plans a network over sequences for one step at a time, of which there will be at most `steps`.
+    pub(crate) fn of_steps(spec: &NetworkSpec, layout: Layout, steps: usize) -> Self {
+        Self { steps_kept: steps, ..Self::new(spec, layout, None) }
     }
 
     /// Lets these layers remember from one call to the next.
@@ -251,6 +259,7 @@ impl Builder<'_> {
             pooled: planned.pooled,
             remembers: self.plan.remembering.contains(&planned.index),
             index: planned.index,
+            steps_kept: self.plan.steps_kept,
         };
         let op = planned.layer.as_ref().and_then(|layer| layer.layer().plan(&place));
         let given = match op {

@@ -112,6 +112,7 @@ impl Stepwise {
             parameters: self.network.parameters(),
             state: self.network.state(),
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         self.inference.run_on(weights, inputs, past, outputs);
         Ok(())

@@ -3,6 +3,7 @@
 //! [`Project::read`] reads `modelyard.toml`, [`prepare()`] (or [`check()`]) holds it against the data, [`fit()`]
 //! trains and scores, and [`package()`] writes the files of a version once its ONNX is proven to answer alike.
 
+mod backtest;
 mod card;
 mod check;
 mod checkpoint;
@@ -16,6 +17,7 @@ mod gates;
 mod inputs;
 mod judge;
 mod keeping;
+mod locate;
 mod model;
 mod package;
 mod prepare;
@@ -27,6 +29,7 @@ pub mod schedule;
 mod scores;
 mod start;
 
+pub use backtest::{Backtest, Spread, spreads};
 pub use check::{CheckReport, ClassReport, ColumnReport, LayerReport, check};
 pub use checkpoint::Checkpoint;
 pub use error::{KeptWeights, TrainError};

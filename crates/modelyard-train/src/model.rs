@@ -81,27 +81,32 @@ impl TrainedModel {
         Ok(())
     }
 
-    /// Continues a text until it ends, one of the texts `stop` comes, or there are `tokens_max` tokens. The same seed
-    /// gives the same text.
+    /// Continues a text until it ends, one of the texts `stop` comes, or there are `tokens_max` tokens, and tells each
+    /// piece as soon as it stays. The same seed gives the same text.
     ///
     /// # Errors
     /// [`TrainError::NoLanguage`] where the model does not continue texts; settings that can never work.
     pub fn generate(
         &self,
         prompt: &str,
-        sampling: Sampling,
-        seed: u64,
+        (sampling, seed): (Sampling, u64),
         (stop, tokens_max): (&[String], usize),
+        mut tell: impl FnMut(&str),
     ) -> Result<Continuation, TrainError> {
         let language = self.pipeline.language().ok_or(TrainError::NoLanguage)?;
         let mut sampler = Sampler::new(sampling, &language.never_drawn(), seed)?;
         let mut generator = Generator::new(&self.network)?;
         generator.start(&language.prompt(prompt))?;
         let mut growing = Continuing::new(language, stop, tokens_max);
+        let mut told = 0;
         loop {
             if let Some(whole) = growing.push(generator.next_token(&mut sampler)?) {
+                tell(&whole.text[told..]);
                 return Ok(whole);
             }
+            let settled = growing.settled();
+            tell(&settled[told..]);
+            told = settled.len();
         }
     }
 

@@ -1,10 +1,10 @@
 //! A project beside its data: everything that can be known to be wrong is told here, with the line of the project
 //! file, before a number is computed. `check` stops after this; training goes on from it.
 
-use modelyard_data::{DataError, Dataset, OutputActivation, OutputKind, Parts, Pipeline, Task};
+use modelyard_data::{Dataset, OutputActivation, OutputKind, Parts, Pipeline, Task};
 use modelyard_model::{
-    Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError,
-    ModelError, Network, NetworkSpec, Quantile,
+    Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError, Network,
+    NetworkSpec, Quantile,
 };
 
 use crate::class_weights::class_weights;
@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::evaluate::metric::{by_name, fits as fits_task};
 use crate::evaluate::{class_names, label_names, task_of};
 use crate::fingerprint::data_digest;
+use crate::locate::{at_last_layer, locate_data, locate_model};
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
 use crate::start::{Parent, Start};
 
@@ -60,18 +61,62 @@ pub fn prepare(project: &Project) -> Result<Prepared, TrainError> {
 /// # Errors
 /// As [`prepare`], and where no layer of that model fits.
 pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepared, TrainError> {
-    let spec = project.pipeline();
-    let data_sha256 = data_digest(project).map_err(|error| match error {
-        TrainError::Data(error) => locate_data(project, error),
-        other => other,
-    })?;
-    let dataset = modelyard_data::read(project.data(), project.folder(), &spec)
+    let read = Read::new(project)?;
+    let parts = modelyard_data::split(&project.data().split, &read.dataset, &project.pipeline().outputs)
         .map_err(|error| locate_data(project, error))?;
-    let parts = modelyard_data::split(&project.data().split, &dataset, &spec.outputs)
-        .map_err(|error| locate_data(project, error))?;
+    read.prepare(project, parent, parts)
+}
+
+/// A project's data as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    data_sha256: String,
+    pub(crate) dataset: Dataset,
+}
+
+impl Read {
+    /// Reads it.
+    pub(crate) fn new(project: &Project) -> Result<Self, TrainError> {
+        let data_sha256 = data_digest(project).map_err(|error| match error {
+            TrainError::Data(error) => locate_data(project, error),
+            other => other,
+        })?;
+        let dataset = modelyard_data::read(project.data(), project.folder(), &project.pipeline())
+            .map_err(|error| locate_data(project, error))?;
+        Ok(Self { data_sha256, dataset })
+    }
+
+    /// Fits the pipeline on the training rows and checks everything against it.
+    pub(crate) fn prepare(
+        self,
+        project: &Project,
+        parent: Option<&Parent>,
+        parts: Parts,
+    ) -> Result<Prepared, TrainError> {
+        let pipeline = pipeline(project, parent, &self, &parts)?;
+        fitted(project, parent, (self, parts, pipeline))
+    }
+}
+
+/// The pipeline, fitted on the training rows.
+fn pipeline(
+    project: &Project,
+    parent: Option<&Parent>,
+    read: &Read,
+    parts: &Parts,
+) -> Result<Pipeline, TrainError> {
     let earlier = parent.and_then(Parent::pipeline);
-    let mut pipeline = Pipeline::fit_from(&spec, &dataset, &parts.train, earlier)
-        .map_err(|error| locate_data(project, error))?;
+    Pipeline::fit_from(&project.pipeline(), &read.dataset, &parts.train, earlier)
+        .map_err(|error| locate_data(project, error))
+}
+
+/// Everything beside the fitted pipeline.
+fn fitted(
+    project: &Project,
+    parent: Option<&Parent>,
+    (read, parts, mut pipeline): (Read, Parts, Pipeline),
+) -> Result<Prepared, TrainError> {
+    let Read { data_sha256, dataset } = read;
     let network = project.network(&pipeline);
     let width = output_width(project, &pipeline, &network)?;
     let activation = match network.output_activation() {
@@ -101,78 +146,6 @@ pub fn prepare_from(project: &Project, parent: Option<&Parent>) -> Result<Prepar
         prepared.pipeline.targets(&prepared.dataset, rows)?;
     }
     Ok(prepared)
-}
-
-impl Problem {
-    fn hint_from(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
-        self
-    }
-}
-
-/// An error of the data, with the line of the project file that it is about where there is one.
-fn locate_data(project: &Project, error: DataError) -> TrainError {
-    let path = match &error {
-        DataError::Missing { .. } => Some("data.source".to_owned()),
-        DataError::NoColumn { column, .. } => Some(path_of_column(project, column)),
-        DataError::Spec { field, .. } | DataError::Fit { field, .. } => path_of_field(project, field),
-        DataError::Split { .. } => Some("data.split".to_owned()),
-        DataError::Series { .. } => Some("data.windows".to_owned()),
-        _ => None,
-    };
-    match path {
-        Some(path) => {
-            let problem = Problem::new(error.to_string()).hint_from(error.hint());
-            TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
-        }
-        None => error.into(),
-    }
-}
-
-/// Where the project file names a column.
-fn path_of_column(project: &Project, column: &str) -> String {
-    let spec = project.pipeline();
-    for (i, input) in spec.inputs.iter().enumerate() {
-        if input.columns.as_ref().is_some_and(|columns| columns.iter().any(|pattern| pattern == column)) {
-            return format!("inputs[{i}].columns");
-        }
-        if input.columns.is_none() && input.column.as_deref().unwrap_or(&input.name) == column {
-            let key = if input.column.is_some() { "column" } else { "name" };
-            return format!("inputs[{i}].{key}");
-        }
-    }
-    for (i, output) in spec.outputs.iter().enumerate() {
-        if output.column.as_deref().unwrap_or(&output.name) == column {
-            let key = if output.column.is_some() { "column" } else { "name" };
-            return format!("outputs[{i}].{key}");
-        }
-    }
-    let windows = spec.windows.as_ref();
-    if windows.is_some_and(|windows| windows.time == column) {
-        return "data.windows.time".to_owned();
-    }
-    if windows.is_some_and(|windows| windows.unit.as_deref() == Some(column)) {
-        return "data.windows.unit".to_owned();
-    }
-    "data.split.column".to_owned()
-}
-
-/// Where the project file declares the input or output, or holds the key, that an error is about.
-fn path_of_field(project: &Project, field: &str) -> Option<String> {
-    let spec = project.pipeline();
-    let input = spec.inputs.iter().position(|input| input.name == field).map(|i| format!("inputs[{i}]"));
-    let output =
-        || spec.outputs.iter().position(|output| output.name == field).map(|i| format!("outputs[{i}]"));
-    let key = || {
-        let path = if field.starts_with("data") { field.to_owned() } else { format!("data.{field}") };
-        project.has(&path).then_some(path)
-    };
-    input.or_else(output).or_else(key)
-}
-
-fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
-    let path = format!("network.layers[{}]", project.layers().len() - 1);
-    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
 }
 
 /// The number of values that the network gives a row, if that is what the outputs need.
@@ -254,23 +227,6 @@ fn series_width(project: &Project, pipeline: &Pipeline, shape: &[usize]) -> Resu
         ),
     };
     Err(at_last_layer(project, Problem::new(format!("the network ends in {shape:?}, and {what}")).hint(hint)))
-}
-
-/// An error of the network, with the line that it is about where there is one.
-fn locate_model(project: &Project, error: ModelError) -> TrainError {
-    let path = match &error {
-        ModelError::Shape { index, .. } => format!("network.layers[{index}]"),
-        ModelError::Layer { index, field, .. } => format!("network.layers[{index}].{field}"),
-        ModelError::Spec { .. } | ModelError::TooLarge { .. } => "network.layers".to_owned(),
-        ModelError::Loss { .. } => "training.loss".to_owned(),
-        ModelError::Config { field, .. } => {
-            let inside = format!("training.optimizer.{field}");
-            if project.has(&inside) { inside } else { format!("training.{field}") }
-        }
-        _ => return error.into(),
-    };
-    let problem = Problem::new(error.to_string()).hint_from(error.hint());
-    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
 }
 
 /// What training makes small: as declared, or what the outputs ask for.

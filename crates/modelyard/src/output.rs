@@ -47,6 +47,13 @@ impl Output {
         }
     }
 
+    /// Prints a piece of a line as soon as it is there; nothing with `--json`.
+    pub(crate) fn piece(&mut self, text: &str) {
+        if !self.json && !text.is_empty() {
+            write_stdout(text);
+        }
+    }
+
     /// Prints a remark on the way; nothing with `--json` or `--quiet`.
     pub(crate) fn remark(&mut self, text: impl AsRef<str>) {
         if !self.is_quiet() {

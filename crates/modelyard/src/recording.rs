@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use modelyard_registry::document::{Machine, RunRecord, RunStatus};
+use modelyard_registry::document::{Machine, RunFold, RunRecord, RunStatus};
 use modelyard_registry::{Checkpoints, ModelVersion, OpenRun, Registry};
 use modelyard_train::{Checkpoint, EpochRecord, Prepared, Progress, Project, RunPlan, StepRecord, Trained};
 use modelyard_types::Clock;
@@ -50,7 +50,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Records a new run.
+    /// Records a new run, which may be one of a backtest.
     ///
     /// # Errors
     /// A store that cannot be written.
@@ -58,8 +58,9 @@ impl Recording {
         registry: &Registry,
         project: &Project,
         prepared: &Prepared,
+        fold: Option<RunFold>,
     ) -> Result<Self, Failure> {
-        let record = new_record(project, prepared);
+        let record = RunRecord { fold, ..new_record(project, prepared) };
         let open = registry.begin_run(&record).await?;
         Ok(Self::watch(registry, open, record))
     }
@@ -127,12 +128,15 @@ impl Recording {
         Ok(())
     }
 
-    /// Records how the run ended: as a version, or with an error. A finished run needs its checkpoints no more; they
+    /// Records how the run ended: well and mostly as a version, or with an error. A finished run needs its checkpoints no more; they
     /// go once the record says that it is finished.
     ///
     /// # Errors
     /// A store that cannot be written.
-    pub(crate) async fn end(mut self, outcome: Result<&ModelVersion, &Failure>) -> Result<(), Failure> {
+    pub(crate) async fn end(
+        mut self,
+        outcome: Result<Option<&ModelVersion>, &Failure>,
+    ) -> Result<(), Failure> {
         // The writer is cut off between two writings or within one; a transaction is whole either way.
         self.writer.abort();
         let _ = (&mut self.writer).await;
@@ -140,7 +144,7 @@ impl Recording {
         match outcome {
             Ok(version) => {
                 record.status = RunStatus::Finished;
-                record.version = Some(version.version.get());
+                record.version = version.map(|version| version.version.get());
             }
             Err(failure) => {
                 let stopped = failure.exit == Exit::Interrupted;
@@ -209,6 +213,7 @@ async fn newest_unfinished(registry: &Registry, project: &Project) -> Result<u64
     let unfinished: Vec<_> = runs
         .iter()
         .filter(|run| run.record.project == project.name().as_str() && unfinished(run.record.status))
+        .filter(|run| run.record.fold.is_none())
         .collect();
     let mut found = unfinished.first();
     for run in &unfinished {
@@ -243,6 +248,7 @@ fn new_record(project: &Project, prepared: &Prepared) -> RunRecord {
         rows: prepared.parts.train.len() as u64,
         parameters: 0,
         start: prepared.start.as_ref().map(|start| start.record.clone()),
+        fold: None,
         epochs_max: project.training().epochs as u64,
         metric: String::new(),
         resumed_after: Vec::new(),

@@ -66,12 +66,13 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-fn number(value: Option<f64>) -> String {
+/// The same, or a dash where there is none.
+pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or_else(dash, short)
 }
 
 /// Four digits that matter: 0.9852, 12.35, 1234.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.4}"),
         10.0..1000.0 => format!("{value:.2}"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use modelyard_registry::document::Scores;
+use modelyard_registry::document::{RunFold, Scores};
 use modelyard_registry::{ModelVersion, NewVersion, Origin, Registry, RegistryError};
 use modelyard_runtime::ParityReport;
 use modelyard_train::project::StartingPoint;
@@ -86,7 +86,10 @@ pub(crate) async fn unchanged(
 }
 
 /// The model that a project's training starts from, where it names one.
-async fn parent(project: &Project, registry: &Registry) -> Result<Option<Parent>, Failure> {
+///
+/// # Errors
+/// A model that is not there, is damaged or was not trained here.
+pub(crate) async fn parent(project: &Project, registry: &Registry) -> Result<Option<Parent>, Failure> {
     let parent = match &project.training().start_from {
         None => return Ok(None),
         Some(StartingPoint::Folder(folder)) => Parent::of_folder(&project.folder().join(folder))?,
@@ -116,7 +119,7 @@ pub(crate) async fn train_and_publish(
     let prepared = prepare_from(project, parent.as_ref())?;
     trainer.tell_plan(project, &prepared);
     let (mut recording, checkpoint) = match resume {
-        None => (Recording::begin(registry, project, &prepared).await?, None),
+        None => (Recording::begin(registry, project, &prepared, None).await?, None),
         Some(which) => {
             let (recording, checkpoint, remarks) =
                 Recording::resume(registry, project, &prepared, which).await?;
@@ -126,7 +129,7 @@ pub(crate) async fn train_and_publish(
     };
     let training = Training { project, prepared: &prepared, checkpoint: checkpoint.as_ref() };
     let made = training.run(registry, &mut recording, trainer).await;
-    let recorded = recording.end(made.as_ref().map(|run| &run.version)).await;
+    let recorded = recording.end(made.as_ref().map(|run| Some(&run.version))).await;
     let run = made?;
     recorded?;
     Ok(run)
@@ -213,6 +216,30 @@ impl Trainer<'_> {
         }
         let (epoch, mini_batches) = checkpoint.place();
         self.output.remark(format!("run {run} goes on in epoch {epoch}, after {mini_batches} mini-batches"));
+    }
+
+    /// Trains and scores one of a backtest's networks, which is not published; gives the number of its run, too.
+    ///
+    /// # Errors
+    /// As [`train_and_publish`].
+    pub(crate) async fn train_fold(
+        &mut self,
+        project: &Project,
+        prepared: &Prepared,
+        registry: &Registry,
+        fold: RunFold,
+    ) -> Result<(u64, Trained), Failure> {
+        let mut recording = Recording::begin(registry, project, prepared, Some(fold)).await?;
+        let run = recording.id();
+        let host = Host { clock: &SystemClock, threads: self.threads, program: PROGRAM };
+        let trained = self.fit(&Job::new(project, prepared), &host, &mut recording).and_then(|trained| {
+            recording.trained(&trained, &html_report(project, prepared, &trained)?)?;
+            Ok(trained)
+        });
+        let recorded = recording.end(trained.as_ref().map(|_| None)).await;
+        let trained = trained?;
+        recorded?;
+        Ok((run, trained))
     }
 
     fn fit(&mut self, job: &Job<'_>, host: &Host<'_>, recording: &mut Recording) -> Result<Trained, Failure> {

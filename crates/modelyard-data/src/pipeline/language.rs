@@ -182,7 +182,7 @@ pub struct Continuation {
     pub finish: Finish,
 }
 
-/// A continuation on its way: takes tokens until it is finished.
+/// A continuation on its way: takes tokens until it is finished, and tells what stays of the text as it grows.
 #[derive(Clone, Debug)]
 pub struct Continuing<'a> {
     language: Language<'a>,
@@ -211,6 +211,16 @@ impl<'a> Continuing<'a> {
             return Some(self.finish(Finish::Stop));
         }
         (self.tokens >= self.tokens_max).then(|| self.finish(Finish::Length))
+    }
+
+    /// The text so far, as far as nothing that comes can take it back: all but what may be the beginning of a text at
+    /// which it stops. It only grows, and what it ends as begins with it.
+    pub fn settled(&self) -> &str {
+        let begins = |stop: &String| {
+            let ends = stop.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+            ends.filter(|at| self.text.ends_with(&stop[..*at])).max().unwrap_or(0)
+        };
+        &self.text[..self.text.len() - self.stop.iter().map(begins).max().unwrap_or(0)]
     }
 
     fn finish(&mut self, finish: Finish) -> Continuation {

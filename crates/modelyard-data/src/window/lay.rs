@@ -296,6 +296,7 @@ impl Laying<'_> {
             ahead: self.ahead,
             stretches,
             times: line.times.clone(),
+            are_datetimes: self.rows.are_datetimes,
             units: line.units.clone(),
             origins: origins.collect(),
             ends,

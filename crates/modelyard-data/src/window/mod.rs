@@ -15,6 +15,7 @@ pub(crate) use side::Side;
 use std::ops::Range;
 
 use crate::dataset::{Column, ColumnData, Dataset};
+use crate::datetime;
 use crate::error::DataError;
 use crate::spec::{OutputKind, PipelineSpec};
 
@@ -29,6 +30,8 @@ pub struct Windows {
     stretches: Vec<Range<usize>>,
     /// For each row, its time.
     times: Vec<f64>,
+    /// Whether the times are seconds since 1970 UTC.
+    are_datetimes: bool,
     /// For each row, the number of its unit.
     units: Vec<u32>,
     /// For each row, its place in the files; none where it was put into a gap.
@@ -51,6 +54,7 @@ impl Windows {
             ahead,
             stretches: (0..count).map(stretch).collect(),
             times: (0..count).map(|row| (row % span) as f64).collect(),
+            are_datetimes: false,
             units: (0..count).map(|row| (row / span) as u32).collect(),
             origins: (0..count).map(|row| Some(row / span)).collect(),
             ends: (0..rows).map(|row| row * span + length - 1).collect(),
@@ -81,6 +85,12 @@ impl Windows {
     /// The time of a row, as a number or in seconds since 1970 UTC.
     pub fn time(&self, row: usize) -> f64 {
         self.times[row]
+    }
+
+    /// The time of a row for people: RFC 3339, or a number where times are numbers.
+    pub fn time_text(&self, row: usize) -> String {
+        let shown = if self.are_datetimes { datetime::show(self.times[row]) } else { None };
+        shown.unwrap_or_else(|| self.times[row].to_string())
     }
 
     /// The number of a row's unit.

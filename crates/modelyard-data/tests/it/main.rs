@@ -11,6 +11,7 @@ mod language;
 mod parquet;
 mod pipeline;
 mod reading;
+mod rolling;
 mod sound;
 mod stored;
 mod text;

@@ -104,6 +104,8 @@ pub(crate) fn hidden(config: &MultiHeadAttention, reach: Reach, purpose: Purpose
 pub(crate) struct Attention {
     sizes: Sizes,
     causal: bool,
+    /// Steps that come one at a time, at most; 0 where sequences come whole.
+    steps_kept: usize,
     /// Queries, or queries, keys and values.
     query: Linear,
     /// Keys and values of cross-attention.
@@ -164,18 +166,20 @@ impl Attention {
         let query = Linear::take(places, [features, own], use_bias);
         let memory = reach.memory.map(|[_, inputs]| Linear::take(places, [inputs, 2 * width], use_bias));
         let output = Linear::take(places, [width, features], use_bias);
+        let steps_kept = place.steps_kept;
         let rows = place.rows_max;
         let trains = place.purpose == Purpose::Training;
         let which = if memory.is_some() { 2 } else { 1 };
         let drop = Drop::new(config.dropout, sizes.heads * sizes.area(), place, which);
         let training = |len: usize| vec![0.0; if trains { len } else { 0 }];
         let projected = || Projected {
-            queries: vec![0.0; rows * queries * own],
+            queries: vec![0.0; rows * queries.max(steps_kept) * own],
             memory: vec![0.0; if memory.is_some() { rows * keys * 2 * width } else { 0 }],
         };
         Self {
             causal: config.causal,
-            shares: vec![0.0; if trains { rows * sizes.heads } else { 1 } * sizes.area()],
+            steps_kept,
+            shares: vec![0.0; (if trains { rows * sizes.heads } else { 1 } * sizes.area()).max(steps_kept)],
             keeps_shares: trains,
             turned: vec![0.0; sizes.key_dim * sizes.stride()],
             dropped: vec![0.0; if drop.is_some() { sizes.area() } else { 0 }],
@@ -194,6 +198,9 @@ impl Attention {
 
     /// Computes the output, [positions, features] like the input.
     pub(crate) fn forward(&mut self, pass: &Pass<'_>, sources: Sources<'_>, output: &mut [f32]) {
+        if self.steps_kept > 0 {
+            return self.step(pass, sources.input, output);
+        }
         let positions = pass.rows * self.sizes.queries;
         let projected = &mut self.projected.queries[..positions * self.query.units];
         self.query.forward(pass, sources.input, projected, Then::default());
@@ -208,6 +215,36 @@ impl Attention {
         }
         let context = &self.context[..positions * self.sizes.width()];
         self.output.forward(pass, context, output, Then::default());
+    }
+
+    /// Causal self-attention of one step of one row to itself and to those before it, whose keys and values are kept.
+    fn step(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
+        let Sizes { key_dim, heads, .. } = self.sizes;
+        let (width, units, seen) = (self.sizes.width(), self.query.units, pass.first_step + 1);
+        let own = &mut self.projected.queries[pass.first_step * units..seen * units];
+        self.query.forward(pass, input, own, Then::default());
+        let scale = 1.0 / (key_dim as f32).sqrt();
+        let softmax = Softmax { keys: seen, stride: seen, scale, causal: false, mask: None };
+        let steps = &self.projected.queries[..seen * units];
+        for head in 0..heads {
+            // Queries, keys and values of all heads lie side by side in each step.
+            let [query, key, value] = [0, 1, 2].map(|operand| {
+                let start = operand * width + head * key_dim;
+                start..start + key_dim
+            });
+            let query = &steps[pass.first_step * units..][query];
+            let shares = &mut self.shares[..seen];
+            for (share, step) in shares.iter_mut().zip(steps.chunks_exact(units)) {
+                *share = query.iter().zip(&step[key.clone()]).map(|(query, key)| query * key).sum();
+            }
+            softmax.forward(shares);
+            let context = &mut self.context[head * key_dim..(head + 1) * key_dim];
+            context.fill(0.0);
+            for (share, step) in shares.iter().zip(steps.chunks_exact(units)) {
+                context.iter_mut().zip(&step[value.clone()]).for_each(|(sum, value)| *sum += share * value);
+            }
+        }
+        self.output.forward(pass, &self.context[..width], output, Then::default());
     }
 
     /// Computes all derivatives; follows a `forward` with the same sources.

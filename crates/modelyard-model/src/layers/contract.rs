@@ -33,6 +33,7 @@ impl Bench {
             purpose,
             trainable: true,
             pooled: false,
+            steps_kept: 0,
             remembers: false,
             index: 0,
         };
@@ -65,6 +66,7 @@ impl Bench {
             mask: self.masks[0].as_deref(),
             memory_mask: self.masks[1].as_deref(),
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         then(self.op.as_mut(), &pass, &mut self.output, &self.input, &self.factors)
     }

@@ -156,6 +156,7 @@ mod tests {
             mask: None,
             memory_mask: None,
             parallelism: Parallelism::Single,
+            first_step: 0,
         };
         let place = Place {
             input: &[50],
@@ -165,6 +166,7 @@ mod tests {
             purpose: Purpose::Training,
             trainable: true,
             pooled: false,
+            steps_kept: 0,
             remembers: false,
             index: 2,
         };

@@ -55,11 +55,12 @@ impl Layer for PositionalEncoding {
     }
 
     fn plan(&self, place: &Place<'_>) -> Option<Box<dyn Op>> {
+        let [steps, features] = [place.input[0], place.input[1]];
         let values = match place.weights.first() {
             Some(place) => Values::Learned(place.clone()),
-            None => Values::Fixed(sines(place.input[0], place.input[1])),
+            None => Values::Fixed(sines(steps.max(place.steps_kept), features)),
         };
-        Some(Box::new(PositionalOp(values)))
+        Some(Box::new(PositionalOp { values, len: steps * features }))
     }
 
     fn export(&self, layer: &ExportedLayer<'_>, graph: &mut Export) {
@@ -90,22 +91,28 @@ enum Values {
     Learned(Range<usize>),
 }
 
-struct PositionalOp(Values);
+struct PositionalOp {
+    values: Values,
+    /// Values of one row.
+    len: usize,
+}
 
 impl Op for PositionalOp {
     fn forward(&mut self, pass: &Pass<'_>, input: &[f32], output: &mut [f32]) {
-        let values = match &self.0 {
+        let values = match &self.values {
             Values::Fixed(values) => values,
             Values::Learned(place) => &pass.parameters[place.clone()],
         };
+        // Of steps that come one at a time, a row is one step.
+        let values = &values[pass.first_step * self.len..][..self.len];
         output.copy_from_slice(input);
-        for row in output.chunks_exact_mut(values.len()) {
+        for row in output.chunks_exact_mut(self.len) {
             rows::add(row, values);
         }
     }
 
     fn backward(&mut self, _pass: &Pass<'_>, tape: Tape<'_>) {
-        if let Values::Learned(place) = &self.0 {
+        if let Values::Learned(place) = &self.values {
             let sums = &mut tape.gradients[place.clone()];
             sums.fill(0.0);
             for row in tape.d_output.chunks_exact(sums.len()) {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use modelyard_model::{
-    Activation, Forward, Generator, LayerSpec, Network, PositionalEncoding, Reshape, Sampler, Sampling,
-    TransformerEncoder,
+    Activation, Concatenate, Dropout, Embedding, Forward, Generator, LayerNorm, LayerSpec,
+    MultiHeadAttention, Network, NetworkSpec, Node, PositionalEncoding, PositionalKind, Reshape, Sampler,
+    Sampling, TransformerEncoder,
 };
 
 use crate::{dense, network};
@@ -51,6 +52,50 @@ fn each_token_is_the_likeliest_after_those_before() {
             let likeliest = (1..TOKENS).max_by(|&a, &b| expected[a].total_cmp(&expected[b]));
             assert_eq!(Some(token as usize), likeliest, "after {said:?}");
             said.push(token);
+        }
+    }
+}
+
+/// A network with every layer that goes one step at a time.
+fn decoder_only(kind: PositionalKind, norm_first: bool) -> Arc<Network> {
+    let block = TransformerEncoder { causal: true, norm_first, ..TransformerEncoder::new(2, 12) };
+    let attention = MultiHeadAttention { causal: true, ..MultiHeadAttention::new(3, 5) };
+    let layers = vec![
+        Node::from(LayerSpec::Embedding(Embedding::new(TOKENS, 8))),
+        LayerSpec::PositionalEncoding(PositionalEncoding { kind }).into(),
+        LayerSpec::Dropout(Dropout { rate: 0.1 }).into(),
+        Node::from(LayerSpec::TransformerEncoder(block)).named("block"),
+        LayerSpec::MultiHeadAttention(attention).into(),
+        Node::from(LayerSpec::LayerNorm(LayerNorm::default())).named("norm"),
+        Node::from(LayerSpec::Concatenate(Concatenate::default())).after(["block", "norm"]),
+        dense(TOKENS, Some(Activation::Softmax)).into(),
+    ];
+    Arc::new(Network::init(NetworkSpec::new(vec![STEPS], layers), 4).expect("the layers fit"))
+}
+
+#[test]
+fn what_is_kept_of_earlier_steps_changes_nothing() {
+    for (kind, norm_first) in [(PositionalKind::Sine, true), (PositionalKind::Learned, false)] {
+        let network = decoder_only(kind, norm_first);
+        let mut generator = Generator::new(&network).expect("a language model");
+        let mut forward = Forward::new(&network);
+        for prompt in [&[3, 1][..], &[2, 5, 4, 8]] {
+            generator.start(prompt).expect("a prompt that can be");
+            let (mut said, mut sampler) = (prompt.to_vec(), sampler(1.0, 7));
+            for _ in 0..2 * STEPS {
+                let seen = &said[said.len().saturating_sub(STEPS)..];
+                let mut input = vec![0.0; STEPS];
+                input.iter_mut().zip(seen).for_each(|(to, &token)| *to = token as f32);
+                let mut output = Vec::new();
+                forward.run(&input, 1, &mut output).expect("one row");
+                let whole = &output[(seen.len() - 1) * TOKENS..][..TOKENS];
+                for _ in 0..2 {
+                    let kept = generator.logits().expect("a prompt was given");
+                    let near = |(a, b): (&f32, &f32)| (a - b.ln()).abs() < 1e-5;
+                    assert!(kept.iter().zip(whole).all(near), "{kept:?} is not ln {whole:?} after {said:?}");
+                }
+                said.push(generator.next_token(&mut sampler).expect("a token"));
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ pub use graph::{
 };
 pub use lineage::{Lineage, Machine};
 pub use route::{Canary, Guard, Route, Shadow};
-pub use run::{EpochRecord, RunRecord, RunStart, RunStatus};
+pub use run::{EpochRecord, RunFold, RunRecord, RunStart, RunStatus};
 pub use scores::{ClassScore, ConfusionMatrix, GateComparison, GateResult, MetricValue, Scores, SplitScores};
 pub use signature::{SignatureDocument, TensorDocument};
 

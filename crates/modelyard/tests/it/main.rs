@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod ask;
+mod backtest;
 mod bad_input;
 mod clients;
 mod command_line;

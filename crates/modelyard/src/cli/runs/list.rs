@@ -2,6 +2,7 @@
 
 use clap::Args;
 use modelyard_registry::Run;
+use modelyard_registry::document::{RunFold, RunRecord};
 use serde::Serialize;
 
 use super::number;
@@ -20,8 +21,8 @@ Examples:
 With --json: {\"runs\": [{\"run\": number, \"project\": name, \"status\": \"running\",
   \"finished\", \"failed\", \"stopped\" or \"interrupted\", \"started\": time, \"epochs\":
   count, \"seconds\": number, \"metric\": name, \"score\": number or null, \"version\":
-  number or null}, …]}, newest first; the score is that of the kept epoch on the
-  validation rows";
+  number or null, \"fold\": of a backtest {\"number\", \"of\", \"origin\"}, else null},
+  …]}, newest first; the score is that of the kept epoch on the validation rows";
 
 /// List the newest training runs.
 #[derive(Debug, Args)]
@@ -51,6 +52,7 @@ struct RunJson {
     metric: String,
     score: Option<f64>,
     version: Option<u64>,
+    fold: Option<RunFold>,
 }
 
 /// Prints the list.
@@ -82,12 +84,21 @@ pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<(), Failure> {
             format!("{}/{}", record.epochs.len(), record.epochs_max),
             seconds(record.training_time()),
             score(run).map(|score| format!("{} {}", record.metric, number(Some(score)))).unwrap_or_default(),
-            record.version.map(|version| version.to_string()).unwrap_or_default(),
+            became(record),
         ]);
     }
     output.text(if runs.is_empty() { "no runs yet".to_owned() } else { table.render(0) });
     output.json(&ListJson { runs: runs.iter().map(json).collect() });
     Ok(())
+}
+
+/// The version that a run became, or which training of a backtest it was.
+fn became(record: &RunRecord) -> String {
+    match (record.version, &record.fold) {
+        (Some(version), _) => version.to_string(),
+        (None, Some(fold)) => format!("backtest {}/{}", fold.number, fold.of),
+        (None, None) => String::new(),
+    }
 }
 
 /// The leading metric of the kept epoch, or of the last one.
@@ -108,5 +119,6 @@ fn json(run: &Run) -> RunJson {
         metric: record.metric.clone(),
         score: score(run),
         version: record.version,
+        fold: record.fold.clone(),
     }
 }

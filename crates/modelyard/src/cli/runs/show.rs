@@ -21,7 +21,9 @@ Examples:
 With --json: {\"run\": number, \"record\": {\"project\", \"status\", \"started_unix_ms\",
   \"ended_unix_ms\", \"error\", \"program\", \"machine\", \"processor\", \"seed\",
   \"data_sha256\", \"project_sha256\", \"rows\", \"parameters\", \"start\": {\"from\",
-  \"digest\", \"taken\", \"anew\", \"frozen\"}, \"epochs_max\", \"metric\", \"resumed_after\": [epoch, …], \"epochs\": [{\"epoch\", \"loss\", \"validation_loss\",
+  \"digest\", \"taken\", \"anew\", \"frozen\"}, \"fold\": {\"number\", \"of\", \"origin\"},
+  \"epochs_max\", \"metric\", \"resumed_after\": [epoch, …], \"epochs\": [{\"epoch\",
+  \"loss\", \"validation_loss\",
   \"metric\", \"metrics\": {name: value, …}, \"best\", \"learning_rate\",
   \"rows_per_second\", \"seconds\"}, …], \"kept_epoch\", \"test\": {name: value, …},
   \"version\"}}; what is not known is left out or null";
@@ -80,6 +82,7 @@ fn heading(run: &Run) -> String {
     lines.push(format!("  data       {}", record.data_sha256));
     lines.push(format!("  project    {}", record.project_sha256));
     lines.extend(record.start.as_ref().map(|start| format!("  from       {start}")));
+    lines.extend(record.fold.as_ref().map(|fold| format!("  backtest   {fold}")));
     for after in &record.resumed_after {
         lines.push(format!("  resumed    after {after} epochs"));
     }
