@@ -77,10 +77,6 @@ impl Offer {
     }
 }
 
-pub(super) fn same_files(a: &SourceVersion, b: &SourceVersion) -> bool {
-    (a.version, a.stamp) == (b.version, b.stamp)
-}
-
 impl Server {
     /// Looks whether the source changed, and if so loads what should serve now beside what does, then
     /// switches. Requests in flight end on the version they began with, which is dropped after the last.
@@ -276,10 +272,9 @@ impl Server {
 
     /// As [`Server::fetch`], unless that failed a moment ago.
     pub(super) async fn fetch_for_request(&self, wanted: Wanted) -> Result<Arc<ServedVersion>, ServeError> {
-        let (model, source) = (wanted.model.clone(), wanted.source);
-        self.failures.check(self.now(), &model, &source)?;
-        let fetched = self.fetch(wanted).await;
-        fetched.inspect_err(|error| self.failures.note(self.now(), &model, source, error))
+        self.failures.check(self.now(), &wanted)?;
+        let fetched = self.fetch(wanted.clone()).await;
+        fetched.inspect_err(|error| self.failures.note(self.now(), wanted, error))
     }
 
     /// Reads and loads a version, unless a request that named it had it loaded.
