@@ -64,3 +64,36 @@ impl Failures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::settings::ModelSettings;
+    use crate::source::SourceVersion;
+
+    fn wanted(stamp: u64, threads: Option<usize>) -> Wanted {
+        let source = SourceVersion { version: Version::FIRST, may_answer: true, stamp, bytes: 1 };
+        let settings = Arc::new(ModelSettings { threads, ..ModelSettings::default() });
+        Wanted { model: "m".parse().expect("a name"), source, settings }
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an arbitrary origin; the test does not depend on its value"
+    )]
+    fn what_failed_is_left_alone_until_it_changes_or_time_passes() {
+        let (failures, now) = (Failures::default(), Instant::now());
+        let what = "torn".to_owned();
+        let torn = ServeError::BadVersion { model: wanted(1, None).model, version: Version::FIRST, what };
+        failures.note(now, wanted(1, None), &torn);
+        assert!(failures.check(now, &wanted(1, None)).is_err());
+        assert!(failures.check(now, &wanted(2, None)).is_ok(), "other files");
+        assert!(failures.check(now, &wanted(1, Some(2))).is_ok(), "another configuration");
+        assert!(failures.check(now + LEFT_ALONE, &wanted(1, None)).is_ok(), "a moment later");
+        failures.note(now, wanted(3, None), &ServeError::Draining);
+        assert!(failures.check(now, &wanted(3, None)).is_ok(), "not the version's fault");
+    }
+}
