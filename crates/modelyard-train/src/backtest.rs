@@ -8,7 +8,8 @@ use modelyard_registry::document::SplitScores;
 use serde::Serialize;
 
 use crate::error::TrainError;
-use crate::prepare::{Prepared, Read, locate_data};
+use crate::locate::locate_data;
+use crate::prepare::{Prepared, Read};
 use crate::project::Project;
 use crate::start::Parent;
 

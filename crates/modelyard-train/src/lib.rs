@@ -17,6 +17,7 @@ mod gates;
 mod inputs;
 mod judge;
 mod keeping;
+mod locate;
 mod model;
 mod package;
 mod prepare;
