@@ -94,6 +94,11 @@ fn generation_parameters() -> Value {
             "top_p": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
             "seed": { "type": "integer", "minimum": 0, "default": 0 },
             "max_tokens": { "type": "integer", "minimum": 1, "maximum": 4096, "default": 128 },
+            "stream": {
+                "type": "boolean", "default": false,
+                "description": "For language models and one row: the text as server-sent events, {\"text\": piece} each, \
+                                then {\"prediction\": …} as without it; what goes wrong on the way is an event `error`.",
+            },
             "stop": { "anyOf": [{ "type": "string" }, { "type": "array", "maxItems": 16, "items": { "type": "string" } }] },
         },
     })

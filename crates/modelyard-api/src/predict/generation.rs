@@ -29,6 +29,15 @@ struct Parameters {
     seed: u64,
     max_tokens: Option<usize>,
     stop: Stop,
+    stream: bool,
+}
+
+/// What is to be done with a text.
+#[derive(Debug, PartialEq)]
+pub(super) struct Wish {
+    pub(super) generation: Generation,
+    /// Whether it is to be told as it comes.
+    pub(super) streams: bool,
 }
 
 /// A body without rows that asks for samples.
@@ -65,9 +74,9 @@ impl Default for Stop {
 ///
 /// # Errors
 /// Parameters that are unknown, of another kind, or out of range.
-pub(super) fn wish(body: &[u8]) -> Result<Generation, Failure> {
+pub(super) fn wish(body: &[u8]) -> Result<Wish, Failure> {
     let read = serde_json::from_slice::<Body>(body);
-    let Parameters { temperature, top_k, top_p, seed, max_tokens, stop } =
+    let Parameters { temperature, top_k, top_p, seed, max_tokens, stop, stream } =
         read.map_err(|error| Failure::invalid(format!("the parameters cannot be used: {error}")))?.parameters;
     let usual = Generation::default();
     let tokens_max = max_tokens.unwrap_or(usual.tokens_max);
@@ -83,7 +92,8 @@ pub(super) fn wish(body: &[u8]) -> Result<Generation, Failure> {
         }
     };
     let temperature = temperature.unwrap_or(usual.sampling.temperature);
-    Ok(Generation { sampling: Sampling { temperature, top_k, top_p }, seed, tokens_max, stop })
+    let generation = Generation { sampling: Sampling { temperature, top_k, top_p }, seed, tokens_max, stop };
+    Ok(Wish { generation, streams: stream })
 }
 
 /// How the body wants samples to be drawn; none where it does not ask for any.
@@ -127,16 +137,17 @@ mod tests {
 
     #[test]
     fn parameters_are_read_and_those_left_out_are_the_usual_ones() {
-        assert_eq!(wish(br#"{"input": {"text": "a"}}"#).ok(), Some(Generation::default()));
+        let usual = Wish { generation: Generation::default(), streams: false };
+        assert_eq!(wish(br#"{"input": {"text": "a"}}"#).ok(), Some(usual));
         let body =
-            br#"{"parameters": {"temperature": 0.5, "top_k": 9, "seed": 3, "max_tokens": 7, "stop": "x"}}"#;
-        let wanted = Generation {
+            br#"{"parameters": {"temperature": 0.5, "top_k": 9, "seed": 3, "max_tokens": 7, "stop": "x", "stream": true}}"#;
+        let generation = Generation {
             sampling: Sampling { temperature: 0.5, top_k: Some(9), top_p: None },
             seed: 3,
             tokens_max: 7,
             stop: vec!["x".to_owned()],
         };
-        assert_eq!(wish(body).ok(), Some(wanted));
+        assert_eq!(wish(body).ok(), Some(Wish { generation, streams: true }));
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! The routes of predictions.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answered, Drawing, FieldInfo, Kind, Routed, Row, Times, Value};
-use modelyard_types::{Deadline, ErrorKind, NamedTensor, VersionSelector};
+use modelyard_serve::{Answer, Answered, Drawing, FieldInfo, Kind, Routed, Row, Times, Value};
+use modelyard_types::{Deadline, ErrorKind, NamedTensor, Version, VersionSelector};
 use serde_json::json;
 
 use super::convert::{TensorRows, write_answer, write_row, write_tensor_row};
-use super::generation;
+use super::generation::{self, Wish};
+use super::streaming;
 use super::wire::{Envelope, NamedRows, decode};
 use crate::body;
 use crate::error::Failure;
@@ -163,7 +164,20 @@ async fn answer(
                 false => named_rows(&body, envelope, fields),
             };
             match rows {
-                Ok(rows) => named_answer(&version, rows, body, (envelope, deadline)).await?,
+                Ok(rows) if version.continues_texts() => {
+                    let Wish { generation, streams } = generation::wish(&body)?;
+                    if streams {
+                        let (served, number) = (Served::by(&version, Times::default()), version.version());
+                        let response = streaming::answer(service, version, rows, (generation, deadline))?;
+                        return Ok(stamped(response, served, number));
+                    }
+                    let answered = version.generate(&rows, &generation, deadline).await?;
+                    written(&version, &answered, envelope)
+                }
+                Ok(rows) => {
+                    drop(body);
+                    written(&version, &version.predict(rows, deadline).await?, envelope)
+                }
                 Err(failure) => match generation::drawing(&body, envelope)? {
                     Some(wish) => samples(&version, wish, (envelope, deadline)).await?,
                     None => return Err(failure),
@@ -173,30 +187,23 @@ async fn answer(
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,
     };
-    let mut response = json_response(json);
-    response.extensions_mut().insert(Served::by(&version, times));
-    response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.version().get()));
-    Ok(response)
+    Ok(stamped(json_response(json), Served::by(&version, times), version.version()))
 }
 
-/// Answers of a pipeline, or a language model's continuations.
-async fn named_answer(
-    version: &Routed,
-    rows: Vec<Row>,
-    body: Bytes,
-    (envelope, deadline): (Envelope, Deadline),
-) -> Result<(Vec<u8>, Times), Failure> {
-    let Answered { answer: answers, times } = if version.continues_texts() {
-        let wish = generation::wish(&body)?;
-        version.generate(&rows, &wish, deadline).await?
-    } else {
-        drop(body);
-        version.predict(rows, deadline).await?
-    };
+/// The response with who gave it.
+fn stamped(mut response: Response, served: Served, version: Version) -> Response {
+    response.extensions_mut().insert(served);
+    response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.get()));
+    response
+}
+
+/// Answers of a pipeline, or a language model's continuations, as JSON.
+fn written(version: &Routed, answered: &Answered<Vec<Answer>>, envelope: Envelope) -> (Vec<u8>, Times) {
+    let answers = &answered.answer;
     let computed = version.now();
     let json = encode(answers.len(), envelope, |json, row| write_answer(json, &answers[row]));
     version.encoded(version.now().saturating_duration_since(computed));
-    Ok((json, times))
+    (json, answered.times)
 }
 
 /// Rows that the model draws.

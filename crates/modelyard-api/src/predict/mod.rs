@@ -18,6 +18,7 @@
 mod convert;
 mod generation;
 pub(crate) mod http;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod wire;

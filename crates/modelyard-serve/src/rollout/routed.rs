@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use modelyard_data::{Answer, Row};
 use modelyard_types::{Deadline, NamedTensor};
+use tokio::sync::mpsc::Sender;
 
 use super::watch::Part;
 use super::{COPIES_MAX, Rollout, agreement};
@@ -121,6 +122,23 @@ impl Routed {
     ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let arrived = self.version.now();
         let outcome = self.version.generate(rows, wish, deadline).await;
+        self.ended(arrived, &outcome);
+        outcome
+    }
+
+    /// As [`ServedVersion::generate_telling`]; continuations are watched and not copied.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::generate_telling`].
+    pub async fn generate_telling(
+        &self,
+        row: Row,
+        wish: &Generation,
+        deadline: Deadline,
+        tell: &Sender<String>,
+    ) -> Result<Answered<Answer>, ServeError> {
+        let arrived = self.version.now();
+        let outcome = self.version.generate_telling(row, wish, deadline, tell).await;
         self.ended(arrived, &outcome);
         outcome
     }

@@ -4,6 +4,7 @@
 use modelyard_data::{Answer, ColumnData, Continuing, Language, OutputActivation, Prediction, Row};
 use modelyard_model::{Sampler, Sampling};
 use modelyard_types::{Deadline, NamedTensor, Tensor, TensorData};
+use tokio::sync::mpsc::Sender;
 
 use super::{Answered, ServedVersion, misfit_rows};
 use crate::error::ServeError;
@@ -20,6 +21,13 @@ pub struct Generation {
     pub tokens_max: usize,
     /// Texts at which it ends; they are not part of it.
     pub stop: Vec<String>,
+}
+
+/// Tells a piece of a text, where somebody wants to hear it; one who went away hears nothing.
+async fn say(tell: Option<&Sender<String>>, piece: &str) {
+    if let (Some(tell), false) = (tell, piece.is_empty()) {
+        let _ = tell.send(piece.to_owned()).await;
+    }
 }
 
 impl Default for Generation {
@@ -49,14 +57,33 @@ impl ServedVersion {
         deadline: Deadline,
     ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let arrived = self.arrive();
-        arrived.end(self.continue_rows(rows, wish, deadline).await)
+        arrived.end(self.continue_rows(rows, wish, (deadline, None)).await)
+    }
+
+    /// The same of one row, and tells each piece of the text as soon as it stays.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::generate`].
+    pub async fn generate_telling(
+        &self,
+        row: Row,
+        wish: &Generation,
+        deadline: Deadline,
+        tell: &Sender<String>,
+    ) -> Result<Answered<Answer>, ServeError> {
+        let arrived = self.arrive();
+        let continued = self.continue_rows(&[row], wish, (deadline, Some(tell))).await;
+        arrived.end(continued.and_then(|Answered { mut answer, times }| match answer.pop() {
+            Some(answer) => Ok(Answered { answer, times }),
+            None => Err(self.broken("one row has no answer")),
+        }))
     }
 
     async fn continue_rows(
         &self,
         rows: &[Row],
         wish: &Generation,
-        deadline: Deadline,
+        (deadline, tell): (Deadline, Option<&Sender<String>>),
     ) -> Result<Answered<Vec<Answer>>, ServeError> {
         let (Some(pipeline), Some(language)) = (&self.pipeline, self.language()) else {
             return Err(ServeError::NoPipeline { model: self.model.clone() });
@@ -68,7 +95,8 @@ impl ServedVersion {
         };
         let mut all = Answered { answer: Vec::with_capacity(rows.len()), times: Times::default() };
         for text in texts.iter() {
-            let Answered { answer, times } = self.continue_text(language, text, wish, deadline).await?;
+            let Answered { answer, times } =
+                self.continue_text(language, text, wish, (deadline, tell)).await?;
             all.answer.push(answer);
             all.times += times;
         }
@@ -80,7 +108,7 @@ impl ServedVersion {
         language: Language<'_>,
         text: &str,
         wish: &Generation,
-        deadline: Deadline,
+        (deadline, tell): (Deadline, Option<&Sender<String>>),
     ) -> Result<Answered<Answer>, ServeError> {
         let refused = |error| ServeError::Generation(Box::new(error));
         let never = language.never_drawn();
@@ -88,15 +116,18 @@ impl ServedVersion {
         let mut window = language.prompt(text);
         window.drain(..window.len().saturating_sub(language.steps()));
         let mut growing = Continuing::new(language, &wish.stop, wish.tokens_max);
-        let mut all = Times::default();
+        let (mut all, mut told) = (Times::default(), 0);
         loop {
             let Answered { answer: logits, times } = self.logits(language, &window, deadline).await?;
             all += times;
             let token = sampler.sample(&logits).map_err(refused)?;
             if let Some(whole) = growing.push(token) {
+                say(tell, &whole.text[told..]).await;
                 let outputs = vec![(language.output().to_owned(), Prediction::Text(whole))];
                 return Ok(Answered { answer: Answer { outputs }, times: all });
             }
+            say(tell, &growing.settled()[told..]).await;
+            told = growing.settled().len();
             if window.len() == language.steps() {
                 window.remove(0);
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Running, http, run, shell};
 
@@ -138,6 +138,18 @@ fn a_served_model_continues_alike(store: &Path, drawn: &Value) {
     );
     let (status, answer) = ask(&body.replace("max_tokens", "max_token"));
     assert!(status == 400 && answer["error"].to_string().contains("max_token"), "{answer}");
+    let streamed = body.replace("\"seed\": 3", "\"stream\": true, \"seed\": 3");
+    let (status, events) = http(address, "POST /v1/models/verses/versions/1:predict", &streamed);
+    let events: Vec<Value> = (events.lines().filter_map(|line| line.strip_prefix("data: ")))
+        .map(|event| serde_json::from_str(event).expect("JSON"))
+        .collect();
+    let (last, pieces) = events.split_last().expect("events");
+    let text: String = pieces.iter().map(|piece| piece["text"].as_str().expect("a piece")).collect();
+    assert_eq!((status, json!(text)), (200, drawn["text"].clone()), "{events:?}");
+    assert_eq!(last["prediction"]["next"]["text"], drawn["text"]);
+    let two = streamed.replace("[{", "[{\"text\": \"a\"}, {");
+    let (status, answer) = ask(&two);
+    assert!(status == 400 && answer["error"].to_string().contains("exactly one text"), "{answer}");
     server.interrupt().expect(0);
 }
 
