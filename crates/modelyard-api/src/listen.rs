@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::config::ApiConfig;
 use crate::error::ApiError;
+use crate::open_inference::GrpcServers;
 use crate::patient::Patient;
 use crate::router::Door;
 
@@ -53,6 +54,7 @@ pub async fn serve(
     config: ApiConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
+    server.reach_by(Arc::new(GrpcServers::default()));
     let door = Door::new(Arc::clone(&server), &config)?;
     let crew = Crew::start(&door, &config)?;
     let permits = Arc::new(Semaphore::new(config.connections_max.max(1)));

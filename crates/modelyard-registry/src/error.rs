@@ -80,6 +80,36 @@ pub enum RegistryError {
         /// The model.
         name: ModelName,
     },
+    /// A graph whose steps cannot be joined, or that makes no sense.
+    #[error("the graph {name} was not changed: {why}")]
+    BadGraph {
+        /// The graph.
+        name: ModelName,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// A graph that is not there.
+    #[error("there is no graph named {name:?}", name = name.as_str())]
+    NoSuchGraph {
+        /// The name asked for.
+        name: ModelName,
+        /// The nearest name that is there.
+        nearest: Option<String>,
+    },
+    /// A graph that was never changed, or whose every change was undone.
+    #[error("the graph {name} is as it was at first: there is nothing to undo")]
+    NoGraphBefore {
+        /// The graph.
+        name: ModelName,
+    },
+    /// A name that means something else already.
+    #[error("the name {name} is taken by a {by}, and both would be served under it")]
+    NameTaken {
+        /// The name.
+        name: ModelName,
+        /// What has it: a model or a graph.
+        by: &'static str,
+    },
     /// A run that the store does not have.
     #[error("there is no run {id}")]
     NoSuchRun {
@@ -151,15 +181,19 @@ impl RegistryError {
             Self::NoSuchModel { .. }
             | Self::NoSuchVersion { .. }
             | Self::NoSuchAlias { .. }
+            | Self::NoSuchGraph { .. }
             | Self::NoSuchRun { .. } => ErrorKind::NotFound,
             Self::GatesMissed { .. }
             | Self::CanaryMissedGates { .. }
             | Self::NothingBefore { .. }
             | Self::NoRouteBefore { .. }
+            | Self::NoGraphBefore { .. }
             | Self::RunIsOpen { .. } => ErrorKind::FailedPrecondition,
             Self::BadFiles { .. }
             | Self::NoSuchParent { .. }
             | Self::BadRoute { .. }
+            | Self::BadGraph { .. }
+            | Self::NameTaken { .. }
             | Self::OtherSpelling { .. } => ErrorKind::InvalidArgument,
             Self::Corrupt { .. } | Self::BrokenRow { .. } => ErrorKind::DataCorrupt,
             Self::Document(error) => error.kind(),
@@ -187,6 +221,9 @@ impl RegistryError {
                 "`modelyard models show {name} {version}` shows the scores and gates; --force lets it answer \
                  all the same; as a shadow it needs no gates"
             )),
+            Self::NoSuchGraph { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest:?}?")),
+            Self::NoSuchGraph { .. } => Some("`modelyard graphs list` shows what there is".to_owned()),
+            Self::NameTaken { .. } => Some("choose another name".to_owned()),
             Self::NoSuchRun { newest, .. } => Some(match newest {
                 Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),
                 None => "nothing was trained in this store yet".to_owned(),

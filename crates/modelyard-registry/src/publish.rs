@@ -38,8 +38,8 @@ impl Registry {
     /// no new number is used. Several processes may publish at once.
     ///
     /// # Errors
-    /// [`RegistryError::BadFiles`], [`RegistryError::NoSuchParent`], [`RegistryError::OtherSpelling`], or the
-    /// store's error (such as a full disk); nothing is registered then.
+    /// [`RegistryError::BadFiles`], [`RegistryError::NoSuchParent`], [`RegistryError::OtherSpelling`],
+    /// [`RegistryError::NameTaken`], or the store's error (such as a full disk); nothing is registered then.
     pub async fn publish(&self, new: NewVersion) -> Result<ModelVersion, RegistryError> {
         let (mut new, manifest) = hashed(new).await?;
         // Shared with other publishers; whoever collects leftovers waits until all are done.
@@ -200,10 +200,14 @@ impl Registry {
     }
 }
 
-/// Names that differ by case only would share a folder where the file system does not tell them apart.
+/// Names that differ by case only would share a folder where the file system does not tell them apart; and a
+/// graph's name is served already.
 async fn check_spelling(rows: &mut Rows, name: &ModelName) -> Result<(), RegistryError> {
     if rows.latest(name).await?.is_some() {
         return Ok(());
+    }
+    if rows.graph_change(name).await?.is_some_and(|change| change.graph.is_some()) {
+        return Err(RegistryError::NameTaken { name: name.clone(), by: "graph" });
     }
     match rows.other_spelling(name).await? {
         Some(known) => Err(RegistryError::OtherSpelling { name: name.clone(), known }),

@@ -1,5 +1,6 @@
 //! All SQL of the registry: its tables, and one transaction over them at a time.
 
+mod graphs;
 mod routes;
 
 use modelyard_storage::{Migrations, Tables};
@@ -11,8 +12,10 @@ use crate::content::FileEntry;
 use crate::{AliasMove, ModelSummary, ModelVersion, MoveKind, RegistryError};
 
 /// The scripts that make the tables. Never edit one that was released: add another.
-pub(crate) const MIGRATIONS: Migrations =
-    Migrations { owner: "registry", scripts: &[VERSION_1, VERSION_2, routes::SCRIPT, VERSION_4] };
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    owner: "registry",
+    scripts: &[VERSION_1, VERSION_2, routes::SCRIPT, VERSION_4, graphs::SCRIPT],
+};
 
 /// `alias_moves.before` is the move that a rollback of this one goes back to.
 const VERSION_1: &str = "

@@ -92,6 +92,14 @@ pub enum RuntimeError {
         /// The way out.
         hint: Option<String>,
     },
+    /// The model cannot be cut into stages there.
+    #[error("the ONNX model cannot be split: {reason}")]
+    CannotSplit {
+        /// What stands in the way.
+        reason: String,
+        /// The way out.
+        hint: Option<String>,
+    },
     /// The inputs do not fit the model.
     #[error(transparent)]
     Inputs(#[from] SignatureError),
@@ -129,9 +137,11 @@ impl RuntimeError {
     /// The kind, for protocols and exit codes.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidOnnx { .. } | Self::Inputs(_) | Self::InputValue { .. } | Self::Run { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::InvalidOnnx { .. }
+            | Self::CannotSplit { .. }
+            | Self::Inputs(_)
+            | Self::InputValue { .. }
+            | Self::Run { .. } => ErrorKind::InvalidArgument,
             Self::RefusedOnnx { .. }
             | Self::Unsupported { .. }
             | Self::Stepwise { .. }
@@ -150,6 +160,7 @@ impl RuntimeError {
             Self::RefusedOnnx { hint, .. }
             | Self::Unsupported { hint, .. }
             | Self::Stepwise { hint, .. }
+            | Self::CannotSplit { hint, .. }
             | Self::NoRuntime { hint, .. } => hint.clone(),
             Self::LibraryUnusable { .. } => Some(INSTALL_HINT.to_owned()),
             Self::Network(error) => error.hint(),

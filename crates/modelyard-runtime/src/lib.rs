@@ -16,6 +16,7 @@ mod parity;
 mod rten;
 mod runtime;
 mod runtimes;
+mod split;
 mod stepwise;
 
 pub use error::RuntimeError;
@@ -28,3 +29,4 @@ pub use parity::{Difference, ParityReport, parity};
 pub use rten::Rten;
 pub use runtime::{LoadOptions, LoadedModel, ModelFiles, PAST, Runtime, Session};
 pub use runtimes::{RuntimeConfig, RuntimeReport, Runtimes, instruction_sets};
+pub use split::{SplitOnnx, Stage, split_onnx};

@@ -176,6 +176,18 @@ pub enum ServeError {
         #[source]
         source: Box<RuntimeError>,
     },
+    /// A version that could not be loaded a moment ago, and is not read again yet.
+    #[error("{what}; that was a moment ago, and it is tried again in {} s", again.as_secs() + 1)]
+    LeftAlone {
+        /// What was said then.
+        what: String,
+        /// Its kind.
+        kind: ErrorKind,
+        /// Its way out.
+        hint: Option<String>,
+        /// Until it is tried again.
+        again: Duration,
+    },
     /// A text that cannot be continued as was asked.
     #[error("{0}")]
     Generation(Box<ModelError>),
@@ -280,6 +292,32 @@ pub enum ServeError {
         /// Why, with the way out.
         what: String,
     },
+    /// A step of a graph failed. The caller is told why, so the sentence repeats its source.
+    #[error("step {step:?}: {cause}")]
+    Step {
+        /// The step.
+        step: String,
+        /// Why.
+        #[source]
+        cause: Box<ServeError>,
+    },
+    /// The tensors of a graph do not go together as they should.
+    #[error("{what}")]
+    Joint {
+        /// What is wrong.
+        what: String,
+    },
+    /// Another server gave no answer, or a wrong one. Which one, the log tells.
+    #[error("another server, which runs it: {message}")]
+    Remote {
+        /// What kind of failure it told of.
+        kind: ErrorKind,
+        /// What it said.
+        message: String,
+    },
+    /// Every server that could be asked failed several times in a row just now.
+    #[error("the servers that run it are left alone for a moment, after failures in a row")]
+    ServersRest,
     /// The registry failed.
     #[error("the registry could not be read")]
     Registry(#[source] Box<RegistryError>),
@@ -304,6 +342,11 @@ fn suggestion(nearest: &Option<String>) -> String {
 }
 
 impl ServeError {
+    /// Whether a version's files are at fault: they will not load before they change.
+    pub(crate) fn is_the_versions_own(&self) -> bool {
+        matches!(self, Self::BadVersion { .. } | Self::Pipeline { .. } | Self::Load { .. })
+    }
+
     /// The kind, from which every protocol takes its code.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -334,7 +377,12 @@ impl ServeError {
             Self::Rows(source) | Self::Pipeline { source, .. } => source.kind(),
             Self::Run { source, .. } | Self::NoSequences { source, .. } => source.kind(),
             Self::Load { source, .. } => source.kind(),
+            Self::LeftAlone { kind, .. } => *kind,
             Self::Generation(error) => error.kind(),
+            Self::Step { cause, .. } => cause.kind(),
+            Self::Joint { .. } => ErrorKind::InvalidArgument,
+            Self::Remote { kind, .. } => *kind,
+            Self::ServersRest => ErrorKind::Unavailable,
             Self::Registry(source) => source.kind(),
         }
     }
@@ -361,6 +409,7 @@ impl ServeError {
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
             Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
+            Self::LeftAlone { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::DrawsNothing { .. } => Some(
@@ -372,6 +421,10 @@ impl ServeError {
             Self::Run { source, .. } | Self::NoSequences { source, .. } => source.hint(),
             Self::Load { source, .. } => source.hint(),
             Self::Generation(error) => error.hint(),
+            Self::Step { cause, .. } => cause.hint(),
+            Self::ServersRest => {
+                Some("look whether they run; one request tries again each second".to_owned())
+            }
             Self::Registry(source) => source.hint(),
             _ => None,
         }

@@ -8,6 +8,7 @@ mod batch;
 mod config;
 mod cost;
 mod error;
+mod graph;
 mod made_up;
 mod pool;
 mod probe;
@@ -26,6 +27,7 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
+pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
 pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use modelyard_model::Sampling;
 pub use rollout::{CANARY_LABEL, Labels, Routed};

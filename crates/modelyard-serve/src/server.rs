@@ -4,13 +4,15 @@
 //! its newest version that passed its gates. Other aliases and numbers are loaded when first asked for.
 
 mod control;
+mod failures;
+mod graphs;
 mod memory;
 mod offer;
 mod sequences;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_runtime::Runtimes;
@@ -21,12 +23,14 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::config::ServeConfig;
 use crate::error::ServeError;
+use crate::graph::RemoteModels;
 use crate::rollout::{Labels, Routed};
 use crate::sequence::Sequences;
 use crate::settings::ModelSettings;
 use crate::source::{ModelSource, SourceVersion};
 use crate::telemetry::Telemetry;
 use crate::version::{Loader, ServedVersion, Wanted};
+use failures::Failures;
 use memory::Residents;
 use offer::{Offer, Offers, Seen};
 
@@ -65,6 +69,10 @@ impl ModelStatus {
 
 /// The served models of one source.
 pub struct Server {
+    /// For graphs, whose steps ask this server; none would let go of it if they held it.
+    me: Weak<Self>,
+    /// How graphs reach other servers, once somebody said.
+    remote: Arc<OnceLock<Arc<dyn RemoteModels>>>,
     source: Box<dyn ModelSource>,
     loader: Arc<Loader>,
     only: Option<Vec<ModelName>>,
@@ -72,6 +80,7 @@ pub struct Server {
     /// Versions loaded because a request named them, least recently used first.
     on_demand: Mutex<Vec<Arc<ServedVersion>>>,
     residents: Residents,
+    failures: Failures,
     sequences: Mutex<Sequences<Sequence>>,
     /// The models that a client took out of memory.
     unloaded: Mutex<BTreeSet<ModelName>>,
@@ -104,13 +113,16 @@ impl Server {
     ) -> Result<Arc<Self>, ServeError> {
         let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
-        let server = Arc::new(Self {
+        let server = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            remote: Arc::default(),
             source: Box::new(source),
             loader: Arc::new(loader),
             only,
             offers: RwLock::default(),
             on_demand: Mutex::default(),
             residents: Residents::default(),
+            failures: Failures::default(),
             sequences,
             unloaded: Mutex::default(),
             overrides: Mutex::default(),
@@ -300,7 +312,7 @@ impl Server {
         Arc::clone(&self.offers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         model: &str,
         selector: Option<&VersionSelector>,
@@ -358,7 +370,7 @@ impl Server {
         if let Some(version) = self.recall(&wanted) {
             return Ok(Some(version));
         }
-        let version = self.fetch(wanted).await?;
+        let version = self.fetch_for_request(wanted).await?;
         self.remember(&version);
         Ok(Some(version))
     }

@@ -1,5 +1,6 @@
 //! What the server counts and times, per model and version, in Prometheus's text form.
 
+mod graph;
 mod memory;
 mod rollout;
 mod sequences;
@@ -17,10 +18,12 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::statistics::{Statistics, Tallies};
+use graph::GraphSeries;
 use memory::MemorySeries;
 use rollout::RolloutSeries;
 use sequences::SequenceSeries;
 
+pub(crate) use graph::StepTelemetry;
 pub(crate) use memory::Held;
 pub(crate) use rollout::RolloutTelemetry;
 pub(crate) use sequences::HeldSequence;
@@ -28,7 +31,7 @@ pub(crate) use sequences::HeldSequence;
 /// Counters, without the suffix `_total` that both text forms put on their samples.
 const REQUESTS: &str = "modelyard_requests";
 const FAILURES: &str = "modelyard_request_failures";
-const COUNTERS: [&str; 7] = [
+const COUNTERS: [&str; 10] = [
     REQUESTS,
     FAILURES,
     rollout::COMPARED,
@@ -36,6 +39,9 @@ const COUNTERS: [&str; 7] = [
     memory::SLEPT,
     sequences::BEGUN,
     sequences::EXPIRED,
+    graph::FAILURES,
+    graph::RETRIES,
+    graph::RESTS,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +80,7 @@ pub(crate) struct Telemetry {
     rollouts: RolloutSeries,
     memory: MemorySeries,
     sequences: SequenceSeries,
+    graphs: GraphSeries,
 }
 
 impl Telemetry {
@@ -94,6 +101,7 @@ impl Telemetry {
             rollouts: RolloutSeries::default(),
             memory: MemorySeries::default(),
             sequences: SequenceSeries::default(),
+            graphs: GraphSeries::default(),
         };
         let registry = &mut telemetry.registry;
         registry.register(REQUESTS, "Requests that reached a model version", telemetry.requests.clone());
@@ -132,6 +140,7 @@ impl Telemetry {
         telemetry.rollouts.register(registry);
         telemetry.memory.register(registry);
         telemetry.sequences.register(registry);
+        telemetry.graphs.register(registry);
         telemetry
     }
 
@@ -178,6 +187,11 @@ impl Telemetry {
     /// The series of a model's route.
     pub(crate) fn rollout(&self, model: &ModelName) -> RolloutTelemetry {
         self.rollouts.of(model)
+    }
+
+    /// The series of a step of a graph.
+    pub(crate) fn graph_step(&self, graph: &ModelName, step: &str) -> StepTelemetry {
+        self.graphs.of(graph, step)
     }
 
     /// Counts a request that failed before a version was found for it. Names that are not served come from

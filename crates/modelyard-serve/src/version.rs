@@ -1,6 +1,8 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
 mod drawing;
+mod engine;
+mod finite;
 mod generation;
 mod pieces;
 
@@ -10,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
+use modelyard_registry::document::WiredGraph;
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{
     Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
@@ -19,6 +22,7 @@ use crate::batch;
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
+use crate::graph::{GraphRun, Surroundings};
 use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
@@ -26,8 +30,11 @@ use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
 use crate::warm::warm;
+use engine::Engine;
+use finite::check_finite;
 
 pub use drawing::Drawing;
+pub use finite::check_answer;
 pub use generation::Generation;
 use pieces::Pieces;
 
@@ -37,12 +44,11 @@ pub struct ServedVersion {
     source: SourceVersion,
     settings: Arc<ModelSettings>,
     limits: ServeConfig,
-    network: Arc<dyn LoadedModel>,
+    engine: Engine,
     labels: BTreeMap<String, Vec<String>>,
     pipeline: Option<Pipeline>,
     fields: Option<Vec<FieldInfo>>,
     pipeline_cost: RowCost,
-    pool: Pool,
     decoder: Option<drawing::Decoder>,
     /// Made for the first sequence.
     pieces: OnceLock<Pieces>,
@@ -117,16 +123,45 @@ impl Loader {
             model,
             source,
             limits,
-            network,
             settings: Arc::clone(&settings),
+            engine: Engine::Sessions { network, pool },
             labels: settings.labels.clone(),
             fields: pipeline.as_ref().map(Pipeline::input_fields),
             pipeline,
             pipeline_cost: RowCost::new(None),
-            pool,
             decoder,
             pieces: OnceLock::new(),
             clock: Arc::clone(&self.clock),
+            used: AtomicU64::new(0),
+            _held: self.telemetry.hold(source.bytes),
+        })
+    }
+
+    /// A graph as a version: its number is that of the change that made it.
+    pub(crate) fn join(
+        &self,
+        wanted: Wanted,
+        graph: WiredGraph,
+        around: Surroundings,
+    ) -> Result<ServedVersion, ServeError> {
+        let Wanted { model, source, settings } = wanted;
+        let telemetry = self.telemetry.version(&model, source.version);
+        let clock = Arc::clone(&self.clock);
+        let run = GraphRun::new(&model, graph, around, telemetry, &self.telemetry);
+        let run = run.map_err(|what| ServeError::Unservable { model: model.clone(), what })?;
+        Ok(ServedVersion {
+            model,
+            source,
+            limits: settings.limits(&self.config),
+            labels: settings.labels.clone(),
+            settings,
+            engine: Engine::Graph(Box::new(run)),
+            pipeline: None,
+            fields: None,
+            pipeline_cost: RowCost::new(None),
+            decoder: None,
+            pieces: OnceLock::new(),
+            clock,
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
         })
@@ -211,19 +246,27 @@ impl ServedVersion {
             && *self.settings == *settings
     }
 
-    /// The engine that runs it.
+    /// The graph of models that it is; none where it has a network of its own.
+    pub(crate) fn graph(&self) -> Option<&WiredGraph> {
+        match &self.engine {
+            Engine::Graph(run) => Some(run.wired()),
+            Engine::Sessions { .. } => None,
+        }
+    }
+
+    /// The engine that runs it; `graph` for a graph of models.
     pub fn runtime(&self) -> &'static str {
-        self.network.runtime()
+        self.engine.name()
     }
 
     /// Most rows of one batch; none where its requests are not joined.
     pub fn batch_rows_max(&self) -> Option<usize> {
-        self.pool.batch_rows_max()
+        self.engine.batch_rows_max()
     }
 
     /// The tensors that its network takes and gives.
     pub fn signature(&self) -> &Signature {
-        self.network.signature()
+        self.engine.signature()
     }
 
     /// The inputs by name that [`ServedVersion::predict`] takes; none where it takes only tensors.
@@ -279,7 +322,7 @@ impl ServedVersion {
 
     /// What it did since it was loaded.
     pub fn statistics(&self) -> Statistics {
-        self.pool.telemetry().statistics()
+        self.engine.telemetry().statistics()
     }
 
     /// Refuses at once where no request could be queued now: cheaper than reading one first.
@@ -287,7 +330,7 @@ impl ServedVersion {
     /// # Errors
     /// [`ServeError::QueueFull`].
     pub fn check_room(&self) -> Result<(), ServeError> {
-        if self.pool.is_full() {
+        if self.engine.is_full() {
             let full = ServeError::QueueFull { model: self.model.clone() };
             return self.arrive().end(Err(full));
         }
@@ -296,22 +339,23 @@ impl ServedVersion {
 
     /// Counts the time that an answer took to be written.
     pub fn encoded(&self, took: Duration) {
-        self.pool.telemetry().encoded(took);
+        self.engine.telemetry().encoded(took);
     }
 
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
         let pieces = self.pieces.get().and_then(|pieces| pieces.as_ref().ok());
-        self.pool.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
+        self.engine.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.pool.telemetry().waiting(self.queued_rows());
+        self.engine.telemetry().waiting(self.queued_rows());
+        self.engine.telemetry().waiting(self.engine.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {
-        self.pool.telemetry().request();
+        self.engine.telemetry().request();
         Arrival { version: self, at: self.clock.now(), ended: false }
     }
 
@@ -330,7 +374,7 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { mut outputs, times } = self.pool.run(Work { inputs, rows, shape, urgency }).await?;
+        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
         if wanted.is_empty() {
             return Ok(Answered { answer: outputs, times });
         }
@@ -442,7 +486,7 @@ impl Arrival<'_> {
 
     fn count(&self, failure: Option<ErrorKind>) {
         let took = self.version.clock.now().saturating_duration_since(self.at);
-        self.version.pool.telemetry().ended(failure, took);
+        self.version.engine.telemetry().ended(failure, took);
     }
 }
 
@@ -452,46 +496,4 @@ impl Drop for Arrival<'_> {
             self.count(Some(ErrorKind::Cancelled));
         }
     }
-}
-
-/// The first value that is not finite, and where.
-fn not_finite(tensor: &Tensor) -> Option<(usize, f64)> {
-    /// Exponent bits of half precision: all set in infinity and NaN.
-    const HALF_EXPONENT: u16 = 0x7C00;
-    match tensor.data() {
-        TensorData::F32(values) => {
-            let at = values.iter().position(|value| !value.is_finite())?;
-            Some((at, f64::from(values[at])))
-        }
-        TensorData::F64(values) => {
-            let at = values.iter().position(|value| !value.is_finite())?;
-            Some((at, values[at]))
-        }
-        TensorData::F16(values) => {
-            let at = values.iter().position(|bits| bits & HALF_EXPONENT == HALF_EXPONENT)?;
-            let infinite = values[at] & !(HALF_EXPONENT | 0x8000) == 0;
-            Some((at, if infinite { f64::INFINITY } else { f64::NAN }))
-        }
-        _ => None,
-    }
-}
-
-fn check_finite(input: &NamedTensor) -> Result<(), ServeError> {
-    match not_finite(&input.tensor) {
-        Some((at, value)) => Err(ServeError::NotFinite { input: input.name.clone(), at, value }),
-        None => Ok(()),
-    }
-}
-
-/// Whether every value of the answer is a number that can be given out.
-///
-/// # Errors
-/// [`ServeError::AnswerNotFinite`] with the first that is not.
-pub fn check_answer(outputs: &[NamedTensor]) -> Result<(), ServeError> {
-    for output in outputs {
-        if let Some((_, value)) = not_finite(&output.tensor) {
-            return Err(ServeError::AnswerNotFinite { output: output.name.clone(), value });
-        }
-    }
-    Ok(())
 }

@@ -1,12 +1,12 @@
-//! Where in the project file an error of the data belongs.
+//! Finds the line of the project file that an error of the data or of the network is about.
 
 use modelyard_data::DataError;
+use modelyard_model::ModelError;
 
 use crate::error::TrainError;
 use crate::project::{Problem, Project, Target};
 
 impl Problem {
-    /// The same with a way out, where there is one.
     pub(crate) fn hint_from(mut self, hint: Option<String>) -> Self {
         self.hint = hint;
         self
@@ -71,4 +71,27 @@ fn path_of_field(project: &Project, field: &str) -> Option<String> {
         project.has(&path).then_some(path)
     };
     input.or_else(output).or_else(key)
+}
+
+/// A problem of what the network ends in.
+pub(crate) fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
+    let path = format!("network.layers[{}]", project.layers().len() - 1);
+    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
+}
+
+/// An error of the network, with the line that it is about where there is one.
+pub(crate) fn locate_model(project: &Project, error: ModelError) -> TrainError {
+    let path = match &error {
+        ModelError::Shape { index, .. } => format!("network.layers[{index}]"),
+        ModelError::Layer { index, field, .. } => format!("network.layers[{index}].{field}"),
+        ModelError::Spec { .. } | ModelError::TooLarge { .. } => "network.layers".to_owned(),
+        ModelError::Loss { .. } => "training.loss".to_owned(),
+        ModelError::Config { field, .. } => {
+            let inside = format!("training.optimizer.{field}");
+            if project.has(&inside) { inside } else { format!("training.{field}") }
+        }
+        _ => return error.into(),
+    };
+    let problem = Problem::new(error.to_string()).hint_from(error.hint());
+    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
 }

@@ -3,8 +3,8 @@
 
 use modelyard_data::{Dataset, OutputActivation, OutputKind, Parts, Pipeline, Task};
 use modelyard_model::{
-    Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError,
-    ModelError, Network, NetworkSpec, Quantile,
+    Activation, BinaryCrossEntropy, CrossEntropy, Engine, EngineConfig, LossSpec, MeanSquaredError, Network,
+    NetworkSpec, Quantile,
 };
 
 use crate::class_weights::class_weights;
@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::evaluate::metric::{by_name, fits as fits_task};
 use crate::evaluate::{class_names, label_names, task_of};
 use crate::fingerprint::data_digest;
-use crate::locate::locate_data;
+use crate::locate::{at_last_layer, locate_data, locate_model};
 use crate::project::{Diagnostic, Problem, Project, Split, Target};
 use crate::start::{Parent, Start};
 
@@ -148,11 +148,6 @@ fn fitted(
     Ok(prepared)
 }
 
-fn at_last_layer(project: &Project, problem: Problem) -> TrainError {
-    let path = format!("network.layers[{}]", project.layers().len() - 1);
-    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
-}
-
 /// The number of values that the network gives a row, if that is what the outputs need.
 fn output_width(project: &Project, pipeline: &Pipeline, network: &NetworkSpec) -> Result<usize, TrainError> {
     let shape = network.output_shape().map_err(|error| locate_model(project, error))?;
@@ -232,23 +227,6 @@ fn series_width(project: &Project, pipeline: &Pipeline, shape: &[usize]) -> Resu
         ),
     };
     Err(at_last_layer(project, Problem::new(format!("the network ends in {shape:?}, and {what}")).hint(hint)))
-}
-
-/// An error of the network, with the line that it is about where there is one.
-fn locate_model(project: &Project, error: ModelError) -> TrainError {
-    let path = match &error {
-        ModelError::Shape { index, .. } => format!("network.layers[{index}]"),
-        ModelError::Layer { index, field, .. } => format!("network.layers[{index}].{field}"),
-        ModelError::Spec { .. } | ModelError::TooLarge { .. } => "network.layers".to_owned(),
-        ModelError::Loss { .. } => "training.loss".to_owned(),
-        ModelError::Config { field, .. } => {
-            let inside = format!("training.optimizer.{field}");
-            if project.has(&inside) { inside } else { format!("training.{field}") }
-        }
-        _ => return error.into(),
-    };
-    let problem = Problem::new(error.to_string()).hint_from(error.hint());
-    TrainError::misfit(vec![project.complain(&path, Target::Value, problem)])
 }
 
 /// What training makes small: as declared, or what the outputs ask for.

@@ -207,6 +207,7 @@ from_errors!(
     modelyard_train::TrainError,
     modelyard_serve::ServeError,
     modelyard_api::ApiError,
+    modelyard_client::ClientError,
 );
 
 #[cfg(test)]

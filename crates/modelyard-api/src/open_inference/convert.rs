@@ -79,6 +79,7 @@ pub(crate) fn platform(runtime: &str) -> String {
     match runtime {
         "native" => "modelyard_native".to_owned(),
         "native-onnx" => "modelyard_onnx".to_owned(),
+        "graph" => "modelyard_graph".to_owned(),
         foreign => format!("{foreign}_onnx"),
     }
 }

@@ -19,6 +19,6 @@ mod settings;
 mod tests;
 mod wire;
 
-pub use grpc::decode_grpc;
+pub use grpc::{GrpcServers, decode_grpc};
 pub use request::{DecodedRequest, Parameters, WantedOutput};
 pub use wire::{decode_binary, decode_json};

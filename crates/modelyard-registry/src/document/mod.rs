@@ -1,6 +1,7 @@
 //! The JSON documents of a version that more than one crate reads. Each carries a format version: a newer
 //! one is refused, and what does not follow its format is an error, not a guess.
 
+mod graph;
 mod lineage;
 mod route;
 mod run;
@@ -11,6 +12,10 @@ use modelyard_types::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use graph::{
+    Case, Combine, CombineStep, Comparison, Condition, Graph, ModelStep, OUTPUT, REQUEST, Source, Step,
+    SwitchStep, WiredGraph, Work,
+};
 pub use lineage::{Lineage, Machine};
 pub use route::{Canary, Guard, Route, Shadow};
 pub use run::{EpochRecord, RunFold, RunRecord, RunStart, RunStatus};

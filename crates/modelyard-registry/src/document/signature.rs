@@ -90,7 +90,11 @@ impl From<&TensorSpec> for TensorDocument {
 }
 
 impl TensorDocument {
-    fn to_spec(&self) -> Result<TensorSpec, DocumentError> {
+    /// The tensor without its unit and categories.
+    ///
+    /// # Errors
+    /// Where its type or shape cannot be.
+    pub fn to_spec(&self) -> Result<TensorSpec, DocumentError> {
         let malformed = |why: String| DocumentError::malformed(SignatureDocument::FILE, why);
         let data_type: DataType =
             self.data_type.parse().map_err(|why| malformed(format!("tensor {:?}: {why}", self.name)))?;

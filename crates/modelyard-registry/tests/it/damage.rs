@@ -105,7 +105,7 @@ async fn a_store_of_a_newer_program_is_refused_and_left_alone() {
     let RegistryError::Storage(cause) = &error else { unreachable!("the store refuses") };
     let text = cause.to_string();
     assert!(text.contains("was written by a newer modelyard"), "{text}");
-    assert!(text.ends_with("of version 99, this program knows them up to 4"), "{text}");
+    assert!(text.ends_with("of version 99, this program knows them up to 5"), "{text}");
     assert!(error.hint().is_some());
     assert_eq!(folders(folder.path()).len(), 1);
 }

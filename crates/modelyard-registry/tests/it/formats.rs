@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use modelyard_registry::MoveKind;
-use modelyard_registry::document::{Lineage, Scores, SignatureDocument};
+use modelyard_registry::document::{Graph, Lineage, Scores, SignatureDocument};
 
 use crate::support::{assert_whole, live, name, number, open};
 
@@ -26,6 +26,9 @@ fn documents_of_format_1_load_and_are_written_the_same() {
     let text = read(Lineage::FILE);
     let lineage = Lineage::from_json(text.as_bytes()).expect("format 1");
     assert_eq!(lineage.to_json(), text);
+    let text = read("graph.json");
+    let graph = Graph::from_json(text.as_bytes()).expect("format 1");
+    assert_eq!(graph.to_json(), text);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod compared;
 mod damage;
 mod disk_full;
 mod formats;
+mod graphs;
 mod killed;
 mod published;
 mod routes;

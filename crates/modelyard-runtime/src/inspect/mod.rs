@@ -90,6 +90,11 @@ impl Inspected {
         self.model.graph.as_ref().expect("a model without a graph does not pass the inspection")
     }
 
+    /// The file as it was read.
+    pub(crate) fn model(&self) -> &ModelProto {
+        &self.model
+    }
+
     /// The file written again from the fields that were checked.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.model.encode_to_vec()

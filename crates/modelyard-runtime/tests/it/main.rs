@@ -15,4 +15,6 @@ mod native_onnx;
 #[cfg(test)]
 mod recurrent;
 #[cfg(test)]
+mod split;
+#[cfg(test)]
 mod support;

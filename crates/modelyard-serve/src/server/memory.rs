@@ -86,7 +86,8 @@ impl Server {
         let named = named.map(|version| (version.used(), None, version.source().bytes));
         let by_default = offers.iter().filter(|(name, offer)| offer.rollout.is_none() && *name != except);
         let by_default = by_default.filter_map(|(name, offer)| {
-            let version = offer.live.as_ref().filter(idle)?;
+            // A graph takes no room of its own.
+            let version = offer.live.as_ref().filter(idle).filter(|version| version.graph().is_none())?;
             Some((version.used(), Some(name.clone()), version.source().bytes))
         });
         let (used, name, bytes) = by_default.chain(named).min_by_key(|(used, ..)| *used)?;
@@ -113,7 +114,7 @@ impl Server {
             Wanted { model: name.clone(), source: *source, settings: Arc::clone(&offer.settings) }
         };
         let source = wanted.source;
-        let version = self.fetch(wanted).await?;
+        let version = self.fetch_for_request(wanted).await?;
         let mut offers = self.offers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(offer) = Arc::make_mut(&mut offers).get_mut(name)
             && offer.asleep

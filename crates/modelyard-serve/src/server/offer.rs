@@ -121,7 +121,7 @@ impl Server {
     }
 
     async fn offer(&self, model: SourceModel, old: Option<&Offer>) -> Offer {
-        let SourceModel { name, aliases, versions, settings, route, problem } = model;
+        let SourceModel { name, aliases, versions, settings, route, graph, problem } = model;
         let ordered = self.overrides.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let own = self.config().models.get(&name).cloned().unwrap_or_default();
         let own = own.over(ordered.unwrap_or_default());
@@ -143,6 +143,8 @@ impl Server {
             // What was loaded before goes on serving until its files are in order again.
             tracing::error!(model = %name, problem, "a model's files do not let it be served");
             offer.problem = Some(problem);
+        } else if let Some(graph) = graph {
+            self.join(&name, &mut offer, graph);
         } else if let Some(wanted) = default_version(&offer.aliases, &offer.versions) {
             offer.wanted = Some(wanted.version);
             // A model with a route is kept awake.
@@ -266,6 +268,13 @@ impl Server {
                 tracing::warn!(model = %name, error, "cannot write down that a canary was withdrawn");
             }
         }
+    }
+
+    /// As [`Server::fetch`], unless that failed a moment ago.
+    pub(super) async fn fetch_for_request(&self, wanted: Wanted) -> Result<Arc<ServedVersion>, ServeError> {
+        self.failures.check(self.now(), &wanted)?;
+        let fetched = self.fetch(wanted.clone()).await;
+        fetched.inspect_err(|error| self.failures.note(self.now(), wanted, error))
     }
 
     /// Reads and loads a version, unless a request that named it had it loaded.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use modelyard_registry::RouteChange;
+use modelyard_registry::document::WiredGraph;
 use modelyard_types::{Alias, ModelName, Version};
 
 use crate::error::ServeError;
@@ -36,6 +37,8 @@ pub struct SourceModel {
     pub settings: ModelSettings,
     /// The change that made its route; none where every request is left to the default version.
     pub route: Option<RouteChange>,
+    /// The models that it joins, where it is a graph of them; its one version is its last change.
+    pub graph: Option<WiredGraph>,
     /// Why none of it can be served, in a sentence that is safe to show.
     pub problem: Option<String>,
 }

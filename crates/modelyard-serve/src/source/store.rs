@@ -1,6 +1,9 @@
 //! A registry as a source of models: what is published is served, routes included.
 
-use modelyard_registry::{ModelSummary, ModelVersion, Registry};
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelyard_registry::document::Graph;
+use modelyard_registry::{GraphChange, ModelSummary, ModelVersion, Registry, RegistryError};
 use modelyard_types::{Caller, ErrorKind, ModelName, Version, VersionSelector};
 
 use super::{Later, ModelSource, SourceFiles, SourceModel, SourceVersion};
@@ -17,11 +20,18 @@ impl ModelSource for Registry {
 
     fn models<'a>(&'a self, only: Option<&'a [ModelName]>) -> Later<'a, Vec<SourceModel>> {
         Box::pin(async move {
+            let graphs = graphs(self, only).await?;
+            let of_graphs = steps_of(&graphs);
             let mut models = Vec::new();
             for summary in Registry::models(self).await? {
-                if only.is_none_or(|only| only.contains(&summary.name)) {
+                let is_wanted = only.is_none_or(|only| only.contains(&summary.name));
+                if is_wanted || of_graphs.contains(&summary.name) {
                     models.push(model(self, summary).await?);
                 }
+            }
+            // Behind the models, so that these are there when a graph begins to answer.
+            for (name, change) in graphs {
+                models.push(joined(self, name, change).await?);
             }
             Ok(models)
         })
@@ -63,7 +73,47 @@ async fn model(registry: &Registry, summary: ModelSummary) -> Result<SourceModel
         versions,
         settings: ModelSettings::default(),
         route: route.filter(|change| !change.route.is_empty()),
+        graph: None,
         problem: None,
+    })
+}
+
+/// The graphs in force, or those named.
+async fn graphs(
+    registry: &Registry,
+    only: Option<&[ModelName]>,
+) -> Result<Vec<(ModelName, GraphChange)>, ServeError> {
+    let mut graphs = registry.graphs().await?;
+    graphs.retain(|(name, _)| only.is_none_or(|only| only.contains(name)));
+    Ok(graphs)
+}
+
+/// The models that run here as steps of graphs: who serves the graphs serves them.
+fn steps_of(graphs: &[(ModelName, GraphChange)]) -> BTreeSet<ModelName> {
+    let steps = graphs.iter().filter_map(|(_, change)| change.graph.as_ref()).flat_map(Graph::model_steps);
+    steps.filter(|(_, step)| !step.is_remote()).filter_map(|(_, step)| step.name().ok()).collect()
+}
+
+/// A graph, held against its models as they are now.
+async fn joined(
+    registry: &Registry,
+    name: ModelName,
+    change: GraphChange,
+) -> Result<SourceModel, ServeError> {
+    let (graph, problem) = match registry.wire_graph(&name, &change.graph.unwrap_or_default()).await {
+        Ok(wired) => (Some(wired), None),
+        Err(RegistryError::BadGraph { why, .. }) => (None, Some(why)),
+        Err(error) => return Err(error.into()),
+    };
+    let source = SourceVersion { version: change.number, may_answer: true, stamp: 0, bytes: 0 };
+    Ok(SourceModel {
+        name,
+        aliases: BTreeMap::new(),
+        versions: graph.iter().map(|_| source).collect(),
+        settings: ModelSettings::default(),
+        route: None,
+        graph,
+        problem,
     })
 }
 

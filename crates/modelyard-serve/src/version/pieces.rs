@@ -6,6 +6,7 @@ use std::sync::Arc;
 use modelyard_runtime::{LoadedModel, PAST, RuntimeError};
 use modelyard_types::{Dim, NamedTensor, Signature, Tensor};
 
+use super::engine::Engine;
 use super::{Answered, ServedVersion, check_finite};
 use crate::batch;
 use crate::error::ServeError;
@@ -26,7 +27,13 @@ pub(super) struct PiecePool {
 
 impl PiecePool {
     fn start(version: &ServedVersion) -> Result<Self, RuntimeError> {
-        let network = version.network.stepwise()?;
+        let Engine::Sessions { network, pool } = &version.engine else {
+            return Err(RuntimeError::Stepwise {
+                reason: "it is a graph of models".to_owned(),
+                hint: Some("send the pieces to the model that is one of its steps".to_owned()),
+            });
+        };
+        let network = network.stepwise()?;
         let mut signature = network.signature().clone();
         let past = signature.inputs.iter().find(|spec| spec.name == PAST);
         let past_len = past.and_then(|spec| match spec.shape.get(1) {
@@ -35,7 +42,7 @@ impl PiecePool {
         });
         signature.inputs.retain(|spec| spec.name != PAST);
         signature.outputs.retain(|spec| spec.name != PAST);
-        let (clock, telemetry) = (Arc::clone(&version.clock), version.pool.shared_telemetry());
+        let (clock, telemetry) = (Arc::clone(&version.clock), pool.shared_telemetry());
         let pool = Pool::start(&version.model, Arc::clone(&network), &version.limits, clock, telemetry)?;
         Ok(Self { network, pool, signature, past_len: past_len.unwrap_or_default() })
     }

@@ -1,6 +1,7 @@
 //! The server over a real registry, without a front end: which version answers, what is kept, what is refused.
 
 mod folder;
+mod graphs;
 mod memory;
 mod rollouts;
 
@@ -151,4 +152,33 @@ async fn a_model_that_was_named_must_be_there() {
     assert_eq!(server.models().len(), 1);
     let unknown = start(&folder, ServeConfig::default(), Some(vec![name("digit")])).await;
     assert_eq!(unknown.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_loaded_is_left_alone_for_a_moment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(&folder).await;
+    publish(&registry, "m", 1, true).await;
+    let new = NewVersion {
+        name: name("m"),
+        files: BTreeMap::from([
+            ("network.json".to_owned(), b"{}".to_vec()),
+            ("weights.safetensors".to_owned(), b"nothing".to_vec()),
+        ]),
+        origin: Origin::Trained,
+        gates_passed: false,
+        summary: serde_json::Value::Null,
+        parent: None,
+        by: Caller::default(),
+    };
+    registry.publish(new).await.expect("publishes");
+    let server = start(&folder, ServeConfig::default(), None).await.expect("starts");
+    let first = server.infer(request(&server, Some(2), [1.0, 2.0])).await.expect_err("broken");
+    assert!(matches!(first, ServeError::Load { .. }), "{first:?}");
+    let second = server.infer(request(&server, Some(2), [1.0, 2.0])).await.expect_err("still broken");
+    assert!(matches!(second, ServeError::LeftAlone { .. }), "{second:?}");
+    assert_eq!(second.kind(), first.kind());
+    let told = second.to_string();
+    assert!(told.starts_with(&first.to_string()) && told.contains("it is tried again in"), "{told}");
+    server.infer(request(&server, Some(1), [1.0, 2.0])).await.expect("the others answer");
 }

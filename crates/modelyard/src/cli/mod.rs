@@ -1,6 +1,7 @@
 //! The command line: global flags, the list of commands, and which file runs each.
 
 mod arguments;
+mod ask;
 mod backtest;
 mod check;
 mod completions;
@@ -8,6 +9,7 @@ mod doctor;
 mod evaluate;
 mod export;
 mod generate;
+mod graphs;
 mod import;
 mod models;
 mod new;
@@ -16,6 +18,7 @@ mod reference;
 mod routes;
 mod runs;
 mod serve;
+mod split;
 mod train;
 mod up;
 
@@ -93,12 +96,15 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Backtest(backtest::BacktestArgs),
     Predict(predict::PredictArgs),
+    Ask(ask::AskArgs),
     Generate(generate::GenerateArgs),
     Models(models::ModelsArgs),
     Routes(routes::RoutesArgs),
+    Graphs(graphs::GraphsArgs),
     Runs(runs::RunsArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
+    Split(split::SplitArgs),
     Serve(serve::ServeArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -120,12 +126,15 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
         Command::Evaluate(args) => evaluate::run(&args, output),
         Command::Backtest(args) => backtest::run(&args, &global, output),
         Command::Predict(args) => predict::run(&args, output),
+        Command::Ask(args) => ask::run(&args),
         Command::Generate(args) => generate::run(&args, output),
         Command::Models(args) => models::run(args, output),
         Command::Routes(args) => routes::run(args, output),
+        Command::Graphs(args) => graphs::run(args, output),
         Command::Runs(args) => runs::run(args, output),
         Command::Import(args) => import::run(&args, &global, output),
         Command::Export(args) => export::run(&args, output),
+        Command::Split(args) => split::run(&args, &global, output),
         Command::Serve(args) => serve::run(args, &global, output),
         Command::Doctor(args) => doctor::run(&args, &global, output),
         Command::Completions(args) => completions::run(&args, output),

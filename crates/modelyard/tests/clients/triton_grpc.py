@@ -216,6 +216,8 @@ def main():
             result, error = answers.get(timeout=20)
             assert error is None, error
             check_simple(result)
+        check_simple(client.infer("simple", inputs(), compression_algorithm="gzip"))
+        refused("UNIMPLEMENTED", lambda: client.infer("simple", inputs(), compression_algorithm="deflate"))
         check_identities(client)
         wanted = [triton.InferRequestedOutput("OUTPUT0", class_count=1)]
         tensor = triton.InferInput("INPUT0", [1, 3], "FP32")

@@ -12,10 +12,8 @@ fn demand(at: &Path) {
     run(at, &["new", "demand", "--template", "forecast"]).expect(0);
     let project = at.join("demand/modelyard.toml");
     let text = fs::read_to_string(&project).expect("there");
-    let text = text
-        .replace("length = 48 ", "stride = 48\nlength = 48 ")
-        .replace("epochs = 30", "epochs = 2")
-        .replace("batch_size = 32", "batch_size = 8");
+    let text = text.replace("length = 48 ", "stride = 48\nlength = 48 ").replace("epochs = 30", "epochs = 2");
+    let text = text.replace("batch_size = 32", "batch_size = 16");
     assert!(text.contains("stride = 48") && text.contains("epochs = 2"));
     fs::write(project, text).expect("written");
 }

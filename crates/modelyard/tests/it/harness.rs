@@ -99,6 +99,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the binary in `folder`.
     pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+        Self::start_for(folder, args, PATIENCE)
+    }
+
+    /// Starts the binary in `folder` for a test that takes this long at most.
+    pub(crate) fn start_for(folder: &Path, args: &[&str], patience: Duration) -> Self {
         let logs = tempfile::tempdir().expect("a temporary folder");
         let stderr = logs.path().join("stderr");
         let mut command = command(folder, args);
@@ -108,7 +113,7 @@ impl Running {
         let (alive, watched) = channel::<()>();
         let pid = child.id();
         std::thread::spawn(move || {
-            if watched.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if watched.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 signal(pid, "-KILL");
             }
         });

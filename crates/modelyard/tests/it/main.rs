@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![allow(clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
+mod ask;
 mod backtest;
 mod bad_input;
 mod clients;
@@ -12,6 +13,7 @@ mod drawing;
 mod examples;
 mod fine_tuning;
 mod folders;
+mod graphs;
 mod guide;
 mod harness;
 mod import_export;

@@ -3,6 +3,7 @@
 //! It is answered on the same port as HTTP: gRPC is HTTP/2 with a content type and paths of its own. The
 //! messages are made from `schemas/*.proto` when this crate is built.
 
+mod client;
 mod health;
 mod request;
 mod response;
@@ -16,6 +17,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request};
 
 use prost::Message;
+use tonic::codec::CompressionEncoding;
+
+pub use client::GrpcServers;
 
 use super::request::DecodedRequest;
 use crate::error::{ApiError, Failure};
@@ -78,6 +82,9 @@ pub(crate) fn routes(service: &Service) -> Result<Router<Service>, ApiError> {
     let bytes_max = service.config.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE);
     let inference = GrpcInferenceServiceServer::new(service::Inference::new(service.clone()))
         .max_decoding_message_size(bytes_max)
+        // Unpacked, a message has the same limit. Answers go out as they are: clients say by default that they
+        // take them packed, and packing costs more than small answers are worth.
+        .accept_compressed(CompressionEncoding::Gzip)
         .max_encoding_message_size(usize::MAX);
     let health = HealthServer::new(health::Check::new(service.clone()));
     let reflection =

@@ -86,7 +86,11 @@ pub(super) fn is_true(parameters: &Choices, name: &str) -> bool {
     choice == Some(&ParameterChoice::BoolParam(true))
 }
 
-fn tensor(input: InferInputTensor, raw: Option<&[u8]>) -> Result<NamedTensor, Failure> {
+/// One tensor out of its message and, where they are sent so, its raw values.
+///
+/// # Errors
+/// Values that are not what type and shape say.
+pub(super) fn tensor(input: InferInputTensor, raw: Option<&[u8]>) -> Result<NamedTensor, Failure> {
     let InferInputTensor { name, datatype, shape, parameters, contents } = input;
     let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
     if parameters.contains_key("shared_memory_region") {

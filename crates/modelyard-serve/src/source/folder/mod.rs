@@ -142,6 +142,7 @@ fn model(found: Found) -> SourceModel {
         aliases: BTreeMap::new(),
         settings: found.config.settings,
         route: None,
+        graph: None,
         problem: found.problem,
     }
 }

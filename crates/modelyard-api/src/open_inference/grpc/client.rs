@@ -1,0 +1,297 @@
+//! Asking other servers by gRPC, for the steps of graphs that run there: any server of the protocol will do.
+//!
+//! Each server has one HTTP/2 connection, made when it is first asked and again when it broke; all requests
+//! share it. What is left of the request's time goes along as `grpc-timeout`.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::http::uri::PathAndQuery;
+use axum::http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use modelyard_serve::{PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
+use modelyard_types::{Dim, ErrorKind, NamedTensor, Signature, TensorSpec};
+use prost::Message;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex as AsyncMutex;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+use tower_service::Service;
+
+use super::proto::inference::infer_parameter::ParameterChoice;
+use super::proto::inference::model_infer_request::InferInputTensor;
+use super::proto::inference::model_infer_response::InferOutputTensor;
+use super::proto::inference::model_metadata_response::TensorMetadata;
+use super::proto::inference::{
+    InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
+};
+use super::request::tensor;
+use crate::open_inference::raw;
+
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+const METADATA: &str = "/inference.GRPCInferenceService/ModelMetadata";
+/// How long a server has to take a connection; it is local, or it is not there.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// A connection on which nothing came for so long is tried by a ping, and is closed where no answer comes.
+const PING_AFTER: Duration = Duration::from_secs(10);
+const PONG_WITHIN: Duration = Duration::from_secs(5);
+/// Most bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// What a server may send ahead on one request, and on all of a connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// The connection of one server; none before the first request.
+type Link = Arc<AsyncMutex<Option<SendRequest<Body>>>>;
+
+/// The servers that were asked so far, with their connections.
+#[derive(Default)]
+pub struct GrpcServers {
+    links: Mutex<BTreeMap<String, Link>>,
+}
+
+impl RemoteModels for GrpcServers {
+    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, time: Duration) -> RemoteAnswer<'a> {
+        Box::pin(async move {
+            let answer: ModelInferResponse = self.call(server, INFER, message(call), time).await?;
+            read(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Internal, message })
+        })
+    }
+}
+
+impl GrpcServers {
+    /// What a model takes and gives, by what its server says within this time.
+    ///
+    /// # Errors
+    /// A server that is not there or does not know the model, and types that are not known here.
+    pub async fn signature(
+        &self,
+        server: &str,
+        model: &str,
+        version: Option<&str>,
+        time: Duration,
+    ) -> Result<Signature, RemoteFailure> {
+        let (name, version) = (model.to_owned(), version.unwrap_or_default().to_owned());
+        let asked = self.call(server, METADATA, ModelMetadataRequest { name, version }, time);
+        let late = |_| RemoteFailure {
+            kind: ErrorKind::Unavailable,
+            message: format!("it did not answer within {} s", time.as_secs_f32()),
+        };
+        let answer: ModelMetadataResponse = tokio::time::timeout(time, asked).await.map_err(late)??;
+        let specs =
+            |tensors: Vec<TensorMetadata>| tensors.into_iter().map(spec).collect::<Result<Vec<_>, _>>();
+        let unknown = |message| RemoteFailure { kind: ErrorKind::Unsupported, message };
+        let inputs = specs(answer.inputs).map_err(unknown)?;
+        Ok(Signature { inputs, outputs: specs(answer.outputs).map_err(unknown)? })
+    }
+
+    async fn call<Q, A>(
+        &self,
+        server: &str,
+        path: &'static str,
+        message: Q,
+        time: Duration,
+    ) -> Result<A, RemoteFailure>
+    where
+        Q: Message + Send + Sync + 'static,
+        A: Message + Default + Send + Sync + 'static,
+    {
+        let origin: Uri = format!("http://{server}").parse().map_err(|_| RemoteFailure {
+            kind: ErrorKind::InvalidArgument,
+            message: "its name is no host and port".to_owned(),
+        })?;
+        let sender = self.sender(server).await?;
+        let mut grpc = Grpc::with_origin(Wire(sender), origin)
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .max_encoding_message_size(usize::MAX);
+        grpc.ready().await.map_err(|error| unavailable(&error))?;
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(time);
+        let codec: ProstCodec<Q, A> = ProstCodec::default();
+        let answer = grpc.unary(request, PathAndQuery::from_static(path), codec).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+    }
+
+    /// The server's connection, made now where there is none that works.
+    async fn sender(&self, server: &str) -> Result<SendRequest<Body>, RemoteFailure> {
+        let link = {
+            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(links.entry(server.to_owned()).or_default())
+        };
+        let mut link = link.lock().await;
+        if let Some(sender) = link.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok(sender.clone());
+        }
+        let sender = connect(server).await?;
+        *link = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+async fn connect(server: &str) -> Result<SendRequest<Body>, RemoteFailure> {
+    let late = |_| RemoteFailure {
+        kind: ErrorKind::Unavailable,
+        message: format!("it took no connection within {} s", CONNECT_MAX.as_secs()),
+    };
+    let stream = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(server)).await.map_err(late)?;
+    let stream = stream.map_err(|error| unavailable(&error))?;
+    // Small messages wait for nobody; a socket without the option works all the same.
+    let _ = stream.set_nodelay(true);
+    let handshake = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(|error| unavailable(&error))?;
+    let name = server.to_owned();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(server = name, error = &error as &dyn std::error::Error, "a connection broke");
+        }
+    });
+    Ok(sender)
+}
+
+/// A connection as tonic wants it.
+struct Wire(SendRequest<Body>);
+
+impl Service<Request<Body>> for Wire {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> RemoteFailure {
+    RemoteFailure { kind: ErrorKind::Unavailable, message: error.to_string() }
+}
+
+/// What a status says. One that did not come from the server tells of a broken connection.
+fn failure(status: &Status) -> RemoteFailure {
+    if let Some(source) = status.source() {
+        return unavailable(source);
+    }
+    let kind = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::AlreadyExists => ErrorKind::AlreadyExists,
+        Code::FailedPrecondition => ErrorKind::FailedPrecondition,
+        Code::ResourceExhausted => ErrorKind::ResourceExhausted,
+        Code::DeadlineExceeded => ErrorKind::DeadlineExceeded,
+        Code::Unavailable => ErrorKind::Unavailable,
+        Code::Unimplemented => ErrorKind::Unsupported,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Internal,
+    };
+    RemoteFailure { kind, message: status.message().to_owned() }
+}
+
+fn message(call: &RemoteCall) -> ModelInferRequest {
+    let mut message = ModelInferRequest {
+        model_name: call.model.clone(),
+        model_version: call.version.clone().unwrap_or_default(),
+        ..ModelInferRequest::default()
+    };
+    if call.priority != PRIORITY_DEFAULT {
+        let choice = Some(ParameterChoice::Int64Param(call.priority.into()));
+        message.parameters.insert("priority".to_owned(), InferParameter { parameter_choice: choice });
+    }
+    for NamedTensor { name, tensor } in &call.inputs {
+        let shape = tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let (name, datatype) = (name.clone(), tensor.data_type().as_str().to_owned());
+        message.inputs.push(InferInputTensor { name, datatype, shape, ..InferInputTensor::default() });
+        let mut bytes = Vec::with_capacity(raw::size(tensor.data()));
+        raw::write(&mut bytes, tensor.data());
+        message.raw_input_contents.push(bytes.into());
+    }
+    message
+}
+
+fn read(answer: ModelInferResponse) -> Result<Vec<NamedTensor>, String> {
+    let ModelInferResponse { outputs, raw_output_contents: raw, .. } = answer;
+    if !raw.is_empty() && raw.len() != outputs.len() {
+        return Err(format!("its answer has {} outputs and {} raw contents", outputs.len(), raw.len()));
+    }
+    let mut raw = raw.iter();
+    let one = |output: InferOutputTensor| {
+        let InferOutputTensor { name, datatype, shape, parameters, contents } = output;
+        let input = InferInputTensor { name, datatype, shape, parameters, contents };
+        tensor(input, raw.next().map(AsRef::as_ref))
+            .map_err(|failure| format!("its answer: {}", failure.message()))
+    };
+    outputs.into_iter().map(one).collect()
+}
+
+fn spec(tensor: TensorMetadata) -> Result<TensorSpec, String> {
+    let TensorMetadata { name, datatype, shape } = tensor;
+    let data_type =
+        datatype.parse().map_err(|error: modelyard_types::TensorError| format!("{name:?}: {error}"))?;
+    let dim = |&size: &i64| usize::try_from(size).map_or(Dim::Any, Dim::Fixed);
+    Ok(TensorSpec { name, data_type, shape: shape.iter().map(dim).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use modelyard_types::{Tensor, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn a_call_reads_as_the_request_that_it_is() {
+        let tensor = Tensor::new(vec![1, 2], TensorData::I64(vec![1, -2])).expect("fits");
+        let inputs = vec![NamedTensor { name: "x".to_owned(), tensor }];
+        let call = RemoteCall { model: "m".to_owned(), version: Some("3".to_owned()), inputs, priority: 7 };
+        let sent = message(&call);
+        assert_eq!((sent.model_name.as_str(), sent.model_version.as_str()), ("m", "3"));
+        let decoded = super::super::request::decode(sent).expect("it is a request");
+        assert_eq!((decoded.inputs, decoded.parameters.priority), (call.inputs, 7));
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_told() {
+        let output = InferOutputTensor {
+            name: "y".to_owned(),
+            datatype: "FP32".to_owned(),
+            shape: vec![2],
+            ..InferOutputTensor::default()
+        };
+        for (raw, want) in [
+            (vec![vec![0u8; 4]], "2 values of FP32 are not 4 bytes"),
+            (vec![vec![0u8; 8], vec![]], "1 outputs and 2 raw contents"),
+            (vec![], "neither contents nor raw"),
+        ] {
+            let raw_output_contents = raw.into_iter().map(Into::into).collect();
+            let outputs = vec![output.clone()];
+            let answer = ModelInferResponse { outputs, raw_output_contents, ..ModelInferResponse::default() };
+            let told = read(answer).expect_err(want);
+            assert!(told.contains(want), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_unavailable() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let server = listener.local_addr().expect("bound").to_string();
+        drop(listener);
+        let told = GrpcServers::default().signature(&server, "m", None, Duration::from_secs(2)).await;
+        assert_eq!(told.map_err(|failure| failure.kind), Err(ErrorKind::Unavailable));
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a call was not answered, or not with what was asked for.
+
+use std::time::Duration;
+
+use modelyard_types::ErrorKind;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server's address cannot be used.
+    #[error("{address:?} is no server's address: {why}")]
+    Address {
+        /// The address given.
+        address: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The server cannot be reached, or the connection broke before the answer was whole.
+    #[error("cannot {doing} {server}")]
+    Connection {
+        /// What was tried.
+        doing: &'static str,
+        /// The server's host and port.
+        server: String,
+        /// The reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server answered that it does not do this, or not now.
+    #[error("the server refused: {message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The server's sentence.
+        message: String,
+        /// What it says about the way out.
+        hint: Option<String>,
+        /// The id under which its log has the request.
+        request_id: Option<String>,
+    },
+    /// The answer is not what the protocol says.
+    #[error("the server's answer cannot be read: {what}")]
+    Answer {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// What is asked for cannot be written as the protocol wants it.
+    #[error("the request cannot be sent: {what}")]
+    Request {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There was no answer in time, tries included.
+    #[error("there was no answer within {} s", time.as_secs_f64())]
+    DeadlineExceeded {
+        /// The time of the call.
+        time: Duration,
+        /// Why the last try failed, where one did.
+        #[source]
+        last: Option<Box<ClientError>>,
+    },
+}
+
+impl ClientError {
+    /// The kind, by which callers decide what to do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address { .. } | Self::Request { .. } => ErrorKind::InvalidArgument,
+            Self::Connection { .. } => ErrorKind::Unavailable,
+            Self::Refused { status, .. } => match status {
+                403 => ErrorKind::PermissionDenied,
+                404 => ErrorKind::NotFound,
+                409 => ErrorKind::FailedPrecondition,
+                413 => ErrorKind::TooLarge,
+                429 => ErrorKind::ResourceExhausted,
+                501 => ErrorKind::Unsupported,
+                503 => ErrorKind::Unavailable,
+                408 | 504 => ErrorKind::DeadlineExceeded,
+                400..=499 => ErrorKind::InvalidArgument,
+                _ => ErrorKind::Internal,
+            },
+            Self::Answer { .. } => ErrorKind::Internal,
+            Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
+        }
+    }
+
+    /// What can be done about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Address { .. } => {
+                Some("give it as http://HOST:PORT, such as http://127.0.0.1:8080".to_owned())
+            }
+            Self::Connection { .. } => {
+                Some("is a server running there? `modelyard serve` starts one".to_owned())
+            }
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Answer { .. } => {
+                Some("is it a server of the Open Inference Protocol v2 that answers there?".to_owned())
+            }
+            Self::Request { .. } => None,
+            Self::DeadlineExceeded { last, .. } => {
+                let of_last = last.as_ref().and_then(|error| error.hint());
+                of_last.or_else(|| Some("give it more time, or ask for less at once".to_owned()))
+            }
+        }
+    }
+
+    /// Whether the same call may be answered a moment later, and the server has certainly not run it.
+    pub(crate) fn was_not_run(&self) -> bool {
+        match self {
+            Self::Connection { doing, .. } => *doing == CONNECT,
+            Self::Refused { status, .. } => matches!(status, 429 | 503),
+            _ => false,
+        }
+    }
+}
+
+/// What failed where nothing was sent yet.
+pub(crate) const CONNECT: &str = "connect to";
+
+/// The answer does not say what it should.
+pub(crate) fn unreadable(what: impl Into<String>) -> ClientError {
+    ClientError::Answer { what: what.into() }
+}

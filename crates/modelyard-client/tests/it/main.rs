@@ -1,0 +1,172 @@
+//! The client against a listener that answers what the test says, byte by byte.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use modelyard_client::{Client, ClientConfig, ClientError, Inference, SequenceId, SequencePlace};
+use modelyard_types::{Dim, ErrorKind, NamedTensor, Tensor};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a listener does with a request.
+#[derive(Clone)]
+enum Reply {
+    /// Answers.
+    Status(u16, String),
+    /// Closes the connection.
+    HangUp,
+    /// Nothing, for as long as the caller waits.
+    Nothing,
+}
+
+/// Listeners' counts: connections and requests.
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// A listener that answers the first request with the first reply, and so on; the last one again and again.
+async fn listen(replies: Vec<Reply>) -> (Client, Arc<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let seen = Arc::new(Seen::default());
+    let counted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.connections.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(converse(stream, replies.clone(), Arc::clone(&counted)));
+        }
+    });
+    let config = ClientConfig {
+        timeout: Duration::from_secs(20),
+        pause: Duration::from_millis(1),
+        ..ClientConfig::default()
+    };
+    (Client::new(&format!("http://{address}"), config).expect("an address"), seen)
+}
+
+async fn converse(mut stream: TcpStream, replies: Vec<Reply>, seen: Arc<Seen>) {
+    while read_request(&mut stream).await {
+        let number = seen.requests.fetch_add(1, Ordering::SeqCst);
+        match &replies[number.min(replies.len() - 1)] {
+            Reply::Status(status, body) => {
+                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(head.as_bytes()).await.expect("it is taken");
+            }
+            Reply::HangUp => return,
+            Reply::Nothing => std::future::pending().await,
+        }
+    }
+}
+
+/// Reads one request whole; false where the caller is gone.
+async fn read_request(stream: &mut TcpStream) -> bool {
+    let mut read = Vec::new();
+    loop {
+        let mut some = [0; 4096];
+        match stream.read(&mut some).await {
+            Ok(count) if count > 0 => read.extend_from_slice(&some[..count]),
+            _ => return false,
+        }
+        let text = String::from_utf8_lossy(&read);
+        let Some(head) = text.find("\r\n\r\n") else { continue };
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        if read.len() >= head + 4 + length.unwrap_or(0) {
+            return true;
+        }
+    }
+}
+
+fn refusal(status: u16, error: &str) -> Reply {
+    Reply::Status(
+        status,
+        json!({ "error": error, "kind": "x", "hint": "wait", "request_id": "r7" }).to_string(),
+    )
+}
+
+fn rows(answers: usize) -> Reply {
+    Reply::Status(200, json!({ "predictions": vec![json!({ "y": 1 }); answers] }).to_string())
+}
+
+fn inference() -> Inference {
+    let tensor = Tensor::new(vec![1, 2], vec![1.0_f32, 2.0].into()).expect("it fits");
+    Inference::new("m", vec![NamedTensor { name: "x".to_owned(), tensor }])
+}
+
+#[tokio::test]
+async fn what_may_work_later_is_tried_again_on_one_connection() {
+    let (client, seen) = listen(vec![refusal(503, "starting"), refusal(429, "full"), rows(1)]).await;
+    assert_eq!(client.predict("m", None, &[json!({})]).await.expect("an answer"), [json!({ "y": 1 })]);
+    assert_eq!(client.predict("m", Some("2"), &[json!({})]).await.expect("an answer").len(), 1);
+    assert_eq!((seen.requests.load(Ordering::SeqCst), seen.connections.load(Ordering::SeqCst)), (4, 1));
+}
+
+#[tokio::test]
+async fn what_can_never_work_is_told_at_once() {
+    let (client, seen) = listen(vec![refusal(404, "there is no model")]).await;
+    let error = client.infer(&inference()).await.expect_err("refused");
+    assert_eq!((error.kind(), error.hint().as_deref()), (ErrorKind::NotFound, Some("wait")));
+    assert_eq!(error.to_string(), "the server refused: there is no model");
+    let ClientError::Refused { request_id, .. } = error else { panic!("it is a refusal") };
+    assert_eq!((request_id.as_deref(), seen.requests.load(Ordering::SeqCst)), (Some("r7"), 1));
+    assert!(!client.is_model_ready("m", None).await.expect("it is reached"));
+}
+
+#[tokio::test]
+async fn tries_have_an_end() {
+    let (client, seen) = listen(vec![refusal(429, "full")]).await;
+    let error = client.infer(&inference()).await.expect_err("full for good");
+    assert_eq!((error.kind(), seen.requests.load(Ordering::SeqCst)), (ErrorKind::ResourceExhausted, 4));
+}
+
+#[tokio::test]
+async fn what_broke_is_sent_again_unless_a_sequence_could_go_on_twice() {
+    let (client, _) = listen(vec![Reply::HangUp, rows(1)]).await;
+    assert_eq!(client.predict("m", None, &[json!(1)]).await.expect("an answer").len(), 1);
+    let (client, seen) = listen(vec![Reply::HangUp, rows(1)]).await;
+    let place = SequencePlace { id: SequenceId::Number(1), start: false, end: false };
+    let error = client.infer(&Inference { sequence: Some(place), ..inference() }).await.expect_err("broken");
+    assert_eq!((error.kind(), seen.requests.load(Ordering::SeqCst)), (ErrorKind::Unavailable, 1));
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_time() {
+    let (client, _) = listen(vec![Reply::Nothing]).await;
+    // The listener's address again, with less patience.
+    let patience = Duration::from_millis(20);
+    let hurried = client.with_timeout(patience);
+    let error = hurried.infer(&inference()).await.expect_err("late");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::DeadlineExceeded, "there was no answer within 0.02 s",)
+    );
+}
+
+#[tokio::test]
+async fn who_is_not_there_is_told_with_a_hint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
+    let client = Client::new(&format!("http://{address}"), config).expect("an address");
+    let error = client.server_metadata().await.expect_err("nobody listens");
+    assert_eq!(error.to_string(), format!("cannot connect to {address}"));
+    assert!(error.hint().is_some_and(|hint| hint.contains("modelyard serve")));
+}
+
+#[tokio::test]
+async fn metadata_is_typed_and_nonsense_is_refused() {
+    let told = json!({ "name": "m", "versions": ["1"], "platform": "p",
+        "inputs": [{ "name": "x", "datatype": "FP32", "shape": [-1, 2] }], "outputs": [] });
+    let short = Reply::Status(200, "<html>".to_owned());
+    let (client, _) = listen(vec![Reply::Status(200, told.to_string()), short, rows(2)]).await;
+    let metadata = client.model_metadata("m", None).await.expect("an answer");
+    assert_eq!(metadata.inputs[0].shape, [Dim::Any, Dim::Fixed(2)]);
+    let error = client.server_metadata().await.expect_err("no JSON");
+    assert!(error.to_string().contains("cannot be read") && error.hint().is_some(), "{error}");
+    let error = client.predict("m", None, &[json!(1)]).await.expect_err("two answers");
+    assert!(error.to_string().contains("2 answers to 1 rows"), "{error}");
+}

@@ -1,0 +1,189 @@
+//! A step that other servers run: which of them is asked, who is asked again when one fails, and who rests.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
+
+use super::breaker::Breaker;
+use super::budget::RetryBudget;
+use crate::error::ServeError;
+use crate::telemetry::StepTelemetry;
+use crate::urgency::Urgency;
+
+/// Most times that one request, or one part of it, is sent.
+const ATTEMPTS_MAX: usize = 3;
+/// A server that does not answer within less than this is not to blame: the caller was in a hurry.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a server is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteCall {
+    /// The model there.
+    pub model: String,
+    /// Its version; none for the one that answers by default.
+    pub version: Option<String>,
+    /// The inputs.
+    pub inputs: Vec<NamedTensor>,
+    /// As [`Urgency::priority`].
+    pub priority: u8,
+}
+
+/// Why a server gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFailure {
+    /// [`ErrorKind::Unavailable`] where another server, or the same one later, may do better.
+    pub kind: ErrorKind,
+    /// What it said.
+    pub message: String,
+}
+
+/// What a server answers in the end.
+pub type RemoteAnswer<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<NamedTensor>, RemoteFailure>> + Send + 'a>>;
+
+/// Speaks to the servers that run steps of graphs. Whoever implements it knows a wire format; nothing else does.
+pub trait RemoteModels: Send + Sync {
+    /// Asks a server, named as `host:port`, which has so much time for its answer.
+    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, time: Duration) -> RemoteAnswer<'a>;
+}
+
+/// The servers of one step.
+pub(super) struct Servers {
+    names: Vec<String>,
+    /// So that they are asked in turn.
+    turns: AtomicUsize,
+    state: Mutex<State>,
+}
+
+struct State {
+    breakers: Vec<Breaker>,
+    budget: RetryBudget,
+}
+
+/// What a call needs beside the call itself.
+pub(super) struct Asking<'a> {
+    pub(super) graph: &'a ModelName,
+    pub(super) client: &'a dyn RemoteModels,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) telemetry: &'a StepTelemetry,
+    pub(super) urgency: Urgency,
+}
+
+impl Servers {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        let breakers = names.iter().map(|_| Breaker::default()).collect();
+        let state = Mutex::new(State { breakers, budget: RetryBudget::default() });
+        Self { names, turns: AtomicUsize::new(0), state }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Asks one server, and others where it is not there, while the deadline and the budget allow.
+    ///
+    /// # Errors
+    /// What the last server said, or that all of them rest.
+    pub(super) async fn ask(
+        &self,
+        asking: &Asking<'_>,
+        call: &RemoteCall,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        self.lock().budget.request();
+        let mut failed: Option<(usize, ServeError)> = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let now = asking.clock.now();
+            let time = asking.urgency.deadline.0.saturating_duration_since(now);
+            if time.is_zero() {
+                return Err(ServeError::DeadlineExceeded { model: asking.graph.clone() });
+            }
+            if failed.is_some() && !self.lock().budget.take() {
+                break;
+            }
+            let Some(at) = self.choose(now, failed.as_ref().map(|(at, _)| *at)) else { break };
+            if failed.is_some() {
+                asking.telemetry.retried();
+            }
+            match self.try_one(at, asking, call, time).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => failed = Some((at, error)),
+                other => return other,
+            }
+        }
+        Err(failed.map_or(ServeError::ServersRest, |(_, error)| error))
+    }
+
+    async fn try_one(
+        &self,
+        at: usize,
+        asking: &Asking<'_>,
+        call: &RemoteCall,
+        time: Duration,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        let trial = Trial { servers: self, at, asking };
+        let server = &self.names[at];
+        let late = |_| RemoteFailure {
+            kind: ErrorKind::DeadlineExceeded,
+            message: "it did not answer before the deadline".to_owned(),
+        };
+        let answer = tokio::time::timeout(time, asking.client.infer(server, call, time)).await;
+        let answer = answer.map_err(late).and_then(|answer| answer);
+        match answer.as_ref().map_err(|failure| failure.kind) {
+            Err(ErrorKind::Unavailable) => trial.failed(),
+            Err(ErrorKind::DeadlineExceeded) if time >= PATIENCE => trial.failed(),
+            Err(ErrorKind::DeadlineExceeded) => drop(trial),
+            _ => trial.succeeded(),
+        }
+        answer.map_err(|RemoteFailure { kind, message }| {
+            let graph = asking.graph.as_str();
+            tracing::info!(graph, server, kind = kind.as_str(), message, "a server did not run a step");
+            ServeError::Remote { kind, message }
+        })
+    }
+
+    /// The next server that does not rest; the one that just failed only where there is no other.
+    fn choose(&self, now: Instant, failed: Option<usize>) -> Option<usize> {
+        let count = self.names.len();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let others = (0..count).map(|step| (turn + step) % count).filter(|at| Some(*at) != failed);
+        let mut state = self.lock();
+        others.chain(failed).find(|&at| state.breakers[at].admit(now))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole after every statement.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that a breaker let through. Dropped without a word, it says nothing of the server.
+struct Trial<'a> {
+    servers: &'a Servers,
+    at: usize,
+    asking: &'a Asking<'a>,
+}
+
+impl Trial<'_> {
+    fn succeeded(self) {
+        self.servers.lock().breakers[self.at].succeeded();
+    }
+
+    fn failed(self) {
+        let now = self.asking.clock.now();
+        if self.servers.lock().breakers[self.at].failed(now) {
+            let (server, graph) = (&self.servers.names[self.at], self.asking.graph.as_str());
+            tracing::warn!(graph, server, "a server rests after failures in a row");
+            self.asking.telemetry.opened();
+        }
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.servers.lock().breakers[self.at].abandoned(self.asking.clock.now());
+    }
+}

@@ -1,0 +1,69 @@
+//! What stands behind a version: sessions of its network, or a graph of other models.
+
+use std::sync::Arc;
+
+use modelyard_runtime::LoadedModel;
+use modelyard_types::Signature;
+
+use crate::error::ServeError;
+use crate::graph::GraphRun;
+use crate::pool::{Pool, Ran, Work};
+use crate::telemetry::VersionTelemetry;
+
+pub(super) enum Engine {
+    Sessions { network: Arc<dyn LoadedModel>, pool: Pool },
+    Graph(Box<GraphRun>),
+}
+
+impl Engine {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sessions { network, .. } => network.runtime(),
+            Self::Graph(_) => "graph",
+        }
+    }
+
+    pub(super) fn signature(&self) -> &Signature {
+        match self {
+            Self::Sessions { network, .. } => network.signature(),
+            Self::Graph(graph) => graph.signature(),
+        }
+    }
+
+    pub(super) fn telemetry(&self) -> &VersionTelemetry {
+        match self {
+            Self::Sessions { pool, .. } => pool.telemetry(),
+            Self::Graph(graph) => graph.telemetry(),
+        }
+    }
+
+    /// Most rows of one batch; none where requests are not joined. A graph's requests are joined step by step.
+    pub(super) fn batch_rows_max(&self) -> Option<usize> {
+        match self {
+            Self::Sessions { pool, .. } => pool.batch_rows_max(),
+            Self::Graph(_) => None,
+        }
+    }
+
+    /// Whether not one more row would be taken. A graph has no queue of its own.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Sessions { pool, .. } => pool.is_full(),
+            Self::Graph(_) => false,
+        }
+    }
+
+    pub(super) fn queued_rows(&self) -> usize {
+        match self {
+            Self::Sessions { pool, .. } => pool.queued_rows(),
+            Self::Graph(_) => 0,
+        }
+    }
+
+    pub(super) async fn run(&self, work: Work) -> Result<Ran, ServeError> {
+        match self {
+            Self::Sessions { pool, .. } => pool.run(work).await,
+            Self::Graph(graph) => graph.run(work).await,
+        }
+    }
+}
