@@ -345,13 +345,14 @@ impl ServedVersion {
     /// Rows that wait for a batch now.
     pub fn queued_rows(&self) -> usize {
         let pieces = self.pieces.get().and_then(|pieces| pieces.as_ref().ok());
-        self.engine.queued_rows() + pieces.map_or(0, |pieces| pieces.pool.queued_rows())
+        let beside = [pieces.map(|pieces| &pieces.pool), self.decoder.as_ref().map(|decoder| &decoder.pool)];
+        let rows = beside.into_iter().flatten().map(Pool::queued_rows);
+        self.engine.queued_rows() + rows.sum::<usize>()
     }
 
     /// Brings the rows that wait into the telemetry.
     pub(crate) fn show_queue(&self) {
         self.engine.telemetry().waiting(self.queued_rows());
-        self.engine.telemetry().waiting(self.engine.queued_rows());
     }
 
     fn arrive(&self) -> Arrival<'_> {

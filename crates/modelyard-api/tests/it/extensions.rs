@@ -113,6 +113,7 @@ async fn a_client_may_say_how_a_model_is_served_until_it_is_loaded_anew() {
         );
         assert!(told.contains(what), "{told}");
         assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200);
+        assert_eq!(rows().await, 5, "what served goes on as it did");
     }
     assert_eq!(running.post("/v2/repository/models/m/load", "").await.status, 200);
     assert_eq!(rows().await, before);

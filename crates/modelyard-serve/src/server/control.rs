@@ -76,17 +76,27 @@ impl Server {
     pub async fn load(&self, model: &str, config: Option<&str>) -> Result<(), ServeError> {
         let settings = config.map(|json| override_settings(model, json)).transpose()?;
         let name: ModelName = model.parse().map_err(|_| self.unknown_model(model))?;
-        let ordered = settings.is_some();
-        self.order(&name, settings);
+        if settings.is_some() && self.is_graph(&name) {
+            return Err(ServeError::BadOverride {
+                what: "it is a graph of models".to_owned(),
+                hint: "send configurations to the models that are its steps".to_owned(),
+            });
+        }
+        let before = self.order(&name, settings);
         self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-        self.refresh_now().await?;
-        let done = self.is_loaded(model);
-        if ordered && done.is_err() {
+        let done = self.refresh_now().await.and_then(|()| self.is_loaded(model));
+        if done.is_err() {
             // What serves goes on as it did.
-            self.order(&name, None);
+            self.order(&name, before);
             self.refresh_now().await?;
         }
         done
+    }
+
+    fn is_graph(&self, name: &ModelName) -> bool {
+        let offers = self.offers();
+        let live = offers.get(name).and_then(|offer| offer.live.as_ref());
+        live.is_some_and(|version| version.graph().is_some())
     }
 
     /// Whether what should answer for a model does, or will when it is asked.
@@ -102,12 +112,12 @@ impl Server {
         }
     }
 
-    /// Writes down how a client wants a model to be served, or that none does any more.
-    fn order(&self, name: &ModelName, settings: Option<ModelSettings>) {
+    /// Writes down how a client wants a model to be served, or that none does any more; gives what was so before.
+    fn order(&self, name: &ModelName, settings: Option<ModelSettings>) -> Option<ModelSettings> {
         let mut overrides = self.overrides.lock().unwrap_or_else(PoisonError::into_inner);
         match settings {
-            Some(settings) => drop(overrides.insert(name.clone(), settings)),
-            None => drop(overrides.remove(name)),
+            Some(settings) => overrides.insert(name.clone(), settings),
+            None => overrides.remove(name),
         }
     }
 

@@ -24,7 +24,7 @@ Examples:
 The rows are JSON, one a line: values by the names of the model's inputs, or
 the bare value where there is one. Each row comes back as a line of JSON, as
 POST /v1/models/NAME:predict answers it. What a server refuses because it is
-full or starting is asked again for as long as --timeout-ms lets it.";
+full or starting is asked up to four times, within --timeout-ms.";
 
 /// Ask a running server.
 #[derive(Debug, Args)]

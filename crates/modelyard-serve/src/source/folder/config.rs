@@ -157,8 +157,12 @@ fn refuse_or_skip(field: &Field) -> Result<bool, Refusal> {
             return Ok(true);
         }
         "runtime" if field.text()?.is_empty() => return Ok(true),
-        "ensemble_scheduling" => "ask the models one after the other, or join them into one ONNX file",
-        "sequence_batching" => "send whole sequences; models that keep state between requests are not served",
+        "ensemble_scheduling" => {
+            "declare the ensemble as a graph of models: modelyard graphs set (docs/guides/graphs.md)"
+        }
+        "sequence_batching" => {
+            "recurrent networks that were trained here take sequences without it; have others send them whole"
+        }
         "batch_input" | "batch_output" => "have the network compute it from its inputs",
         "optimization" => "sessions are optimised as well as their engine can: take the field out",
         "cc_model_filenames" | "runtime" => EXPORT,

@@ -50,7 +50,13 @@ pub(crate) fn settings(model: &str, json: &str) -> Result<ModelSettings, ServeEr
                 Some(hint.to_owned()),
             ))
         }
-        read => Ok(read.settings),
+        TritonConfig { mut settings, .. } => {
+            // A file without it asks for batches of one; an order says nothing of what it leaves out.
+            if !object.contains_key("max_batch_size") {
+                (settings.batch_size_max, settings.request_rows_max) = (None, None);
+            }
+            Ok(settings)
+        }
     }
 }
 
@@ -100,6 +106,12 @@ mod tests {
         assert_eq!((read.batch_size_max, read.sessions_max, read.threads), (Some(16), Some(2), Some(2)));
         assert_eq!(read.preferred_rows, Some(vec![4, 8]));
         assert_eq!(read.batch_delay, Some(Duration::from_micros(500)));
+    }
+
+    #[test]
+    fn what_is_left_out_stays_as_it_is() {
+        let read = settings("m", r#"{"instance_group": {"count": 2}}"#).expect("all of it is followed");
+        assert_eq!((read.sessions_max, read.batch_size_max, read.request_rows_max), (Some(2), None, None));
     }
 
     #[test]
