@@ -26,7 +26,7 @@ const MODELS: [&str; 9] = [
 /// The store of a project that was trained.
 const STORE: &str = ".modelyard";
 /// Made-up requests a route: what CI has a minute for.
-const EXAMPLES: u32 = 50;
+const EXAMPLES: u32 = 100;
 /// What one of them for each route may take on a busy machine.
 const PATIENCE_AN_EXAMPLE: Duration = Duration::from_secs(4);
 /// What any of these tests may take.
