@@ -185,7 +185,8 @@ impl Engine {
 fn process_cpu_seconds() -> Result<f64> {
     let mut nanoseconds = 0.0;
     for task in fs::read_dir("/proc/self/task").context("this benchmark reads Linux's /proc")? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        // A thread that has ended meanwhile is gone from there.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
         let first = text.split_whitespace().next().context("schedstat is empty")?;
         nanoseconds += first.parse::<f64>()?;
     }

@@ -120,7 +120,8 @@ impl Generator {
             return Err(ModelError::sequence("nothing was started", Some("start with a prompt")));
         };
         match &mut self.token_steps {
-            Some(token_steps) if !self.has_slid => {
+            // A prompt that fills the window slides with the next token: steps would be kept in vain.
+            Some(token_steps) if !self.has_slid && (self.taken_in > 0 || self.window.len() < self.steps) => {
                 if self.taken_in > last {
                     return Ok(&self.logits);
                 }

@@ -10,30 +10,37 @@ use serde::Serialize;
 use crate::error::TrainError;
 use crate::locate::locate_data;
 use crate::prepare::{Prepared, Read};
-use crate::project::Project;
-use crate::start::Parent;
+use crate::project::{Problem, Project, Target};
 
 /// A project's data, read once, and where it is divided for each origin.
 #[derive(Clone, Debug)]
 pub struct Backtest<'a> {
     project: &'a Project,
-    parent: Option<&'a Parent>,
     read: Read,
     folds: Vec<Fold>,
 }
 
 impl<'a> Backtest<'a> {
-    /// Reads the data and finds the origins; `parent` is the model that each training starts from.
+    /// Reads the data and finds the origins.
     ///
     /// # Errors
-    /// [`TrainError::Project`] where the project does not forecast, or has too few rows for so many origins, and as
-    /// [`prepare`](crate::prepare()).
-    pub fn new(project: &'a Project, parent: Option<&'a Parent>, origins: usize) -> Result<Self, TrainError> {
+    /// [`TrainError::Project`] where the project does not forecast, has too few rows for so many origins, or starts
+    /// from another model, and as [`prepare`](crate::prepare()).
+    pub fn new(project: &'a Project, origins: usize) -> Result<Self, TrainError> {
+        if project.training().start_from.is_some() {
+            let problem = Problem::new("that model may have learned from the very rows that are to judge")
+                .hint("take start_from out to backtest");
+            return Err(TrainError::misfit(vec![project.complain(
+                "training.start_from",
+                Target::Key,
+                problem,
+            )]));
+        }
         let read = Read::new(project)?;
         let outputs = &project.pipeline().outputs;
         let folds = rolling_origin(&project.data().split, &read.dataset, outputs, origins)
             .map_err(|error| locate_data(project, error))?;
-        Ok(Self { project, parent, read, folds })
+        Ok(Self { project, read, folds })
     }
 
     /// Where the rows are divided, the earliest origin first.
@@ -49,7 +56,7 @@ impl<'a> Backtest<'a> {
     /// # Panics
     /// Where there is no such origin.
     pub fn prepare(&self, at: usize) -> Result<Prepared, TrainError> {
-        self.read.clone().prepare(self.project, self.parent, self.folds[at].parts.clone())
+        self.read.clone().prepare(self.project, None, self.folds[at].parts.clone())
     }
 }
 
@@ -64,7 +71,7 @@ pub struct Spread {
     pub range: [f64; 2],
     /// What the seasonal naive forecast scored at each origin.
     pub seasonal_naive: Vec<Option<f64>>,
-    /// The mean of that; none where it has no such score.
+    /// The mean of that over the origins whose network has a score; none where one of them has no such score.
     pub seasonal_naive_mean: Option<f64>,
 }
 
@@ -79,7 +86,11 @@ pub fn spreads(folds: &[SplitScores]) -> BTreeMap<String, Spread> {
         let Some(mean) = mean(&values) else { continue };
         let known = || values.iter().flatten().copied();
         let range = [known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max)];
-        let seasonal_naive_mean = self::mean(&seasonal_naive);
+        // Over the same origins, or it would be another test.
+        let beside = |(naive, value): (&Option<f64>, &Option<f64>)| value.and(*naive);
+        let naive_beside: Vec<Option<f64>> = seasonal_naive.iter().zip(&values).map(beside).collect();
+        let complete = naive_beside.iter().flatten().count() == values.iter().flatten().count();
+        let seasonal_naive_mean = self::mean(&naive_beside).filter(|_| complete);
         let spread = Spread { mean, range, seasonal_naive_mean, values, seasonal_naive };
         spreads.insert(name.clone(), spread);
     }
@@ -104,6 +115,11 @@ mod tests {
             metrics: BTreeMap::from([("mae".to_owned(), MetricValue { value, interval_95: None, baseline })]),
             ..SplitScores::default()
         };
+        let lacking = spreads(&[fold(1.0, Some(2.0)), fold(4.0, None)]);
+        assert_eq!(
+            lacking["mae"].seasonal_naive_mean, None,
+            "a mean over one origin stands beside one over two"
+        );
         let found = spreads(&[fold(1.0, Some(2.0)), fold(4.0, Some(3.0)), SplitScores::default()]);
         let wanted = Spread {
             values: vec![Some(1.0), Some(4.0), None],

@@ -124,14 +124,16 @@ impl TrainedModel {
         let mut forward = Forward::new(&Arc::new(self.network.decoder()?));
         let latent = forward.input_len();
         let seeds = (0..count as u64).map(|at| seed.wrapping_add(at));
-        let hidden: Vec<f32> = seeds.flat_map(|seed| standard_normal(seed, latent)).collect();
-        let mut drawn = Vec::new();
-        forward.run(&hidden, count, &mut drawn)?;
-        if let Some(at) = drawn.iter().position(|value| !value.is_finite()) {
-            let row = at / forward.output_len() + 1;
-            return Err(TrainError::NoNumber { row, rows: count, value: drawn[at] });
+        // One by one: how many are computed at once may show in the last digits.
+        let (mut rows, mut drawn) = (Vec::with_capacity(count), Vec::new());
+        for (at, seed) in seeds.enumerate() {
+            forward.run(&standard_normal(seed, latent), 1, &mut drawn)?;
+            if let Some(&value) = drawn.iter().find(|value| !value.is_finite()) {
+                return Err(TrainError::NoNumber { row: at + 1, rows: count, value });
+            }
+            rows.append(&mut self.pipeline.undo(&drawn)?);
         }
-        Ok(self.pipeline.undo(&drawn)?)
+        Ok(rows)
     }
 
     fn scorer(&self, threads: usize) -> Scorer<'_> {

@@ -229,6 +229,7 @@ impl Trainer<'_> {
         registry: &Registry,
         fold: RunFold,
     ) -> Result<(u64, Trained), Failure> {
+        self.tell_plan(project, prepared);
         let mut recording = Recording::begin(registry, project, prepared, Some(fold)).await?;
         let run = recording.id();
         let host = Host { clock: &SystemClock, threads: self.threads, program: PROGRAM };

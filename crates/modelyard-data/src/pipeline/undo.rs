@@ -74,6 +74,10 @@ impl FittedInput {
             };
             block.form = Some(form);
         }
+        if let Some(number) = block.floats.iter().find(|number| !number.is_finite()) {
+            let problem = format!("what was drawn is {number} in the data's own units");
+            return Err(Problem::new(problem).hint("draw by another seed, or train further"));
+        }
         self.values(&block)
     }
 

@@ -56,10 +56,17 @@ pub fn rolling_origin(
     folds
         .map(|(at, (&origin, end))| {
             let parts = fold(windows, (&samples, &moments), &fractions, origin..end);
-            let fold = parts.map(|parts| Fold { origin: windows.time_text(parts.test[0]), parts });
+            let fold =
+                parts.map(|parts| Fold { origin: windows.time_text(earliest(windows, &parts.test)), parts });
             fold.map_err(|error| of_fold(&error, at + 1, count))
         })
         .collect()
+}
+
+/// The first in time of some rows, which stand unit by unit; there is one at least.
+fn earliest(windows: &Windows, rows: &[usize]) -> usize {
+    let by_time = |a: &&usize, b: &&usize| windows.time(**a).total_cmp(&windows.time(**b));
+    rows.iter().min_by(by_time).copied().unwrap_or_default()
 }
 
 /// The rows before a stretch, divided, and those in it.

@@ -2,7 +2,8 @@
 //!
 //! A tile of 2×2 outputs sees 4×4 inputs. Transformed, its sums are 16 products for each channel and filter
 //! where the definition takes 36, and the products at one of the 16 places are a matrix product over tiles.
-//! Rounding differs from the definition's by a few units in the last place.
+//! Sums round by a few units in the last place of the tile's largest values, and what is not finite spreads over
+//! its tile.
 //! Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015 (arXiv:1509.09308).
 
 use pulp::{Arch, Simd, WithSimd};

@@ -141,6 +141,8 @@ mod tests {
                 ..base.clone()
             },
             Conv2d { filters: 16, activation: Some(Activation::Tanh), ..base.clone() },
+            Conv2d { filters: 16, ..base.clone() },
+            Conv2d { filters: 32, padding: Padding::Same, ..base.clone() },
             Conv2d { filters: 16, strides: Size2d::Square(2), padding: Padding::Same, ..base.clone() },
             Conv2d {
                 filters: 32,

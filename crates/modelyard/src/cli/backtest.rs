@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use modelyard_registry::Registry;
 use modelyard_registry::document::{RunFold, SplitScores};
-use modelyard_train::{Backtest, Parent, Project, Spread, spreads};
+use modelyard_train::{Backtest, Project, Spread, spreads};
 use serde::Serialize;
 
 use super::GlobalArgs;
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::report::{number, short};
 use crate::signals::StopSignal;
 use crate::table::{Align, Table};
-use crate::training::{Trainer, parent};
+use crate::training::Trainer;
 use crate::wiring;
 
 const HELP: &str = "\
@@ -80,34 +80,40 @@ struct Judged {
 pub(crate) fn run(args: &BacktestArgs, global: &GlobalArgs, output: &mut Output) -> Result<(), Failure> {
     let project = Project::read(&args.project)?;
     let store = args.store.path(project.folder());
-    let judged = wiring::block_on(async {
+    let mut judged = Vec::new();
+    let ended = wiring::block_on(async {
         let stop = StopSignal::listen()?;
         let registry = wiring::open_or_create(&store).await?;
-        let parent = parent(&project, &registry).await?;
         let mut trainer = Trainer { global, threads: args.threads.count(), stop: &stop, output };
-        judge_all(&project, parent.as_ref(), usize::from(args.origins), (&registry, &mut trainer)).await
-    })?;
+        judge_all(&project, usize::from(args.origins), (&registry, &mut trainer), &mut judged).await
+    });
+    if ended.is_err() && judged.is_empty() {
+        return ended;
+    }
     let scores: Vec<SplitScores> = judged.iter().map(|judged| judged.scores.clone()).collect();
     let metrics = spreads(&scores);
     output.text(table(&judged, &metrics));
+    ended?;
     output.json(&BacktestJson { project: project.name().as_str(), origins: &judged, metrics: &metrics });
     Ok(())
 }
 
+/// Trains at one origin after the other; what was judged stays where a later one fails.
 async fn judge_all(
     project: &Project,
-    parent: Option<&Parent>,
     origins: usize,
     (registry, trainer): (&Registry, &mut Trainer<'_>),
-) -> Result<Vec<Judged>, Failure> {
-    let backtest = Backtest::new(project, parent, origins)?;
-    let mut judged = Vec::new();
+    judged: &mut Vec<Judged>,
+) -> Result<(), Failure> {
+    let backtest = Backtest::new(project, origins)?;
     for (at, fold) in backtest.folds().iter().enumerate() {
         let (number, origin) = (at as u64 + 1, fold.origin.clone());
         trainer.output.remark(format!("origin {number} of {origins}, {origin}"));
         let prepared = backtest.prepare(at)?;
         let record = RunFold { number, of: origins as u64, origin: origin.clone() };
-        let (run, trained) = trainer.train_fold(project, &prepared, registry, record).await?;
+        let trained = trainer.train_fold(project, &prepared, registry, record).await;
+        let (run, trained) =
+            trained.map_err(|failure| failure.context(format!("origin {number} of {origins}, {origin}")))?;
         judged.push(Judged {
             origin,
             run,
@@ -116,7 +122,7 @@ async fn judge_all(
             scores: trained.scores.splits.get("test").cloned().unwrap_or_default(),
         });
     }
-    Ok(judged)
+    Ok(())
 }
 
 /// The origins, then each metric over them with the seasonal naive forecast's below.

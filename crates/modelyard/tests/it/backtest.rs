@@ -61,4 +61,8 @@ fn what_cannot_be_backtested_is_said() {
         .says("forecasts only")
         .says("set horizon under [data.windows]");
     run(at, &["backtest", "demand", "--origins", "0"]).expect(2);
+    let project = at.join("demand/modelyard.toml");
+    let text = fs::read_to_string(&project).expect("there") + "\n[training.start_from]\nmodel = \"demand\"\n";
+    fs::write(project, text).expect("written");
+    run(at, &["backtest", "demand"]).expect(3).says("may have learned from the very rows that are to judge");
 }
