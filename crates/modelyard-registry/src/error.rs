@@ -81,7 +81,7 @@ pub enum RegistryError {
         name: ModelName,
     },
     /// A graph whose steps cannot be joined, or that makes no sense.
-    #[error("the graph {name} was not changed: {why}")]
+    #[error("the steps of the graph {name} do not go together: {why}")]
     BadGraph {
         /// The graph.
         name: ModelName,
@@ -99,6 +99,12 @@ pub enum RegistryError {
     /// A graph that was never changed, or whose every change was undone.
     #[error("the graph {name} is as it was at first: there is nothing to undo")]
     NoGraphBefore {
+        /// The graph.
+        name: ModelName,
+    },
+    /// A graph that somebody else changed meanwhile.
+    #[error("the graph {name} was changed by somebody else at the same moment")]
+    GraphChanged {
         /// The graph.
         name: ModelName,
     },
@@ -175,6 +181,20 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// What is stored and damaged, in a sentence with the way out, so that one damaged file or record keeps
+    /// nothing else from being served.
+    ///
+    /// # Errors
+    /// Every other error, as it is.
+    pub fn damage(self) -> Result<String, Self> {
+        let what = match &self {
+            Self::Corrupt { .. } | Self::BrokenRow { .. } => self.to_string(),
+            Self::Document(error) => error.to_string(),
+            _ => return Err(self),
+        };
+        Ok(self.hint().map_or_else(|| what.clone(), |hint| format!("{what}; {hint}")))
+    }
+
     /// The protocol-independent kind.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -188,6 +208,7 @@ impl RegistryError {
             | Self::NothingBefore { .. }
             | Self::NoRouteBefore { .. }
             | Self::NoGraphBefore { .. }
+            | Self::GraphChanged { .. }
             | Self::RunIsOpen { .. } => ErrorKind::FailedPrecondition,
             Self::BadFiles { .. }
             | Self::NoSuchParent { .. }
@@ -223,6 +244,9 @@ impl RegistryError {
             )),
             Self::NoSuchGraph { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest:?}?")),
             Self::NoSuchGraph { .. } => Some("`modelyard graphs list` shows what there is".to_owned()),
+            Self::GraphChanged { name } => {
+                Some(format!("`modelyard graphs history {name}` shows what was changed; try again"))
+            }
             Self::NameTaken { .. } => Some("choose another name".to_owned()),
             Self::NoSuchRun { newest, .. } => Some(match newest {
                 Some(newest) => format!("the newest run is {newest}; `modelyard runs list` shows all"),

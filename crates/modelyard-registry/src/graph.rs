@@ -121,7 +121,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NoSuchGraph`]; [`RegistryError::NoGraphBefore`] where there is nothing to undo;
-    /// [`RegistryError::BadGraph`] where the models do not go together any more.
+    /// [`RegistryError::BadGraph`] where the models do not go together any more;
+    /// [`RegistryError::GraphChanged`] where somebody else was faster.
     pub async fn rollback_graph(
         &self,
         name: &ModelName,
@@ -152,8 +153,7 @@ impl Registry {
             return Err(RegistryError::NameTaken { name: name.clone(), by: "model" });
         }
         if rows.graph_change(name).await?.as_ref() != Some(&current) {
-            let why = "somebody else changed it at the same moment".to_owned();
-            return Err(RegistryError::BadGraph { name: name.clone(), why });
+            return Err(RegistryError::GraphChanged { name: name.clone() });
         }
         let change = self.change(Some(&current), GraphChangeKind::Rollback, graph, before);
         write(rows, name, GraphChange { by: by.0.clone(), why: why.to_owned(), ..change }).await
@@ -174,10 +174,21 @@ impl Registry {
     /// All graphs in force, by name.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read, or the record of a graph is damaged.
     pub async fn graphs(&self) -> Result<Vec<(ModelName, GraphChange)>, RegistryError> {
+        let graphs = self.graphs_each().await?;
+        graphs.into_iter().map(|(name, change)| Ok((name, change?))).collect()
+    }
+
+    /// All graphs in force, by name, each by itself: a damaged one keeps no other from being read.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn graphs_each(
+        &self,
+    ) -> Result<Vec<(ModelName, Result<GraphChange, RegistryError>)>, RegistryError> {
         let mut changes = self.read().await?.graph_changes().await?;
-        changes.retain(|(_, change)| change.graph.is_some());
+        changes.retain(|(_, change)| change.as_ref().map_or(true, |change| change.graph.is_some()));
         Ok(changes)
     }
 
@@ -212,6 +223,23 @@ impl Registry {
             signatures.insert(step.to_owned(), signature);
         }
         graph.clone().wire(&signatures).map_err(bad)
+    }
+
+    /// As [`Registry::wire_graph`]; what is wrong with the graph or the stored files of its models comes as a
+    /// sentence, so that it can be told beside what is in order.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn fit_graph(
+        &self,
+        name: &ModelName,
+        graph: &Graph,
+    ) -> Result<Result<WiredGraph, String>, RegistryError> {
+        match self.wire_graph(name, graph).await {
+            Ok(wired) => Ok(Ok(wired)),
+            Err(RegistryError::BadGraph { why, .. }) => Ok(Err(why)),
+            Err(error) => error.damage().map(Err),
+        }
     }
 
     /// What the model of a step takes and gives, or why that is not known.
@@ -272,7 +300,7 @@ impl Registry {
 
     async fn no_such_graph(&self, name: &ModelName) -> Result<RegistryError, RegistryError> {
         let likeness = |known: &ModelName| strsim::jaro_winkler(known.as_str(), name.as_str());
-        let graphs = self.graphs().await?;
+        let graphs = self.graphs_each().await?;
         let near = graphs.iter().map(|(known, _)| (likeness(known), known));
         let nearest =
             near.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).max_by(|a, b| a.0.total_cmp(&b.0));

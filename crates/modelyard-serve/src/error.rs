@@ -301,7 +301,7 @@ pub enum ServeError {
         #[source]
         cause: Box<ServeError>,
     },
-    /// The tensors of a graph do not go together as they should.
+    /// The tensors sent do not go together as a graph needs it.
     #[error("{what}")]
     Joint {
         /// What is wrong.

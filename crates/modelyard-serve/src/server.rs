@@ -254,6 +254,14 @@ impl Server {
         self.offers().iter().map(status).collect()
     }
 
+    /// As [`Server::models`], without those that are served only as steps of graphs: the models named at the start,
+    /// or all.
+    pub fn models_asked_for(&self) -> Vec<ModelStatus> {
+        let mut models = self.models();
+        models.retain(|model| self.only.as_ref().is_none_or(|only| only.contains(&model.name)));
+        models
+    }
+
     /// The status of one model.
     ///
     /// # Errors

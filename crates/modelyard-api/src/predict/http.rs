@@ -129,7 +129,7 @@ async fn predict_version(
 
 async fn predict_only(State(service): State<Service>, request: Request<Body>) -> Result<Response, Failure> {
     let name = {
-        let models = service.server.models();
+        let models = service.server.models_asked_for();
         match models.as_slice() {
             [only] => only.name.to_string(),
             models => {

@@ -57,8 +57,10 @@ impl Rows {
         self.all(query.bind(name.as_str())).await?.iter().map(graph_change).collect()
     }
 
-    /// The newest change of each name, by name; deleted graphs too.
-    pub(crate) async fn graph_changes(&mut self) -> Result<Vec<(ModelName, GraphChange)>, RegistryError> {
+    /// The newest change of each name, by name; deleted graphs too. A damaged one keeps no other from being read.
+    pub(crate) async fn graph_changes(
+        &mut self,
+    ) -> Result<Vec<(ModelName, Result<GraphChange, RegistryError>)>, RegistryError> {
         let query = sqlx::query(
             "SELECT * FROM graph_changes AS c WHERE number = \
              (SELECT max(number) FROM graph_changes WHERE name = c.name) ORDER BY name",
@@ -66,7 +68,7 @@ impl Rows {
         let named = |row: &SqliteRow| {
             let name = text(row, "name")?;
             let name = name.parse().map_err(|_| broken("a graph", &format!("name {name:?}")))?;
-            Ok((name, graph_change(row)?))
+            Ok((name, graph_change(row)))
         };
         self.all(query).await?.iter().map(named).collect()
     }

@@ -123,3 +123,27 @@ async fn a_model_and_a_graph_never_share_a_name() {
     let back = registry.rollback_graph(&name("joined"), &anna(), "").await.expect_err("not any more");
     assert!(matches!(back, RegistryError::NameTaken { .. }), "{back}");
 }
+
+#[tokio::test]
+async fn a_damaged_graph_hides_no_other() {
+    let (folder, registry) = store().await;
+    publish(&registry, "wide", 4, 2).await;
+    publish(&registry, "small", 2, 1).await;
+    set(&registry, chain("wide", "small")).await.expect("set");
+    let (by, why) = (anna(), String::new());
+    let other = NewGraph { name: name("other"), graph: chain("wide", "small"), by, why };
+    registry.set_graph(other).await.expect("set");
+    registry.close().await;
+    let tables = modelyard_storage::Tables::open(&folder.path().join("store.db")).await.expect("opens");
+    let damage = sqlx::query("UPDATE graph_changes SET graph = '{' WHERE name = 'joined'");
+    damage.execute(tables.pool()).await.expect("changed");
+    tables.close().await;
+
+    let registry = open(folder.path()).await;
+    let graphs = registry.graphs_each().await.expect("the store is readable");
+    let whole: Vec<(&str, bool)> =
+        graphs.iter().map(|(name, graph)| (name.as_str(), graph.is_ok())).collect();
+    assert_eq!(whole, [("joined", false), ("other", true)]);
+    let error = registry.graphs().await.expect_err("one is damaged");
+    assert!(error.damage().is_ok_and(|what| what.contains("graph")));
+}

@@ -14,6 +14,14 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     state: State,
+    /// How often it opened.
+    opened: u64,
+}
+
+/// Tells requests that were sent before a breaker opened from the one that tries it afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    opened: u64,
 }
 
 #[derive(Debug)]
@@ -35,40 +43,52 @@ impl Default for State {
 }
 
 impl Breaker {
-    /// Whether a request may go to the server now. Who is let through must tell how it went.
-    pub(super) fn admit(&mut self, now: Instant) -> bool {
+    /// A ticket where a request may go to the server now. Who is let through must tell how it went.
+    pub(super) fn admit(&mut self, now: Instant) -> Option<Ticket> {
         match self.state {
-            State::Closed { .. } => true,
-            State::Open { until } if now >= until => {
-                self.state = State::HalfOpen;
-                true
-            }
-            State::Open { .. } | State::HalfOpen => false,
+            State::Closed { .. } => {}
+            State::Open { until } if now >= until => self.state = State::HalfOpen,
+            State::Open { .. } | State::HalfOpen => return None,
         }
+        Some(Ticket { opened: self.opened })
     }
 
     /// The server answered, be it with a refusal.
-    pub(super) fn succeeded(&mut self) {
-        self.state = State::default();
+    pub(super) fn succeeded(&mut self, ticket: Ticket) {
+        if self.counts(ticket) {
+            self.state = State::default();
+        }
     }
 
     /// The server failed; true where that opened the breaker.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, now: Instant, ticket: Ticket) -> bool {
+        if !self.counts(ticket) {
+            return false;
+        }
         let failures = match self.state {
             State::Closed { failures } => failures + 1,
-            State::HalfOpen => FAILURES_MAX,
-            // One that was sent before it opened.
-            State::Open { .. } => return false,
+            State::HalfOpen | State::Open { .. } => FAILURES_MAX,
         };
         let opens = failures >= FAILURES_MAX;
+        self.opened += u64::from(opens);
         self.state = if opens { State::Open { until: now + REST } } else { State::Closed { failures } };
         opens
     }
 
     /// The request was given up before it was known how the server does: the next one may try.
-    pub(super) fn abandoned(&mut self, now: Instant) {
-        if matches!(self.state, State::HalfOpen) {
+    pub(super) fn abandoned(&mut self, now: Instant, ticket: Ticket) {
+        if matches!(self.state, State::HalfOpen) && self.counts(ticket) {
             self.state = State::Open { until: now };
+        }
+    }
+
+    /// Whether an outcome tells of the server as it is now: while requests wait for the one that tries it, those
+    /// that were sent before do not.
+    fn counts(&self, ticket: Ticket) -> bool {
+        match self.state {
+            State::Closed { .. } => true,
+            State::HalfOpen => ticket.opened == self.opened,
+            State::Open { .. } => false,
         }
     }
 }
@@ -85,8 +105,8 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
         for failure in 1..=FAILURES_MAX {
-            assert!(breaker.admit(now));
-            assert_eq!(breaker.failed(now), failure == FAILURES_MAX);
+            let ticket = breaker.admit(now).expect("it is closed");
+            assert_eq!(breaker.failed(now, ticket), failure == FAILURES_MAX);
         }
         breaker
     }
@@ -95,48 +115,61 @@ mod tests {
     fn it_opens_after_failures_in_a_row_only() {
         let now = start();
         let mut breaker = Breaker::default();
+        let ticket = breaker.admit(now).expect("it is closed");
         for _ in 0..3 {
             for _ in 1..FAILURES_MAX {
-                assert!(!breaker.failed(now));
+                assert!(!breaker.failed(now, ticket));
             }
-            breaker.succeeded();
-            assert!(breaker.admit(now));
+            breaker.succeeded(ticket);
+            assert!(breaker.admit(now).is_some());
         }
-        assert!(!opened(now).admit(now));
+        assert_eq!(opened(now).admit(now), None);
     }
 
     #[test]
     fn after_its_rest_one_request_tries() {
         let now = start();
         let mut breaker = opened(now);
-        assert!(!breaker.admit(now + REST / 2));
-        assert!(breaker.admit(now + REST), "one may try");
-        assert!(!breaker.admit(now + REST), "and only one");
-        assert!(breaker.failed(now + REST), "one failure is enough then");
-        assert!(!breaker.admit(now + REST * 3 / 2));
-        assert!(breaker.admit(now + REST * 2));
-        breaker.succeeded();
-        assert!(breaker.admit(now + REST * 2) && breaker.admit(now + REST * 2));
+        assert_eq!(breaker.admit(now + REST / 2), None);
+        let trial = breaker.admit(now + REST).expect("one may try");
+        assert_eq!(breaker.admit(now + REST), None, "and only one");
+        assert!(breaker.failed(now + REST, trial), "one failure is enough then");
+        assert_eq!(breaker.admit(now + REST * 3 / 2), None);
+        let trial = breaker.admit(now + REST * 2).expect("one may try again");
+        breaker.succeeded(trial);
+        assert!(breaker.admit(now + REST * 2).is_some() && breaker.admit(now + REST * 2).is_some());
     }
 
     #[test]
     fn a_trial_that_was_given_up_leaves_it_to_the_next() {
         let now = start();
         let mut breaker = opened(now);
-        assert!(breaker.admit(now + REST));
-        breaker.abandoned(now + REST);
-        assert!(breaker.admit(now + REST));
-        assert!(!breaker.failed(now + REST) || !breaker.admit(now + REST));
+        let trial = breaker.admit(now + REST).expect("one may try");
+        breaker.abandoned(now + REST, trial);
+        let trial = breaker.admit(now + REST).expect("the next one may");
+        assert!(breaker.failed(now + REST, trial));
+        assert_eq!(breaker.admit(now + REST), None);
         let mut closed = Breaker::default();
-        closed.abandoned(now);
-        assert!(closed.admit(now));
+        let ticket = closed.admit(now).expect("it is closed");
+        closed.abandoned(now, ticket);
+        assert!(closed.admit(now).is_some());
     }
 
     #[test]
-    fn failures_that_come_late_do_not_prolong_the_rest() {
+    fn what_was_sent_before_it_opened_decides_nothing_any_more() {
         let now = start();
+        let early = Breaker::default().admit(now).expect("it is closed");
         let mut breaker = opened(now);
-        assert!(!breaker.failed(now + REST / 2));
-        assert!(breaker.admit(now + REST));
+        assert!(!breaker.failed(now + REST / 2, early), "its rest is not prolonged");
+        breaker.succeeded(early);
+        assert_eq!(breaker.admit(now + REST / 2), None, "nor cut short");
+        let trial = breaker.admit(now + REST).expect("one may try");
+        breaker.succeeded(early);
+        assert!(!breaker.failed(now + REST, early));
+        breaker.abandoned(now + REST, early);
+        assert_eq!(breaker.admit(now + REST), None, "the trial's outcome is awaited");
+        breaker.succeeded(trial);
+        assert!(breaker.admit(now + REST).is_some());
+        assert!(!breaker.failed(now + REST, early), "one failure among others");
     }
 }

@@ -12,6 +12,7 @@ mod walk;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
@@ -24,6 +25,7 @@ use crate::server::Server;
 use crate::statistics::Times;
 use crate::telemetry::{StepTelemetry, Telemetry, VersionTelemetry};
 use crate::urgency::Urgency;
+use crate::version::check_answer;
 use remote::{Asking, Servers};
 use walk::{Start, Walk};
 
@@ -38,6 +40,8 @@ pub(crate) struct Surroundings {
     pub(crate) server: Weak<Server>,
     pub(crate) remote: Arc<OnceLock<Arc<dyn RemoteModels>>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Most rows under way at once: other servers tell of their queues too late.
+    pub(crate) rows_max: usize,
 }
 
 /// A graph that answers requests.
@@ -46,6 +50,8 @@ pub(crate) struct GraphRun {
     wired: WiredGraph,
     places: BTreeMap<String, Place>,
     around: Surroundings,
+    /// Rows under way.
+    rows: AtomicUsize,
     telemetry: VersionTelemetry,
 }
 
@@ -80,7 +86,7 @@ impl GraphRun {
             };
             places.insert(step.to_owned(), Place { at, telemetry: all.graph_step(name, step) });
         }
-        Ok(Self { name: name.clone(), wired, places, around, telemetry })
+        Ok(Self { name: name.clone(), wired, places, around, rows: AtomicUsize::new(0), telemetry })
     }
 
     /// The graph, as it was held against its models.
@@ -98,6 +104,29 @@ impl GraphRun {
         &self.telemetry
     }
 
+    /// Rows under way.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Whether not one more row would be taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows() >= self.around.rows_max
+    }
+
+    /// Takes in a request of so many rows.
+    ///
+    /// # Errors
+    /// [`ServeError::QueueFull`].
+    fn enter(&self, rows: usize) -> Result<UnderWay<'_>, ServeError> {
+        let entered = UnderWay { all: &self.rows, rows };
+        let before = self.rows.fetch_add(rows, Ordering::Relaxed);
+        if before.saturating_add(rows) > self.around.rows_max {
+            return Err(ServeError::QueueFull { model: self.name.clone() });
+        }
+        Ok(entered)
+    }
+
     /// Answers one request. Dropping the future gives up every step.
     pub(crate) fn run(
         &self,
@@ -105,6 +134,7 @@ impl GraphRun {
     ) -> Pin<Box<dyn Future<Output = Result<Ran, ServeError>> + Send + '_>> {
         Box::pin(async move {
             let (began, rows) = (self.around.clock.now(), work.rows);
+            let _under_way = self.enter(rows)?;
             let outputs = self.walk(work.inputs, work.urgency).await?;
             let took = self.around.clock.now().saturating_duration_since(began);
             let times = Times { compute: took, ..Times::default() };
@@ -119,7 +149,8 @@ impl GraphRun {
         let mut running = FuturesUnordered::new();
         loop {
             let starts = walk.advance().map_err(|stuck| {
-                let cause = ServeError::Joint { what: stuck.why };
+                let what = stuck.why;
+                let cause = if stuck.by_request { ServeError::Joint { what } } else { self.broken(what) };
                 ServeError::Step { step: stuck.step, cause: Box::new(cause) }
             })?;
             running.extend(starts.into_iter().map(|start| self.step(start, urgency)));
@@ -169,7 +200,7 @@ impl GraphRun {
         drop(inputs);
         let parts = parts.into_iter().map(|part| self.part(place, model, part, urgency));
         let answers: Vec<_> = stream::iter(parts).buffered(places * PARTS_PER_PLACE).try_collect().await?;
-        scatter::gather(&answers).map_err(|what| ServeError::Joint { what })
+        scatter::gather(&answers).map_err(|what| self.broken(what))
     }
 
     async fn part(
@@ -206,9 +237,8 @@ impl GraphRun {
         call: &RemoteCall,
         urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
-        let client = self.around.remote.get().ok_or_else(|| ServeError::Joint {
-            what: "this process speaks to no other servers".to_owned(),
-        })?;
+        let nobody = || self.broken("this process speaks to no other servers".to_owned());
+        let client = self.around.remote.get().ok_or_else(nobody)?;
         let clock = self.around.clock.as_ref();
         let asking = Asking { graph: &self.name, client: client.as_ref(), clock, telemetry, urgency };
         servers.ask(&asking, call).await
@@ -221,15 +251,29 @@ impl GraphRun {
         for spec in &promised.outputs {
             let given = outputs.iter().find(|output| output.name == spec.name);
             let given = given.ok_or_else(|| unlike(format!("its answer has no output {:?}", spec.name)))?;
-            if given.tensor.data_type() != spec.data_type {
-                let is = given.tensor.data_type();
-                return Err(unlike(format!("its output {:?} is {is}, not {}", spec.name, spec.data_type)));
+            if spec.check(&given.tensor).is_err() {
+                let (is, shape) = (given.tensor.data_type(), given.tensor.shape());
+                let sizes: Vec<String> = spec.shape.iter().map(ToString::to_string).collect();
+                let promised = format!("{} [{}]", spec.data_type, sizes.join(", "));
+                return Err(unlike(format!("its output {:?} is {is} {shape:?}, not {promised}", spec.name)));
             }
         }
-        Ok(())
+        check_answer(outputs).map_err(|error| unlike(error.to_string()))
     }
 
     fn broken(&self, what: String) -> ServeError {
         ServeError::Broken { model: self.name.clone(), what }
+    }
+}
+
+/// The rows of a request on its way, given back when it ends, however it does.
+struct UnderWay<'g> {
+    all: &'g AtomicUsize,
+    rows: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.rows, Ordering::Relaxed);
     }
 }

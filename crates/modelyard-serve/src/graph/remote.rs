@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Ticket};
 use super::budget::RetryBudget;
 use crate::error::ServeError;
 use crate::telemetry::StepTelemetry;
@@ -16,7 +16,7 @@ use crate::urgency::Urgency;
 
 /// Most times that one request, or one part of it, is sent.
 const ATTEMPTS_MAX: usize = 3;
-/// A server that does not answer within less than this is not to blame: the caller was in a hurry.
+/// A server that does not answer within less than this is not to blame: the caller was in a hurry, or went away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a server is asked.
@@ -105,11 +105,13 @@ impl Servers {
             if failed.is_some() && !self.lock().budget.take() {
                 break;
             }
-            let Some(at) = self.choose(now, failed.as_ref().map(|(at, _)| *at)) else { break };
+            let chosen = self.choose(now, failed.as_ref().map(|(at, _)| *at));
+            let Some((at, ticket)) = chosen else { break };
+            let trial = Trial { servers: self, at, ticket, began: now, asking, is_told: false };
             if failed.is_some() {
                 asking.telemetry.retried();
             }
-            match self.try_one(at, asking, call, time).await {
+            match self.try_one(trial, call, time).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => failed = Some((at, error)),
                 other => return other,
             }
@@ -119,13 +121,11 @@ impl Servers {
 
     async fn try_one(
         &self,
-        at: usize,
-        asking: &Asking<'_>,
+        trial: Trial<'_>,
         call: &RemoteCall,
         time: Duration,
     ) -> Result<Vec<NamedTensor>, ServeError> {
-        let trial = Trial { servers: self, at, asking };
-        let server = &self.names[at];
+        let (server, asking) = (&self.names[trial.at], trial.asking);
         let late = |_| RemoteFailure {
             kind: ErrorKind::DeadlineExceeded,
             message: "it did not answer before the deadline".to_owned(),
@@ -145,13 +145,14 @@ impl Servers {
         })
     }
 
-    /// The next server that does not rest; the one that just failed only where there is no other.
-    fn choose(&self, now: Instant, failed: Option<usize>) -> Option<usize> {
+    /// The next server that does not rest, with its breaker's ticket; the one that just failed only where there is
+    /// no other.
+    fn choose(&self, now: Instant, failed: Option<usize>) -> Option<(usize, Ticket)> {
         let count = self.names.len();
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let others = (0..count).map(|step| (turn + step) % count).filter(|at| Some(*at) != failed);
         let mut state = self.lock();
-        others.chain(failed).find(|&at| state.breakers[at].admit(now))
+        others.chain(failed).find_map(|at| Some((at, state.breakers[at].admit(now)?)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,21 +161,30 @@ impl Servers {
     }
 }
 
-/// A request that a breaker let through. Dropped without a word, it says nothing of the server.
+/// A request that a breaker let through. Dropped without a word, because its caller went away, it tells of a
+/// failure where the server had time enough, and else nothing.
 struct Trial<'a> {
     servers: &'a Servers,
     at: usize,
+    ticket: Ticket,
+    began: Instant,
     asking: &'a Asking<'a>,
+    is_told: bool,
 }
 
 impl Trial<'_> {
-    fn succeeded(self) {
-        self.servers.lock().breakers[self.at].succeeded();
+    fn succeeded(mut self) {
+        self.is_told = true;
+        self.servers.lock().breakers[self.at].succeeded(self.ticket);
     }
 
-    fn failed(self) {
-        let now = self.asking.clock.now();
-        if self.servers.lock().breakers[self.at].failed(now) {
+    fn failed(mut self) {
+        self.is_told = true;
+        self.note_failure(self.asking.clock.now());
+    }
+
+    fn note_failure(&self, now: Instant) {
+        if self.servers.lock().breakers[self.at].failed(now, self.ticket) {
             let (server, graph) = (&self.servers.names[self.at], self.asking.graph.as_str());
             tracing::warn!(graph, server, "a server rests after failures in a row");
             self.asking.telemetry.opened();
@@ -184,6 +194,14 @@ impl Trial<'_> {
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
-        self.servers.lock().breakers[self.at].abandoned(self.asking.clock.now());
+        if self.is_told {
+            return;
+        }
+        let now = self.asking.clock.now();
+        if now.saturating_duration_since(self.began) >= PATIENCE {
+            self.note_failure(now);
+        } else {
+            self.servers.lock().breakers[self.at].abandoned(now, self.ticket);
+        }
     }
 }

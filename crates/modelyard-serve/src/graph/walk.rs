@@ -31,6 +31,8 @@ pub(super) struct Start<'g> {
 pub(super) struct Stuck {
     pub(super) step: String,
     pub(super) why: String,
+    /// Whether other tensors in the request would help.
+    pub(super) by_request: bool,
 }
 
 impl<'g> Walk<'g> {
@@ -94,15 +96,16 @@ impl<'g> Walk<'g> {
 
     /// What a step without a model makes, where all that it needs is there.
     fn own_work(&self, step: &'g Step) -> Result<Option<Tensor>, Stuck> {
-        let stuck = |why: String| Stuck { step: step.name.clone(), why };
+        let stuck = |why: String, by_request| Stuck { step: step.name.clone(), why, by_request };
         match &step.work {
             Work::Model(_) => Ok(None),
             Work::Combine(work) => {
                 let all: Option<Vec<&Tensor>> = work.of.iter().map(|source| self.find(source)).collect();
-                all.map(|all| combine(work, &all)).transpose().map_err(stuck)
+                all.map(|all| combine(work, &all)).transpose().map_err(|why| stuck(why, false))
             }
             Work::Switch(work) => {
-                Ok(self.chosen(work).map_err(stuck)?.and_then(|source| self.find(source)).cloned())
+                let way = self.chosen(work).map_err(|why| stuck(why, true))?;
+                Ok(way.and_then(|source| self.find(source)).cloned())
             }
         }
     }
@@ -240,7 +243,7 @@ mod tests {
         let _ = started(&mut walk);
         walk.give("judge", tensor("y", &[1.0, 2.0]));
         let stuck = walk.advance().expect_err("two numbers");
-        assert_eq!(stuck.step, "pick");
+        assert_eq!((stuck.step.as_str(), stuck.by_request), ("pick", true));
         assert!(stuck.why.contains("judge.y has 2 values"), "{}", stuck.why);
     }
 }

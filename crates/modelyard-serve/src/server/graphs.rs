@@ -28,7 +28,8 @@ impl Server {
             return;
         }
         let (server, remote) = (self.me.clone(), Arc::clone(&self.remote));
-        let around = Surroundings { server, remote, clock: Arc::clone(&self.loader.clock) };
+        let rows_max = offer.settings.limits(self.config()).queue_rows_max;
+        let around = Surroundings { server, remote, clock: Arc::clone(&self.loader.clock), rows_max };
         let wanted = Wanted { model: name.clone(), source, settings: Arc::clone(&offer.settings) };
         match self.loader.join(wanted, graph, around) {
             Ok(joined) => {

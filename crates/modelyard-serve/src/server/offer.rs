@@ -106,9 +106,12 @@ impl Server {
         let mut failed = false;
         for model in self.source.models(self.only.as_deref()).await? {
             let name = model.name.clone();
+            // Files that are repaired do not change the source's revision.
+            let is_damaged = model.problem.is_some();
             let old = self.offers().get(&name).cloned();
             let offer = self.offer(model, old.as_ref()).await;
-            failed |= offer.problem.is_some() && offer.wanted.is_some();
+            let may_get_better = offer.wanted.is_some() || is_damaged;
+            failed |= offer.problem.is_some() && may_get_better && !offer.unloaded;
             self.install(name.clone(), offer);
             names.insert(name);
         }

@@ -78,34 +78,39 @@ async fn model(registry: &Registry, summary: ModelSummary) -> Result<SourceModel
     })
 }
 
+/// A graph, or why its record cannot be read.
+type Recorded = (ModelName, Result<GraphChange, RegistryError>);
+
 /// The graphs in force, or those named.
-async fn graphs(
-    registry: &Registry,
-    only: Option<&[ModelName]>,
-) -> Result<Vec<(ModelName, GraphChange)>, ServeError> {
-    let mut graphs = registry.graphs().await?;
+async fn graphs(registry: &Registry, only: Option<&[ModelName]>) -> Result<Vec<Recorded>, ServeError> {
+    let mut graphs = registry.graphs_each().await?;
     graphs.retain(|(name, _)| only.is_none_or(|only| only.contains(name)));
     Ok(graphs)
 }
 
 /// The models that run here as steps of graphs: who serves the graphs serves them.
-fn steps_of(graphs: &[(ModelName, GraphChange)]) -> BTreeSet<ModelName> {
-    let steps = graphs.iter().filter_map(|(_, change)| change.graph.as_ref()).flat_map(Graph::model_steps);
+fn steps_of(graphs: &[Recorded]) -> BTreeSet<ModelName> {
+    let readable = graphs.iter().filter_map(|(_, change)| change.as_ref().ok()?.graph.as_ref());
+    let steps = readable.flat_map(Graph::model_steps);
     steps.filter(|(_, step)| !step.is_remote()).filter_map(|(_, step)| step.name().ok()).collect()
 }
 
-/// A graph, held against its models as they are now.
+/// A graph, held against its models as they are now. What is wrong with it keeps no other model from being served.
 async fn joined(
     registry: &Registry,
     name: ModelName,
-    change: GraphChange,
+    change: Result<GraphChange, RegistryError>,
 ) -> Result<SourceModel, ServeError> {
-    let (graph, problem) = match registry.wire_graph(&name, &change.graph.unwrap_or_default()).await {
-        Ok(wired) => (Some(wired), None),
-        Err(RegistryError::BadGraph { why, .. }) => (None, Some(why)),
-        Err(error) => return Err(error.into()),
+    let number = change.as_ref().map_or(Version::FIRST, |change| change.number);
+    let fitted = match change {
+        Ok(change) => registry.fit_graph(&name, &change.graph.unwrap_or_default()).await?,
+        Err(error) => Err(error.damage()?),
     };
-    let source = SourceVersion { version: change.number, may_answer: true, stamp: 0, bytes: 0 };
+    let (graph, problem) = match fitted {
+        Ok(wired) => (Some(wired), None),
+        Err(why) => (None, Some(why)),
+    };
+    let source = SourceVersion { version: number, may_answer: true, stamp: 0, bytes: 0 };
     Ok(SourceModel {
         name,
         aliases: BTreeMap::new(),

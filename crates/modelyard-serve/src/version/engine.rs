@@ -45,18 +45,19 @@ impl Engine {
         }
     }
 
-    /// Whether not one more row would be taken. A graph has no queue of its own.
+    /// Whether not one more row would be taken.
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Sessions { pool, .. } => pool.is_full(),
-            Self::Graph(_) => false,
+            Self::Graph(graph) => graph.is_full(),
         }
     }
 
+    /// Rows that wait; for a graph those under way, which wait at one of its steps or another.
     pub(super) fn queued_rows(&self) -> usize {
         match self {
             Self::Sessions { pool, .. } => pool.queued_rows(),
-            Self::Graph(_) => 0,
+            Self::Graph(graph) => graph.rows(),
         }
     }
 

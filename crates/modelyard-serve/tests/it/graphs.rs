@@ -2,8 +2,11 @@
 //! their step, and other servers stood in for by a test double.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_model::{Activation, Dense, LayerSpec, Network, NetworkSpec};
 use modelyard_registry::document::{Graph, SignatureDocument};
@@ -13,11 +16,11 @@ use modelyard_serve::{
     RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, ServeConfig, ServeError, Server,
 };
 use modelyard_types::{
-    Caller, Deadline, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
+    Caller, Clock, Deadline, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
 };
 use serde_json::{Value, json};
 
-use crate::{name, registry, start};
+use crate::{RealClock, name, registry, start};
 
 /// A network of one layer, published as training publishes it.
 async fn publish(registry: &Registry, model: &str, takes: usize, gives: usize, seed: u64) {
@@ -74,6 +77,34 @@ async fn ask(server: &Server, model: &str, inputs: Vec<NamedTensor>) -> Result<V
     Ok(answer.outputs[0].tensor.as_f32().expect("FP32").to_vec())
 }
 
+/// A clock that stands still until time passes by order.
+struct SetClock(Mutex<Instant>);
+
+impl SetClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(RealClock.now())))
+    }
+
+    fn pass(&self, time: Duration) {
+        *self.0.lock().expect("whole") += time;
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Instant {
+        *self.0.lock().expect("whole")
+    }
+
+    fn wall(&self) -> SystemTime {
+        RealClock.wall()
+    }
+}
+
+async fn start_at(folder: &tempfile::TempDir, config: ServeConfig, clock: Arc<dyn Clock>) -> Arc<Server> {
+    let runtimes = Arc::new(Runtimes::detect(&RuntimeConfig::default()));
+    Server::start(registry(folder).await, runtimes, config, clock, None).await.expect("starts")
+}
+
 const ROWS: [f32; 6] = [1.0, 2.0, -1.0, 0.5, 0.25, 3.0];
 
 #[tokio::test]
@@ -98,6 +129,7 @@ async fn a_chain_an_ensemble_and_a_switch_answer_as_their_models_do() {
     .await;
     let server = start(&folder, ServeConfig::default(), Some(vec![name("joined")])).await.expect("starts");
     assert!(server.is_ready() && server.models().len() == 4, "the models of its steps are served, too");
+    assert_eq!(server.models_asked_for().len(), 1);
 
     let middle = ask(&server, "first", vec![named("input", &[3, 2], &ROWS)]).await.expect("an answer");
     let left = ask(&server, "left", vec![named("input", &[3, 3], &middle)]).await.expect("an answer");
@@ -186,11 +218,45 @@ async fn a_failure_is_told_with_its_step_and_a_late_request_runs_no_step() {
     assert!(unloaded.to_string().starts_with("step \"one\": model first was unloaded"), "{unloaded}");
 }
 
+#[tokio::test]
+async fn a_damaged_model_stops_its_graph_alone_and_a_repaired_one_brings_it_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(&folder).await;
+    publish(&registry, "first", 2, 2, 1).await;
+    crate::publish(&registry, "other", 2, true).await;
+    let step = json!([{ "name": "one", "model": "first", "inputs": { "input": "request.x" } }]);
+    set(&registry, step, json!({ "y": "one" })).await;
+    let versions = std::fs::read_dir(folder.path().join("versions")).expect("there");
+    let mut files = versions.map(|version| version.expect("readable").path().join(SignatureDocument::FILE));
+    let file = files.find(|file| file.exists()).expect("one has a signature");
+    let good = std::fs::read(&file).expect("readable");
+    std::fs::write(&file, b"{}").expect("damaged");
+
+    let clock = SetClock::new();
+    let server = start_at(&folder, ServeConfig::default(), Arc::clone(&clock) as Arc<dyn Clock>).await;
+    ask(&server, "other", vec![named("input", &[1, 2], &ROWS[..2])]).await.expect("it is whole");
+    let x = || vec![named("x", &[1, 2], &ROWS[..2])];
+    let damaged = ask(&server, "joined", x()).await.expect_err("its model is damaged");
+    assert_eq!(damaged.kind(), ErrorKind::FailedPrecondition);
+    assert!(damaged.to_string().contains("signature.json of first version 1 is damaged"), "{damaged}");
+    assert!(!server.is_ready());
+
+    std::fs::write(&file, good).expect("repaired");
+    clock.pass(Duration::from_secs(60));
+    server.refresh().await.expect("the registry is there");
+    assert_eq!(ask(&server, "joined", x()).await.expect("an answer").len(), 2);
+    assert!(server.is_ready());
+}
+
 /// Servers that double what they get, unless they are told to fail.
 #[derive(Default)]
 struct Doubles {
     /// How each server fails; it answers where nothing is said.
     failing: Mutex<BTreeMap<String, ErrorKind>>,
+    /// Whether they never answer.
+    hang: AtomicBool,
+    /// What they answer instead.
+    given: Mutex<Option<NamedTensor>>,
     asked: Mutex<Vec<(String, usize, Duration)>>,
 }
 
@@ -201,10 +267,15 @@ impl RemoteModels for Doubles {
         let failing = self.failing.lock().expect("whole").get(server).copied();
         let doubled: Vec<f32> = tensor.as_f32().expect("FP32").iter().map(|value| value * 2.0).collect();
         let shape = tensor.shape().to_vec();
+        let given = self.given.lock().expect("whole").clone();
+        let hangs = self.hang.load(Ordering::Relaxed);
         Box::pin(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
             match failing {
                 Some(kind) => Err(RemoteFailure { kind, message: "it is told to fail".to_owned() }),
-                None => Ok(vec![named("y", &shape, &doubled)]),
+                None => Ok(vec![given.unwrap_or_else(|| named("y", &shape, &doubled))]),
             }
         })
     }
@@ -223,6 +294,14 @@ impl Doubles {
 
 /// A server with a graph of one step on the servers `a:1` and `b:1`, in parts of two rows.
 async fn far(folder: &tempfile::TempDir) -> (Arc<Server>, Arc<Doubles>) {
+    far_at(folder, ServeConfig::default(), Arc::new(RealClock)).await
+}
+
+async fn far_at(
+    folder: &tempfile::TempDir,
+    config: ServeConfig,
+    clock: Arc<dyn Clock>,
+) -> (Arc<Server>, Arc<Doubles>) {
     let registry = registry(folder).await;
     let tensor = |name: &str| json!([{ "name": name, "data_type": "FP32", "shape": [-1, 2] }]);
     let steps = json!([{
@@ -230,7 +309,7 @@ async fn far(folder: &tempfile::TempDir) -> (Arc<Server>, Arc<Doubles>) {
         "scatter_rows": 2, "takes": tensor("x"), "gives": tensor("y")
     }]);
     set(&registry, steps, json!({ "out": "far" })).await;
-    let server = start(folder, ServeConfig::default(), None).await.expect("starts");
+    let server = start_at(folder, config, clock).await;
     let doubles = Arc::new(Doubles::default());
     server.reach_by(Arc::clone(&doubles) as Arc<dyn RemoteModels>);
     (server, doubles)
@@ -266,7 +345,9 @@ async fn a_large_request_is_scattered_and_gathered_in_order_even_where_a_server_
 #[tokio::test]
 async fn refusals_are_not_repeated_and_dead_servers_rest() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (server, doubles) = far(&folder).await;
+    let clock = SetClock::new();
+    let config = ServeConfig::default();
+    let (server, doubles) = far_at(&folder, config, Arc::clone(&clock) as Arc<dyn Clock>).await;
     doubles.fail(&["a:1", "b:1"], ErrorKind::InvalidArgument);
     let refused = ask(&server, "joined", x(1)).await.expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
@@ -282,10 +363,90 @@ async fn refusals_are_not_repeated_and_dead_servers_rest() {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         sent += doubles.asked().len();
     }
-    assert!((10..=20).contains(&sent), "after five failures each they rest, but {sent} were sent");
+    assert_eq!(sent, 10, "after five failures each they rest");
     let resting = ask(&server, "joined", x(1)).await.expect_err("both rest");
-    let is_rest = |error: &ServeError| error.to_string().contains("are left alone for a moment");
-    assert!(is_rest(&resting) || !doubles.asked().is_empty(), "{resting}");
+    assert!(is_rest(&resting) && doubles.asked().is_empty(), "{resting}");
+    doubles.fail(&[], ErrorKind::Unavailable);
+    clock.pass(Duration::from_secs(1));
+    ask(&server, "joined", x(1)).await.expect("one request tries, and finds it well");
+}
+
+fn is_rest(error: &ServeError) -> bool {
+    error.to_string().contains("are left alone for a moment")
+}
+
+type Begun<'s, T> = Pin<Box<dyn Future<Output = T> + 's>>;
+
+/// A request on its way to a server that never answers.
+async fn begun<'s, T>(request: impl Future<Output = T> + 's) -> Begun<'s, T> {
+    let mut request: Begun<'s, T> = Box::pin(request);
+    tokio::select! {
+        biased;
+        _ = &mut request => unreachable!("nobody answers"),
+        () = std::future::ready(()) => {}
+    }
+    request
+}
+
+#[tokio::test]
+async fn servers_that_hang_rest_though_their_callers_go_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = SetClock::new();
+    let config = ServeConfig::default();
+    let (server, doubles) = far_at(&folder, config, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    for patience in [Duration::from_millis(10), Duration::from_secs(2)] {
+        doubles.hang.store(true, Ordering::Relaxed);
+        let mut requests = Vec::new();
+        for _ in 0..10 {
+            requests.push(begun(ask(&server, "joined", x(1))).await);
+        }
+        clock.pass(patience);
+        drop(requests);
+        doubles.hang.store(false, Ordering::Relaxed);
+        let asked = ask(&server, "joined", x(1)).await;
+        match patience < Duration::from_secs(1) {
+            true => assert!(asked.is_ok(), "who is in a hurry says nothing of the servers"),
+            false => assert!(asked.is_err_and(|error| is_rest(&error)), "both had their time"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_graph_takes_no_more_rows_than_may_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = ServeConfig { queue_rows_max: 4, ..ServeConfig::default() };
+    let (server, doubles) = far_at(&folder, config, Arc::new(RealClock)).await;
+    let served = server.open("joined", None).await.expect("it is served");
+    doubles.hang.store(true, Ordering::Relaxed);
+    let waiting = begun(ask(&server, "joined", x(3))).await;
+    assert_eq!(served.queued_rows(), 3);
+    let full = ask(&server, "joined", x(2)).await.expect_err("3 and 2 are more than 4");
+    assert_eq!(
+        (full.kind(), full.to_string().as_str()),
+        (ErrorKind::ResourceExhausted, "the queue of model joined is full")
+    );
+    let last = begun(ask(&server, "joined", x(1))).await;
+    assert!(served.check_room().is_err(), "not one more");
+    drop((waiting, last));
+    doubles.hang.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&server, "joined", x(4)).await.expect("an answer").len(), 8);
+    assert!(served.queued_rows() == 0 && served.check_room().is_ok());
+}
+
+#[tokio::test]
+async fn what_other_servers_answer_is_held_against_what_they_promised() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, doubles) = far(&folder).await;
+    for (given, want) in [
+        (named("z", &[1, 2], &[1.0, 2.0]), "its answer has no output \"y\""),
+        (named("y", &[1, 3], &[1.0, 2.0, 3.0]), "its output \"y\" is FP32 [1, 3], not FP32 [-1, 2]"),
+        (named("y", &[1, 2], &[1.0, f32::NAN]), "answered NaN in output \"y\""),
+    ] {
+        *doubles.given.lock().expect("whole") = Some(given);
+        let error = ask(&server, "joined", x(1)).await.expect_err(want);
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.to_string().contains(want), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -100,6 +100,13 @@ fn a_graph_is_declared_served_changed_and_undone() {
     assert_eq!(kinds, ["deletion", "rollback", "set", "set"]);
     assert_eq!(history["changes"][2]["why"], "the old one is better");
     server.interrupt().expect(0);
+
+    run(at, &["graphs", "rollback", "both"]).expect(0);
+    for version in fs::read_dir(at.join(".modelyard/versions")).expect("there") {
+        let _ = fs::remove_file(version.expect("readable").path().join("signature.json"));
+    }
+    let why = "its steps do not go together: signature.json of shapes version";
+    run(at, &["graphs", "show", "both"]).expect(0).prints("both: mean of 2").prints(why);
 }
 
 #[test]

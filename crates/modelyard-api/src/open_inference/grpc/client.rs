@@ -109,7 +109,12 @@ impl GrpcServers {
             kind: ErrorKind::InvalidArgument,
             message: "its name is no host and port".to_owned(),
         })?;
-        let sender = self.sender(server).await?;
+        // Whoever waits for another one's connection has no more patience than who makes it.
+        let late = |_| RemoteFailure {
+            kind: ErrorKind::Unavailable,
+            message: format!("it took no connection within {} s", CONNECT_MAX.as_secs()),
+        };
+        let sender = tokio::time::timeout(CONNECT_MAX, self.sender(server)).await.map_err(late)??;
         let mut grpc = Grpc::with_origin(Wire(sender), origin)
             .max_decoding_message_size(ANSWER_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
@@ -138,12 +143,7 @@ impl GrpcServers {
 }
 
 async fn connect(server: &str) -> Result<SendRequest<Body>, RemoteFailure> {
-    let late = |_| RemoteFailure {
-        kind: ErrorKind::Unavailable,
-        message: format!("it took no connection within {} s", CONNECT_MAX.as_secs()),
-    };
-    let stream = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(server)).await.map_err(late)?;
-    let stream = stream.map_err(|error| unavailable(&error))?;
+    let stream = TcpStream::connect(server).await.map_err(|error| unavailable(&error))?;
     // Small messages wait for nobody; a socket without the option works all the same.
     let _ = stream.set_nodelay(true);
     let handshake = Builder::new(TokioExecutor::new())
@@ -190,7 +190,7 @@ fn failure(status: &Status) -> RemoteFailure {
         return unavailable(source);
     }
     let kind = match status.code() {
-        Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
+        Code::InvalidArgument => ErrorKind::InvalidArgument,
         Code::NotFound => ErrorKind::NotFound,
         Code::AlreadyExists => ErrorKind::AlreadyExists,
         Code::FailedPrecondition => ErrorKind::FailedPrecondition,
@@ -199,6 +199,7 @@ fn failure(status: &Status) -> RemoteFailure {
         Code::Unavailable => ErrorKind::Unavailable,
         Code::Unimplemented => ErrorKind::Unsupported,
         Code::PermissionDenied | Code::Unauthenticated => ErrorKind::PermissionDenied,
+        // Among them OutOfRange, an answer larger than is taken here.
         _ => ErrorKind::Internal,
     };
     RemoteFailure { kind, message: status.message().to_owned() }
@@ -284,6 +285,22 @@ mod tests {
             let told = read(answer).expect_err(want);
             assert!(told.contains(want), "{told}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_no_connection_keeps_every_caller_waiting_once() {
+        let servers = GrpcServers::default();
+        let link = Link::default();
+        servers.links.lock().expect("whole").insert("far:1".to_owned(), Arc::clone(&link));
+        let _connecting = link.lock().await;
+        let told = servers.signature("far:1", "m", None, CONNECT_MAX * 60).await.expect_err("no connection");
+        assert_eq!(told.kind, ErrorKind::Unavailable);
+        assert_eq!(told.message, "it took no connection within 1 s");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_not_the_callers_fault() {
+        assert_eq!(failure(&Status::out_of_range("too large")).kind, ErrorKind::Internal);
     }
 
     #[tokio::test]

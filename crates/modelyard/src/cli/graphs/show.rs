@@ -1,7 +1,7 @@
 //! `modelyard graphs show`: a graph, and what it takes and gives.
 
 use clap::Args;
-use modelyard_registry::document::{SignatureDocument, TensorDocument};
+use modelyard_registry::document::{Graph, SignatureDocument, TensorDocument};
 use modelyard_types::ModelName;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ Examples:
   modelyard graphs show diagnosis --json
 
 With --json: as `modelyard graphs set`, with \"inputs\" and \"outputs\": [{\"name\",
-  \"data_type\", \"shape\"}, …]";
+  \"data_type\", \"shape\"}, …], or \"problem\" where its steps do not go together any more";
 
 /// Show a graph's steps, and what it takes and gives.
 #[derive(Debug, Args)]
@@ -34,30 +34,42 @@ struct ShowJson<'c> {
     #[serde(flatten)]
     change: ChangeJson<'c>,
     #[serde(flatten)]
-    signature: SignatureDocument,
+    signature: Option<SignatureDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
-/// Prints the graph.
+/// Prints the graph; where its models do not go together any more, its steps and the reason.
 ///
 /// # Errors
-/// A graph that is not there, or whose models do not go together any more.
+/// A graph that is not there, or a store that cannot be read.
 pub(crate) fn run(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> {
-    let (change, wired) = wiring::block_on(async {
+    let (change, fitted) = wiring::block_on(async {
         let registry = wiring::open_existing(&args.store.store).await?;
         let change = registry.graph(&args.name).await?;
         let graph = change.graph.clone().unwrap_or_default();
-        Ok((change, registry.wire_graph(&args.name, &graph).await?))
+        Ok((change, registry.fit_graph(&args.name, &graph).await?))
     })?;
-    let signature = SignatureDocument::from(&wired.signature);
+    let (signature, graph, problem) = match fitted {
+        Ok(wired) => (Some(SignatureDocument::from(&wired.signature)), Some(wired.graph), None),
+        Err(why) => (None, change.graph.clone(), Some(why)),
+    };
     let (number, since) = (change.number, timestamp(change.at_unix_ms));
     output.text(format!("{} version {number}, since {since} by {}", args.name, change.by));
-    output.text(format!("takes {}", in_words(&signature.inputs)));
-    for step in wired.graph.in_order() {
+    if let Some(signature) = &signature {
+        output.text(format!("takes {}", in_words(&signature.inputs)));
+    }
+    for step in graph.iter().flat_map(Graph::in_order) {
         let from: Vec<String> = step.sources().into_iter().map(ToString::to_string).collect();
         output.text(format!("  {} from {}", super::change::step_in_words(step), from.join(", ")));
     }
-    output.text(format!("gives {}", in_words(&signature.outputs)));
-    output.json(&ShowJson { change: ChangeJson::new(&args.name, &change), signature });
+    if let Some(signature) = &signature {
+        output.text(format!("gives {}", in_words(&signature.outputs)));
+    }
+    if let Some(why) = &problem {
+        output.text(format!("its steps do not go together: {why}"));
+    }
+    output.json(&ShowJson { change: ChangeJson::new(&args.name, &change), signature, problem });
     Ok(())
 }
 
