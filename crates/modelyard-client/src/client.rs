@@ -10,6 +10,7 @@ use hyper::{Method, Request};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::about::{ModelMetadata, ModelTold, ServerMetadata};
 use crate::address::{Address, model_path};
@@ -25,7 +26,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a call may take and how often it is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// The time of a call, tries and pauses included. The server is told, and does not begin what is late.
+    /// The time of a call, tries and pauses included. With [`Client::infer`] each try tells the server what is left
+    /// of it, and it does not begin what is late. Rows by name ([`Client::predict`]) carry no deadline: there the
+    /// server goes by its own.
     pub timeout: Duration,
     /// Tries of one call at most, the first included. Only what has certainly not run, or changes nothing by running
     /// twice, is tried again.
@@ -56,13 +59,20 @@ pub struct Client {
 }
 
 /// One call, as often as it is tried.
-struct Call {
+struct Call<'a> {
     method: Method,
     path: String,
-    body: Bytes,
-    json_bytes: Option<usize>,
+    body: Body<'a>,
     /// Whether running it twice changes nothing.
     repeatable: bool,
+}
+
+/// What a call sends.
+enum Body<'a> {
+    /// The same with every try.
+    Same(Bytes),
+    /// Tensors, and how long the server may take, which each try tells anew.
+    Tensors(&'a Inference),
 }
 
 impl Client {
@@ -134,13 +144,11 @@ impl Client {
     /// # Errors
     /// What the server refuses, and as [`Client::server_metadata`].
     pub async fn infer(&self, inference: &Inference) -> Result<InferenceAnswer, ClientError> {
-        let Encoded { body, json_bytes } = inference.encode(self.config.timeout)?;
         let place = model_path("/v2/models", &inference.model, inference.version.as_deref());
         let call = Call {
             method: Method::POST,
             path: format!("{place}/infer"),
-            body: body.into(),
-            json_bytes,
+            body: Body::Tensors(inference),
             // A sequence would go on twice.
             repeatable: inference.sequence.is_none(),
         };
@@ -167,8 +175,7 @@ impl Client {
         let call = Call {
             method: Method::POST,
             path: format!("{}:predict", model_path("/v1/models", model, version)),
-            body: json!({ "instances": rows }).to_string().into(),
-            json_bytes: None,
+            body: Body::Same(json!({ "instances": rows }).to_string().into()),
             repeatable: true,
         };
         let Told { predictions } = read(&self.ask(&call).await?)?;
@@ -184,16 +191,16 @@ impl Client {
 
     async fn is_well(&self, path: String) -> Result<bool, ClientError> {
         let call = Call::get(path);
-        let once = self.connections.send(self.request(&call)?);
+        let once = self.connections.send(self.request(&call, self.config.timeout)?);
         let late = |_| ClientError::DeadlineExceeded { time: self.config.timeout, last: None };
         let reply = tokio::time::timeout(self.config.timeout, once).await.map_err(late)??;
         Ok(reply.parts.status.is_success())
     }
 
     /// Sends a call until it is answered well, may not be sent again, or its time is over.
-    async fn ask(&self, call: &Call) -> Result<Reply, ClientError> {
+    async fn ask(&self, call: &Call<'_>) -> Result<Reply, ClientError> {
         let mut last = None;
-        let tries = self.tries(call, &mut last);
+        let tries = self.tries(call, Instant::now(), &mut last);
         match tokio::time::timeout(self.config.timeout, tries).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -203,10 +210,15 @@ impl Client {
         }
     }
 
-    async fn tries(&self, call: &Call, last: &mut Option<ClientError>) -> Result<Reply, ClientError> {
+    async fn tries(
+        &self,
+        call: &Call<'_>,
+        began: Instant,
+        last: &mut Option<ClientError>,
+    ) -> Result<Reply, ClientError> {
         let mut pause = self.config.pause;
         for _ in 1..self.config.tries_max.max(1) {
-            let (error, asked) = match self.send(call).await {
+            let (error, asked) = match self.send(call, began).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -219,13 +231,14 @@ impl Client {
             tokio::time::sleep(pause.max(asked).min(PAUSE_MAX)).await;
             pause = pause.saturating_mul(2);
         }
-        self.send(call).await.map_err(|(error, _)| error)
+        self.send(call, began).await.map_err(|(error, _)| error)
     }
 
     /// One try; where it fails also how long the server asks to wait.
-    async fn send(&self, call: &Call) -> Result<Reply, (ClientError, Duration)> {
+    async fn send(&self, call: &Call<'_>, began: Instant) -> Result<Reply, (ClientError, Duration)> {
         let at_once = |error| (error, Duration::ZERO);
-        let request = self.request(call).map_err(at_once)?;
+        let left = self.config.timeout.saturating_sub(began.elapsed());
+        let request = self.request(call, left).map_err(at_once)?;
         let reply = self.connections.send(request).await.map_err(at_once)?;
         if reply.parts.status.is_success() {
             return Ok(reply);
@@ -235,25 +248,31 @@ impl Client {
         Err((refused(&reply), Duration::from_secs(seconds.unwrap_or(0))))
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(&self, call: &Call<'_>, left: Duration) -> Result<Request<Full<Bytes>>, ClientError> {
+        let (body, json_bytes) = match &call.body {
+            Body::Same(body) => (body.clone(), None),
+            Body::Tensors(inference) => {
+                // No time at all would mean as much as the server likes.
+                let Encoded { body, json_bytes } = inference.encode(left.max(Duration::from_micros(1)))?;
+                (Bytes::from(body), json_bytes)
+            }
+        };
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(self.address.path(&call.path))
             .header(HOST, self.connections.server());
-        if let Some(bytes) = call.json_bytes {
+        if let Some(bytes) = json_bytes {
             request = request.header(JSON_BYTES, bytes).header(CONTENT_TYPE, "application/octet-stream");
         } else if call.method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        request
-            .body(Full::new(call.body.clone()))
-            .map_err(|error| ClientError::Request { what: error.to_string() })
+        request.body(Full::new(body)).map_err(|error| ClientError::Request { what: error.to_string() })
     }
 }
 
-impl Call {
+impl Call<'_> {
     fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: Bytes::new(), json_bytes: None, repeatable: true }
+        Self { method: Method::GET, path, body: Body::Same(Bytes::new()), repeatable: true }
     }
 }
 

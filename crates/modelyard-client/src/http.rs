@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::ClientError;
-use crate::error::CONNECT;
+use crate::error::{CONNECT, unreadable};
 
 type Connection = SendRequest<Full<Bytes>>;
 
@@ -76,10 +76,9 @@ impl Connections {
     async fn read(&self, connection: Connection, response: Response<Incoming>) -> Result<Reply, ClientError> {
         let (parts, body) = response.into_parts();
         let whole = Limited::new(body, self.answer_bytes_max).collect().await;
-        let whole = whole.map_err(|source| ClientError::Connection {
-            doing: "read the answer of",
-            server: self.server.clone(),
-            source,
+        let whole = whole.map_err(|source| match source.is::<LengthLimitError>() {
+            true => unreadable(format!("it is larger than {} bytes", self.answer_bytes_max)),
+            false => self.broke("read the answer of", source),
         })?;
         self.give_back(connection);
         Ok(Reply { parts, body: whole.to_bytes() })

@@ -245,6 +245,14 @@ pub enum ServeError {
         /// Rows sent.
         rows: usize,
     },
+    /// A request of a sequence has more steps than one request may have, or none.
+    #[error("a request of a sequence has from 1 to {limit} steps, this has {steps}")]
+    SequenceSteps {
+        /// Steps sent.
+        steps: usize,
+        /// Steps allowed.
+        limit: usize,
+    },
     /// The model cannot be fed a series in pieces.
     #[error("model {model} takes no sequences: {}", reason(.source))]
     NoSequences {
@@ -344,7 +352,11 @@ fn suggestion(nearest: &Option<String>) -> String {
 impl ServeError {
     /// Whether a version's files are at fault: they will not load before they change.
     pub(crate) fn is_the_versions_own(&self) -> bool {
-        matches!(self, Self::BadVersion { .. } | Self::Pipeline { .. } | Self::Load { .. })
+        match self {
+            Self::BadVersion { .. } | Self::Pipeline { .. } | Self::Load { .. } => true,
+            Self::Registry(source) => source.kind() == ErrorKind::DataCorrupt,
+            _ => false,
+        }
     }
 
     /// The kind, from which every protocol takes its code.
@@ -365,7 +377,8 @@ impl ServeError {
             | Self::DrawsNothing { .. }
             | Self::SequenceVersion { .. }
             | Self::SequenceRows { .. } => ErrorKind::InvalidArgument,
-            Self::TooManyRows { .. } => ErrorKind::TooLarge,
+            Self::SequenceSteps { steps: 0, .. } => ErrorKind::InvalidArgument,
+            Self::TooManyRows { .. } | Self::SequenceSteps { .. } => ErrorKind::TooLarge,
             Self::QueueFull { .. }
             | Self::NoRoom { .. }
             | Self::SequencesFull { .. }
@@ -403,6 +416,7 @@ impl ServeError {
             ),
             Self::SequenceCrowded { .. } => Some("wait for answers before sending more".to_owned()),
             Self::SequenceRows { .. } => Some("begin a sequence for each series".to_owned()),
+            Self::SequenceSteps { .. } => Some("send them in several requests of the sequence".to_owned()),
             Self::SequenceVersion { .. } => Some("name that version, or none".to_owned()),
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))

@@ -75,16 +75,22 @@ impl<T> Sequences<T> {
         Self { max, idle_max, live: BTreeMap::new() }
     }
 
-    /// Begins a sequence, in place of one of the same name where there is one, with its first request.
+    /// Begins a sequence, in place of one of the same name where there is one, with its first request, and gives
+    /// the one that was there.
     ///
     /// # Errors
     /// [`Refused::Full`], once those that expired are gone.
-    pub(crate) fn begin(&mut self, now: Instant, key: &Key, sequence: Arc<T>) -> Result<(), Refused> {
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        sequence: Arc<T>,
+    ) -> Result<Option<Arc<T>>, Refused> {
         if !self.live.contains_key(key) && self.live.len() >= self.max {
             return Err(Refused::Full);
         }
-        self.live.insert(key.clone(), Live { sequence, busy: 1, idle_since: now });
-        Ok(())
+        let replaced = self.live.insert(key.clone(), Live { sequence, busy: 1, idle_since: now });
+        Ok(replaced.map(|live| live.sequence))
     }
 
     /// The sequence, with one more request under way.
@@ -113,16 +119,19 @@ impl<T> Sequences<T> {
         }
     }
 
-    /// Forgets those that were idle for too long, and tells how many they were.
-    pub(crate) fn expire(&mut self, now: Instant) -> usize {
-        let before = self.live.len();
-        self.live.retain(|_, live| !live.is_over(now, self.idle_max));
-        before - self.live.len()
+    /// Forgets those that were idle for too long, and gives them.
+    #[must_use = "they are dropped where nobody waits for the table"]
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Arc<T>> {
+        let idle_max = self.idle_max;
+        let over = self.live.extract_if(.., |_, live| live.is_over(now, idle_max));
+        over.map(|(_, live)| live.sequence).collect()
     }
 
-    /// Forgets those of a model.
-    pub(crate) fn forget(&mut self, model: &ModelName) {
-        self.live.retain(|(own, _), _| own != model);
+    /// Forgets those of a model, and gives them.
+    #[must_use = "they are dropped where nobody waits for the table"]
+    pub(crate) fn forget(&mut self, model: &ModelName) -> Vec<Arc<T>> {
+        let own = self.live.extract_if(.., |(own, _), _| own == model);
+        own.map(|(_, live)| live.sequence).collect()
     }
 
     /// Whether no more may begin.
@@ -181,7 +190,7 @@ mod tests {
             Err(Refused::Unknown),
             "before it was swept away"
         );
-        assert_eq!((sequences.expire(later(now, 10)), sequences.is_full()), (1, false));
+        assert_eq!((sequences.expire(later(now, 10)), sequences.is_full()), (vec![one], false));
         assert!(sequences.enter(later(now, 99), &key(2)).is_ok());
     }
 
@@ -190,10 +199,10 @@ mod tests {
         let (mut sequences, now) = (Sequences::new(1, IDLE), start());
         let (old, new) = (Arc::new(1), Arc::new(2));
         sequences.begin(now, &key(1), Arc::clone(&old)).expect("there is room");
-        sequences.begin(now, &key(1), Arc::clone(&new)).expect("in its own place");
+        assert_eq!(sequences.begin(now, &key(1), Arc::clone(&new)), Ok(Some(Arc::clone(&old))));
         sequences.leave(now, &key(1), &old, true);
-        assert_eq!(sequences.enter(now, &key(1)), Ok(new));
-        sequences.forget(&"m".parse().expect("a name"));
+        assert_eq!(sequences.enter(now, &key(1)), Ok(Arc::clone(&new)));
+        assert_eq!(sequences.forget(&"m".parse().expect("a name")), [new]);
         assert_eq!(sequences.enter(now, &key(1)), Err(Refused::Unknown));
     }
 

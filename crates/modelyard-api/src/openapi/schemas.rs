@@ -88,7 +88,7 @@ fn generation_parameters() -> Value {
                         autoencoders, in a request without rows: how many samples to draw, and the seed of the first. \
                         Others ignore it.",
         "properties": {
-            "count": { "type": "integer", "minimum": 1 },
+            "count": { "type": "integer", "minimum": 1, "maximum": 1000 },
             "temperature": { "type": "number", "minimum": 0, "default": 1 },
             "top_k": { "type": "integer", "minimum": 1 },
             "top_p": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },

@@ -12,6 +12,8 @@ use crate::error::Failure;
 const TOKENS_MAX: usize = 4096;
 /// Most texts at which a continuation may stop.
 const STOPS_MAX: usize = 16;
+/// Most samples that one request may ask for.
+const SAMPLES_MAX: usize = 1000;
 
 /// What of the body matters here.
 #[derive(Deserialize)]
@@ -99,7 +101,7 @@ pub(super) fn wish(body: &[u8]) -> Result<Wish, Failure> {
 /// How the body wants samples to be drawn; none where it does not ask for any.
 ///
 /// # Errors
-/// Several samples where one answer is given.
+/// Several samples where one answer is given, and more or fewer than may be.
 pub(super) fn drawing(body: &[u8], envelope: Envelope) -> Result<Option<Drawing>, Failure> {
     let Ok(DrawingBody { parameters: DrawingParameters { count, seed }, instances: None, input: None }) =
         serde_json::from_slice(body)
@@ -109,6 +111,9 @@ pub(super) fn drawing(body: &[u8], envelope: Envelope) -> Result<Option<Drawing>
     if envelope == Envelope::Input && count != 1 {
         let failure = Failure::invalid(format!("/predict gives one answer, and count is {count}"));
         return Err(failure.with_hint("ask /v1/models/<name>:predict for several samples"));
+    }
+    if !(1..=SAMPLES_MAX).contains(&count) {
+        return Err(Failure::invalid(format!("count is from 1 to {SAMPLES_MAX}, not {count}")));
     }
     Ok(Some(Drawing { seed, count }))
 }
@@ -133,6 +138,11 @@ mod tests {
         }
         let one = drawing(br#"{"parameters": {"count": 2}}"#, Envelope::Input).expect_err("several");
         assert!(one.message().contains("count is 2"), "{}", one.message());
+        for count in [0, 1001] {
+            let body = format!(r#"{{"parameters": {{"count": {count}}}}}"#);
+            let failure = drawing(body.as_bytes(), Envelope::Instances).expect_err("out of range");
+            assert_eq!(failure.message(), format!("count is from 1 to 1000, not {count}"));
+        }
     }
 
     #[test]

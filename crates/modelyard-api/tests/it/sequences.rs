@@ -150,7 +150,7 @@ async fn a_sequence_ends_on_the_version_that_it_began_on() {
 
 #[tokio::test]
 async fn what_cannot_be_gone_on_with_is_told() {
-    let few = ServeConfig { sequences_max: 1, ..ServeConfig::default() };
+    let few = ServeConfig { sequences_max: 1, request_rows_max: 5, ..ServeConfig::default() };
     let (_store, running) = serve(gru(1), few).await;
     let ask = async |steps, place: Value| running.post(INFER, piece(steps, &place)).await;
     let unknown = ask(0..1, json!({ "sequence_id": 5 })).await;
@@ -172,6 +172,8 @@ async fn what_cannot_be_gone_on_with_is_told() {
         "parameters": { "sequence_id": "a" } });
     let rows = running.post(INFER, rows.to_string()).await;
     assert!(rows.failure(400, "invalid_argument").contains("has one row, this has 2"));
+    let long = ask(0..STEPS, json!({ "sequence_id": "a" })).await;
+    assert!(long.failure(413, "too_large").contains("has from 1 to 5 steps, this has 6"));
     let whole = answer(&ask(0..STEPS, json!({})).await);
     assert_close(&answer(&ask(1..STEPS, json!({ "sequence_id": "a", "sequence_end": true })).await), &whole);
     assert_eq!(ask(0..1, json!({ "sequence_id": "a" })).await.status, 404, "it ended");

@@ -1,7 +1,7 @@
 //! The client against a listener that answers what the test says, byte by byte.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelyard_client::{Client, ClientConfig, ClientError, Inference, SequenceId, SequencePlace};
@@ -21,15 +21,21 @@ enum Reply {
     Nothing,
 }
 
-/// Listeners' counts: connections and requests.
+/// What listeners saw: connections, and requests with their texts.
 #[derive(Default)]
 struct Seen {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    texts: Mutex<Vec<String>>,
 }
 
 /// A listener that answers the first request with the first reply, and so on; the last one again and again.
 async fn listen(replies: Vec<Reply>) -> (Client, Arc<Seen>) {
+    listen_for(replies, ClientConfig::default()).await
+}
+
+/// As [`listen`], for a client with these limits.
+async fn listen_for(replies: Vec<Reply>, limits: ClientConfig) -> (Client, Arc<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let seen = Arc::new(Seen::default());
@@ -40,16 +46,14 @@ async fn listen(replies: Vec<Reply>) -> (Client, Arc<Seen>) {
             tokio::spawn(converse(stream, replies.clone(), Arc::clone(&counted)));
         }
     });
-    let config = ClientConfig {
-        timeout: Duration::from_secs(20),
-        pause: Duration::from_millis(1),
-        ..ClientConfig::default()
-    };
+    let (timeout, pause) = (Duration::from_secs(20), Duration::from_millis(1));
+    let config = ClientConfig { timeout, pause, ..limits };
     (Client::new(&format!("http://{address}"), config).expect("an address"), seen)
 }
 
 async fn converse(mut stream: TcpStream, replies: Vec<Reply>, seen: Arc<Seen>) {
-    while read_request(&mut stream).await {
+    while let Some(text) = read_request(&mut stream).await {
+        seen.texts.lock().expect("not poisoned").push(text);
         let number = seen.requests.fetch_add(1, Ordering::SeqCst);
         match &replies[number.min(replies.len() - 1)] {
             Reply::Status(status, body) => {
@@ -62,20 +66,20 @@ async fn converse(mut stream: TcpStream, replies: Vec<Reply>, seen: Arc<Seen>) {
     }
 }
 
-/// Reads one request whole; false where the caller is gone.
-async fn read_request(stream: &mut TcpStream) -> bool {
+/// Reads one request whole; none where the caller is gone.
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut read = Vec::new();
     loop {
         let mut some = [0; 4096];
         match stream.read(&mut some).await {
             Ok(count) if count > 0 => read.extend_from_slice(&some[..count]),
-            _ => return false,
+            _ => return None,
         }
         let text = String::from_utf8_lossy(&read);
         let Some(head) = text.find("\r\n\r\n") else { continue };
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         if read.len() >= head + 4 + length.unwrap_or(0) {
-            return true;
+            return Some(text.into_owned());
         }
     }
 }
@@ -120,6 +124,25 @@ async fn tries_have_an_end() {
     let (client, seen) = listen(vec![refusal(429, "full")]).await;
     let error = client.infer(&inference()).await.expect_err("full for good");
     assert_eq!((error.kind(), seen.requests.load(Ordering::SeqCst)), (ErrorKind::ResourceExhausted, 4));
+    let times: Vec<u64> =
+        seen.texts.lock().expect("not poisoned").iter().map(|text| time_told(text)).collect();
+    assert!(times[0] <= 20_000_000 && times.is_sorted_by(|early, late| early > late), "{times:?}");
+}
+
+/// How long the server may take, in microseconds, by a request's text.
+fn time_told(text: &str) -> u64 {
+    let (_, behind) = text.split_once("\"timeout\":").expect("it is told");
+    let digits = behind.split(|letter: char| !letter.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).expect("a number")
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_is_told_at_once() {
+    let limits = ClientConfig { answer_bytes_max: 20, ..ClientConfig::default() };
+    let (client, seen) = listen_for(vec![rows(50)], limits).await;
+    let error = client.predict("m", None, &[json!(1)]).await.expect_err("too large");
+    assert_eq!(error.to_string(), "the server's answer cannot be read: it is larger than 20 bytes");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -143,6 +143,10 @@ impl Rollout {
         place < arm.share
     }
 
+    fn is_canary(&self, version: &Arc<ServedVersion>) -> bool {
+        self.canary.as_ref().is_some_and(|arm| Arc::ptr_eq(&arm.version, version))
+    }
+
     fn guard(&self) -> Option<&Guard> {
         self.route.canary.as_ref().map(|canary| &canary.guard)
     }

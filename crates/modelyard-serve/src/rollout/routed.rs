@@ -159,13 +159,30 @@ impl Routed {
     }
 
     fn ended<T>(&self, arrived: Instant, outcome: &Result<T, ServeError>) {
+        self.watch(&self.version, arrived, outcome);
+    }
+
+    /// Tells the route how a request ended that `version` answered: that of its sequence, which may be another than
+    /// the one that was chosen.
+    pub(crate) fn watch<T>(
+        &self,
+        version: &Arc<ServedVersion>,
+        arrived: Instant,
+        outcome: &Result<T, ServeError>,
+    ) {
         let Some(Watched { part, rollout, .. }) = &self.watched else { return };
+        let part = match Arc::ptr_eq(version, &self.version) {
+            true => *part,
+            false if rollout.is_canary(version) => Part::Canary,
+            // Of the others it is not known whether they are compared with the canary.
+            false => return,
+        };
         let now = self.version.now();
         let outcome = match outcome {
             Ok(_) => Ok(now.saturating_duration_since(arrived)),
             Err(error) => Err(error.kind()),
         };
-        rollout.ended(now, *part, outcome);
+        rollout.ended(now, part, outcome);
     }
 
     /// Runs the copy beside everything else, unless too many run already.

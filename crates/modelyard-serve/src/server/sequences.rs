@@ -10,6 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::Server;
 use crate::error::ServeError;
+use crate::rollout::Routed;
 use crate::sequence::{Key, Refused, SequenceStep, Sequences};
 use crate::telemetry::HeldSequence;
 use crate::urgency::Urgency;
@@ -34,6 +35,7 @@ enum State {
 /// A request's place in its sequence, kept until it is dropped.
 pub struct SequenceTurn<'a> {
     server: &'a Server,
+    opened: &'a Routed,
     key: Key,
     step: SequenceStep,
     sequence: Arc<Sequence>,
@@ -46,16 +48,16 @@ impl Server {
     ///
     /// # Errors
     /// A sequence that does not live, or lives on another version than the one `named`; too many at once.
-    pub fn take_turn(
-        &self,
-        opened: &Arc<ServedVersion>,
+    pub fn take_turn<'a>(
+        &'a self,
+        opened: &'a Routed,
         named: bool,
         step: SequenceStep,
-    ) -> Result<SequenceTurn<'_>, ServeError> {
+    ) -> Result<SequenceTurn<'a>, ServeError> {
         let key = (opened.model().clone(), step.id.clone());
         let taken = self.enter_sequence(opened, &key, step.start);
         let sequence = taken.map_err(|refused| self.refused(&key, refused))?;
-        let turn = SequenceTurn { server: self, key, step, sequence, is_over: false };
+        let turn = SequenceTurn { server: self, opened, key, step, sequence, is_over: false };
         let version = turn.version();
         if named && version.version() != opened.version() {
             let (model, id) = (opened.model().clone(), turn.step.id.clone());
@@ -72,16 +74,18 @@ impl Server {
         start: bool,
     ) -> Result<Arc<Sequence>, Refused> {
         let now = self.now();
-        let mut sequences = self.sequences();
         if !start {
-            return sequences.enter(now, key);
-        }
-        if sequences.is_full() {
-            self.loader.telemetry.sequences_expired(sequences.expire(now));
+            return self.sequences().enter(now, key);
         }
         let state = AsyncMutex::new(State::Fresh);
         let sequence = Arc::new(Sequence { version: Arc::clone(opened), state });
-        sequences.begin(now, key, Arc::clone(&sequence)).map(|()| sequence)
+        let mut sequences = self.sequences();
+        let expired = if sequences.is_full() { sequences.expire(now) } else { Vec::new() };
+        let begun = sequences.begin(now, key, Arc::clone(&sequence));
+        // Others go on while those that are gone give their memory back.
+        drop(sequences);
+        self.loader.telemetry.sequences_expired(expired.len());
+        begun.map(|_replaced| sequence)
     }
 
     fn refused(&self, (model, id): &Key, refused: Refused) -> ServeError {
@@ -101,7 +105,7 @@ impl Server {
     /// Forgets the sequences that were idle for too long.
     pub(super) fn expire_sequences(&self) {
         let expired = self.sequences().expire(self.now());
-        self.loader.telemetry.sequences_expired(expired);
+        self.loader.telemetry.sequences_expired(expired.len());
     }
 
     pub(super) fn sequences(&self) -> MutexGuard<'_, Sequences<Sequence>> {
@@ -123,6 +127,18 @@ impl SequenceTurn<'_> {
     /// not begun or has ended meanwhile, or a deadline that passes in the wait. The sequence is then as it was.
     pub async fn infer(
         mut self,
+        inputs: Vec<NamedTensor>,
+        wanted: &[String],
+        urgency: Urgency,
+    ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+        let arrived = self.server.now();
+        let outcome = self.answer(inputs, wanted, urgency).await;
+        self.opened.watch(self.version(), arrived, &outcome);
+        outcome
+    }
+
+    async fn answer(
+        &mut self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,

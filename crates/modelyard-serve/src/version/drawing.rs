@@ -59,41 +59,63 @@ impl ServedVersion {
     ///
     /// # Errors
     /// [`ServeError::DrawsNothing`] where the network cannot, and as [`ServedVersion::infer`].
-    pub async fn draw(&self, wish: Drawing, deadline: Deadline) -> Result<Answered<Vec<Row>>, ServeError> {
+    pub async fn draw(
+        self: &Arc<Self>,
+        wish: Drawing,
+        deadline: Deadline,
+    ) -> Result<Answered<Vec<Row>>, ServeError> {
         let arrived = self.arrive();
         arrived.end(self.draw_rows(wish, deadline).await)
     }
 
-    async fn draw_rows(&self, wish: Drawing, deadline: Deadline) -> Result<Answered<Vec<Row>>, ServeError> {
-        let (Some(pipeline), Some(decoder)) = (&self.pipeline, &self.decoder) else {
+    async fn draw_rows(
+        self: &Arc<Self>,
+        wish: Drawing,
+        deadline: Deadline,
+    ) -> Result<Answered<Vec<Row>>, ServeError> {
+        let (Some(_), Some(decoder)) = (&self.pipeline, &self.decoder) else {
             return Err(ServeError::DrawsNothing { model: self.model.clone() });
         };
         self.check_rows(wish.count)?;
-        let inputs = self.latent(decoder, wish)?;
-        let shape = batch::row_shape(decoder.network.signature(), &inputs);
-        let work = Work { inputs, rows: wish.count, shape, urgency: deadline.into() };
-        let Ran { outputs, times } = decoder.pool.run(work).await?;
-        check_answer(&outputs)?;
-        let drawn = outputs.first().and_then(|output| output.tensor.as_f32());
-        let width: usize = pipeline.input_shape().iter().product();
-        match drawn {
-            Some(values) if values.len() == wish.count * width => {
-                Ok(Answered { answer: pipeline.undo(values).map_err(misfit_rows)?, times })
-            }
-            _ => Err(self.broken("its network does not give its input back")),
-        }
-    }
-
-    /// The numbers that the decoder makes samples of.
-    fn latent(&self, decoder: &Decoder, wish: Drawing) -> Result<Vec<NamedTensor>, ServeError> {
         let spec = &decoder.network.signature().inputs[0];
         let &[Dim::Any, Dim::Fixed(width)] = spec.shape.as_slice() else {
             return Err(self.broken("its decoder takes no row of numbers"));
         };
+        let tensor = self.aside(move |version| version.latent(width, wish)).await?;
+        let inputs = vec![NamedTensor { name: spec.name.clone(), tensor }];
+        let shape = batch::row_shape(decoder.network.signature(), &inputs);
+        let work = Work { inputs, rows: wish.count, shape, urgency: deadline.into() };
+        let Ran { outputs, times } = decoder.pool.run(work).await?;
+        check_answer(&outputs)?;
+        let answer = self.aside(move |version| version.undo(&outputs, wish.count)).await?;
+        Ok(Answered { answer, times })
+    }
+
+    /// Runs what grows with the number of samples beside the threads that answer requests.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ServeError> + Send + 'static,
+    ) -> Result<T, ServeError> {
+        let version = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&version)).await;
+        done.map_err(|_| self.broken("drawing samples panicked"))?
+    }
+
+    /// The numbers that the decoder makes samples of, so many for each.
+    fn latent(&self, width: usize, wish: Drawing) -> Result<Tensor, ServeError> {
         let seeds = (0..wish.count as u64).map(|at| wish.seed.wrapping_add(at));
         let values = seeds.flat_map(|seed| standard_normal(seed, width)).collect();
-        let tensor = Tensor::new(vec![wish.count, width], TensorData::F32(values))
-            .map_err(|error| self.broken(&format!("its hidden numbers are no tensor ({error})")))?;
-        Ok(vec![NamedTensor { name: spec.name.clone(), tensor }])
+        Tensor::new(vec![wish.count, width], TensorData::F32(values))
+            .map_err(|error| self.broken(&format!("its hidden numbers are no tensor ({error})")))
+    }
+
+    /// What the decoder gave, back in the data's own units.
+    fn undo(&self, outputs: &[NamedTensor], count: usize) -> Result<Vec<Row>, ServeError> {
+        let pipeline = self.pipeline.as_ref().expect("the caller looked");
+        let width: usize = pipeline.input_shape().iter().product();
+        match outputs.first().and_then(|output| output.tensor.as_f32()) {
+            Some(values) if values.len() == count * width => pipeline.undo(values).map_err(misfit_rows),
+            _ => Err(self.broken("its network does not give its input back")),
+        }
     }
 }

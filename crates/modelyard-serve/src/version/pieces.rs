@@ -81,7 +81,10 @@ impl ServedVersion {
         for input in &inputs {
             check_finite(input)?;
             let steps = input.tensor.shape().get(1).copied().unwrap_or(1);
-            self.check_rows(steps)?;
+            let limit = self.limits.request_rows_max;
+            if !(1..=limit).contains(&steps) {
+                return Err(ServeError::SequenceSteps { steps, limit });
+            }
         }
         let past = past.unwrap_or_else(|| vec![0.0; pieces.past_len]);
         let tensor = Tensor::new(vec![1, past.len()], past.into());

@@ -155,6 +155,28 @@ async fn a_model_that_was_named_must_be_there() {
 }
 
 #[tokio::test]
+async fn a_version_whose_files_are_damaged_is_left_alone_for_a_moment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(&folder).await;
+    let stored = || {
+        let entries = std::fs::read_dir(folder.path().join("versions/m")).expect("there");
+        entries.map(|entry| entry.expect("readable").path()).collect::<Vec<_>>()
+    };
+    publish(&registry, "m", 1, true).await;
+    let whole = stored();
+    publish(&registry, "m", 2, false).await;
+    let second = stored().into_iter().find(|path| !whole.contains(path)).expect("it has a folder");
+    let server = start(&folder, ServeConfig::default(), None).await.expect("starts");
+    std::fs::write(second.join("weights.safetensors"), b"damaged").expect("writes");
+    let first = server.infer(request(&server, Some(2), [1.0, 2.0])).await.expect_err("damaged");
+    assert!(matches!(first, ServeError::Registry(_)), "{first:?}");
+    let second = server.infer(request(&server, Some(2), [1.0, 2.0])).await.expect_err("still damaged");
+    assert!(matches!(second, ServeError::LeftAlone { .. }), "{second:?}");
+    assert_eq!((first.kind(), second.kind()), (ErrorKind::DataCorrupt, ErrorKind::DataCorrupt));
+    server.infer(request(&server, Some(1), [1.0, 2.0])).await.expect("the others answer");
+}
+
+#[tokio::test]
 async fn a_version_that_cannot_be_loaded_is_left_alone_for_a_moment() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = registry(&folder).await;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use modelyard_model::{Activation, Dense, LayerSpec, Network, NetworkSpec};
 use modelyard_registry::document::{Canary, Guard, Route, Shadow};
 use modelyard_registry::{GateRule, NewRoute, NewVersion, Origin, Registry, RouteChangeKind};
-use modelyard_serve::{CANARY_LABEL, Routed, ServeConfig, ServeError, Server};
-use modelyard_types::{Caller, NamedTensor, Tensor, Version};
+use modelyard_serve::{
+    CANARY_LABEL, Routed, SequenceId, SequenceStep, ServeConfig, ServeError, Server, Urgency,
+};
+use modelyard_types::{Caller, Deadline, ErrorKind, NamedTensor, Tensor, Version};
 
 use crate::{name, publish, registry, start};
 
@@ -41,11 +43,15 @@ async fn publish_wider(registry: &Registry) {
 }
 
 async fn publish_files(registry: &Registry, files: BTreeMap<String, Vec<u8>>) {
+    publish_gated(registry, files, true).await;
+}
+
+async fn publish_gated(registry: &Registry, files: BTreeMap<String, Vec<u8>>, gates_passed: bool) {
     let new = NewVersion {
         name: name("m"),
         files,
         origin: Origin::Imported,
-        gates_passed: true,
+        gates_passed,
         summary: serde_json::Value::Null,
         parent: None,
         by: Caller::default(),
@@ -163,6 +169,52 @@ async fn a_canary_that_disagrees_is_withdrawn_and_that_is_written_down() {
     assert_eq!(history[0].kind, RouteChangeKind::Withdrawal);
     assert!(history[0].why.starts_with("version 2 was withdrawn: 100.0 % of"), "{}", history[0].why);
     assert!(history[0].route.is_empty() && history.len() == 2);
+}
+
+/// A network that goes over a series of pairs step by step.
+fn recurrent(seed: u64) -> BTreeMap<String, Vec<u8>> {
+    let gru = serde_json::json!({ "input": [4, 2], "layers": [{ "type": "gru", "units": 3 }] });
+    let spec: NetworkSpec = serde_json::from_value(gru).expect("a network");
+    let network = Network::init(spec, seed).expect("it fits together");
+    BTreeMap::from([
+        ("network.json".to_owned(), network.network_json().into_bytes()),
+        ("weights.safetensors".to_owned(), network.weights_safetensors()),
+    ])
+}
+
+/// The next step of the sequence 1, by whomever these labels choose.
+async fn step(
+    server: &Server,
+    label: &str,
+    start: bool,
+    urgency: impl Into<Urgency>,
+) -> Result<u64, ServeError> {
+    let opened = turn(server, &[(CANARY_LABEL, label)]).await;
+    let step = SequenceStep { id: SequenceId::Number(1), start, end: false };
+    let turn = server.take_turn(&opened, false, step)?;
+    let version = turn.version().version().get();
+    let tensor = Tensor::new(vec![1, 1, 2], vec![0.5_f32, -0.5].into()).expect("fits");
+    let inputs = vec![NamedTensor { name: "input".to_owned(), tensor }];
+    turn.infer(inputs, &[], urgency.into()).await.map(|_| version)
+}
+
+#[tokio::test]
+async fn a_canary_is_watched_in_sequences_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = registry(&folder).await;
+    publish_gated(&registry, recurrent(1), true).await;
+    publish_gated(&registry, recurrent(2), false).await;
+    let server = start(&folder, ServeConfig::default(), None).await.expect("starts");
+    only_canary(&registry, &server, canary(2, 0.0)).await;
+    assert_eq!(step(&server, "always", true, server.deadline()).await.expect("an answer"), 2);
+    // The sequence stays with the canary, whoever would be chosen now.
+    assert_eq!(step(&server, "never", false, server.deadline()).await.expect("an answer"), 2);
+    for _ in 0..10 {
+        let late = step(&server, "never", false, Deadline(server.now())).await.expect_err("late");
+        assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);
+    }
+    assert_eq!(turn(&server, &[(CANARY_LABEL, "always")]).await.version().get(), 1, "it was withdrawn");
+    assert_eq!(step(&server, "never", false, server.deadline()).await.expect("it goes on"), 2);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ fn windows_are_drawn_alike_everywhere() {
     let (status, answer) = ask("/predict", r#"{"parameters": {"count": 2}}"#);
     assert!(status == 400 && answer["hint"].to_string().contains(":predict"), "{answer}");
     let (status, answer) = ask("/v1/models/motor:predict", r#"{"parameters": {"count": 100000}}"#);
-    assert!(status == 413 && answer["error"].to_string().contains("100000 rows"), "{answer}");
+    assert!(status == 400 && answer["error"].to_string().contains("from 1 to 1000"), "{answer}");
     let scored = json!({ "instances": [printed[0]] }).to_string();
     let (status, answer) = ask("/v1/models/motor:predict", &scored);
     assert!(status == 200 && answer["predictions"][0]["anomaly"]["score"].is_number(), "{answer}");

@@ -108,7 +108,11 @@ async fn answer(
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
     let (version, answered) = match decoded.sequence.take() {
-        None => (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?),
+        None => {
+            // The sequence named 0 is none.
+            drop(ordered);
+            (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?)
+        }
         Some(step) => {
             let turn = server.take_turn(&version, named, step)?;
             drop(ordered);
