@@ -15,8 +15,8 @@ impl Network {
     /// The layers behind the one `gaussian_sample`, with their weights: a network from [latent] to this one's output.
     ///
     /// # Errors
-    /// [`ModelError::NoDecoder`] where there is no such layer, or several, or where something behind it takes
-    /// anything else.
+    /// [`ModelError::NoDecoder`] where there is no such layer, or several, where nothing stands behind it, or where
+    /// something there takes anything else.
     pub fn decoder(&self) -> Result<Self, ModelError> {
         let draws = |(_, node): &(usize, &Node)| matches!(node.layer, LayerSpec::GaussianSample(_));
         let mut drawing = self.spec().layers.iter().enumerate().filter(draws);
@@ -26,6 +26,9 @@ impl Network {
             (Some(_), more) => return Err(no_decoder(format!("it has {} layers gaussian_sample", more + 1))),
         };
         let behind = self.behind(at)?;
+        if behind.is_empty() {
+            return Err(no_decoder("nothing stands behind its layer gaussian_sample"));
+        }
         let layers = behind.iter().map(|&index| self.moved(index, at));
         let spec = NetworkSpec::new(self.layout().layers[at].output.clone(), layers);
         let mut decoder = Self::zeros(spec)?;

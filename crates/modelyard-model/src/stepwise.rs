@@ -36,7 +36,14 @@ pub struct Stepwise {
     remembering: Vec<usize>,
     /// Whether an answer comes out of each step, rather than one at the end.
     gives_steps: bool,
-    /// The operations for pieces of this many steps.
+    /// For single steps, as which most series come.
+    single: Piece,
+    /// For the last pieces of another length.
+    longer: Option<Piece>,
+}
+
+/// The operations for pieces of so many steps.
+struct Piece {
     steps: usize,
     inference: Inference,
     tokens: Vec<TokenInput>,
@@ -56,9 +63,9 @@ impl Stepwise {
     /// [`ModelError::Stepwise`] with the layer that needs the whole series.
     pub fn new(network: &Arc<Network>) -> Result<Self, ModelError> {
         let (remembering, end) = spans(network.spec(), network.layout())?;
-        let (inference, tokens) = plan(network, &remembering, 1)?;
+        let single = Piece::plan(network, &remembering, 1)?;
         let gives_steps = end == Span::Steps;
-        Ok(Self { network: Arc::clone(network), remembering, gives_steps, steps: 1, inference, tokens })
+        Ok(Self { network: Arc::clone(network), remembering, gives_steps, single, longer: None })
     }
 
     /// The shape of one step that goes in; empty for a number alone.
@@ -78,7 +85,7 @@ impl Stepwise {
 
     /// Values that are remembered of one series. A series begins with zeros.
     pub fn past_len(&self) -> usize {
-        self.inference.past_len()
+        self.single.inference.past_len()
     }
 
     /// Goes on by a piece of each of several series. `inputs` holds [rows, steps] of steps, `past` what is
@@ -102,35 +109,36 @@ impl Stepwise {
         if inputs.is_empty() {
             return Ok(());
         }
-        if steps != self.steps {
-            (self.inference, self.tokens) = plan(&self.network, &self.remembering, steps)?;
-            self.steps = steps;
+        if steps != 1 && self.longer.as_ref().is_none_or(|piece| piece.steps != steps) {
+            self.longer = Some(Piece::plan(&self.network, &self.remembering, steps)?);
         }
-        tokens::check(inputs, row_len, &self.tokens)?;
-        outputs.resize(rows * self.inference.output_len(), 0.0);
+        let piece = match &mut self.longer {
+            Some(longer) if steps != 1 => longer,
+            _ => &mut self.single,
+        };
+        tokens::check(inputs, row_len, &piece.tokens)?;
+        outputs.resize(rows * piece.inference.output_len(), 0.0);
         let weights = Weights {
             parameters: self.network.parameters(),
             state: self.network.state(),
             parallelism: Parallelism::Single,
             first_step: 0,
         };
-        self.inference.run_on(weights, inputs, past, outputs);
+        piece.inference.run_on(weights, inputs, past, outputs);
         Ok(())
     }
 }
 
-/// The operations for pieces of this many steps; the weights are those of the network as it is.
-fn plan(
-    network: &Network,
-    remembering: &[usize],
-    steps: usize,
-) -> Result<(Inference, Vec<TokenInput>), ModelError> {
-    let mut spec = network.spec().clone();
-    spec.input[0] = steps;
-    let layout = spec.layout()?;
-    let tokens = token_inputs(&spec, &layout);
-    let plan = Plan::new(&spec, layout, None).remembering(remembering);
-    Ok((Inference::new(&plan), tokens))
+impl Piece {
+    /// Lays them out; the weights are those of the network as it is.
+    fn plan(network: &Network, remembering: &[usize], steps: usize) -> Result<Self, ModelError> {
+        let mut spec = network.spec().clone();
+        spec.input[0] = steps;
+        let layout = spec.layout()?;
+        let tokens = token_inputs(&spec, &layout);
+        let plan = Plan::new(&spec, layout, None).remembering(remembering);
+        Ok(Self { steps, inference: Inference::new(&plan), tokens })
+    }
 }
 
 /// The layers that must remember, and what the network's answer spans.
@@ -201,7 +209,6 @@ fn span(layer: &LayerSpec, laid: &LayoutLayer) -> Result<Span, ModelError> {
         | LayerSpec::Dropout(_)
         | LayerSpec::BatchNorm(_)
         | LayerSpec::LayerNorm(_)
-        | LayerSpec::GaussianSample(_)
         | LayerSpec::Add(_)
         | LayerSpec::Multiply(_)
         | LayerSpec::Concatenate(_)
@@ -284,7 +291,7 @@ mod tests {
             vec![steps(Lstm::new(6)), dense(2)],
         ] {
             let network = network(vec![STEPS, 3], layers);
-            for pieces in [&[1; STEPS][..], &[5, 7], &[12], &[3, 1, 8]] {
+            for pieces in [&[1; STEPS][..], &[5, 7], &[12], &[3, 1, 8], &[2, 1, 2, 1, 3, 1, 2]] {
                 check(&network, &values, pieces);
             }
         }

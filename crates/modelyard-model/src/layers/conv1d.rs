@@ -193,5 +193,11 @@ mod tests {
         contract::check_error(LayerSpec::Conv1d(holes), &[4, 9], "a series of at least 5 steps", "");
         let none = Conv1d { strides: 0, ..Conv1d::new(4, 3, None) };
         contract::check_error(LayerSpec::Conv1d(none), &[4, 9], "strides must be between", "");
+        let far = |dilation_rate, padding| Conv1d { dilation_rate, padding, ..Conv1d::new(4, 3, None) };
+        assert!(far(2048, StepPadding::Causal).output_shape(&[4, 9]).is_ok());
+        for (rate, padding) in [(2049, StepPadding::Causal), (4096, StepPadding::Same)] {
+            let wide = LayerSpec::Conv1d(Conv1d { kernel_size: 4, ..far(rate, padding) });
+            contract::check_error(wide, &[4, 9], "kernel_size let a window reach", "smaller");
+        }
     }
 }

@@ -302,6 +302,10 @@ mod tests {
         contract::check_error(holes(0, 1), &[9, 9, 1], "dilation_rate must be at least 1", "");
         let far = "an image of at least [3, 13, …] for its kernel_size and dilation_rate";
         contract::check_error(holes(6, 1), &[9, 9, 1], far, "padding = \"same\"");
+        let dilation_rate = Size2d::Rectangle([1, 4096]);
+        let wide = Conv2d { dilation_rate, padding: Padding::Same, ..Conv2d::new(4, 5, None) };
+        let beyond = "dilation_rate and kernel_size let a window reach 8192 positions beyond the edge";
+        contract::check_error(LayerSpec::Conv2d(wide), &[9, 9, 1], beyond, "smaller dilation_rate");
         let none = Conv2d { strides: Size2d::Square(0), ..Conv2d::new(4, 3, None) };
         contract::check_error(LayerSpec::Conv2d(none), &[4, 9, 1], "strides must be at least 1", "");
     }

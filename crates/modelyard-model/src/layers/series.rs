@@ -58,15 +58,11 @@ impl Slide {
                 let output = (steps - reach) / stride + 1;
                 Ok(Axis { input: steps, output, size, stride, dilation, before: 0 })
             }
-            StepPadding::Same => Ok(Axis::same(steps, size, stride, dilation)),
-            StepPadding::Causal => Ok(Axis {
-                input: steps,
-                output: steps.div_ceil(stride),
-                size,
-                stride,
-                dilation,
-                before: reach - 1,
-            }),
+            StepPadding::Same => Axis::same(steps, size, stride, dilation).checked(),
+            StepPadding::Causal => {
+                let output = steps.div_ceil(stride);
+                Axis { input: steps, output, size, stride, dilation, before: reach - 1 }.checked()
+            }
         }
     }
 }

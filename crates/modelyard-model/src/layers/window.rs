@@ -93,6 +93,18 @@ impl Axis {
         Self { input, output, size, stride, dilation, before: padded / 2 }
     }
 
+    /// The axis, unless its padding is more than engines take in, which only windows with gaps come to.
+    pub(super) fn checked(self) -> Result<Self, Misfit> {
+        let padding = self.before.max(self.after());
+        if padding <= LARGEST {
+            return Ok(self);
+        }
+        let beyond = format!("{padding} positions beyond the edge, more than {LARGEST}");
+        let message = format!("and kernel_size let a window reach {beyond}");
+        let hint = Some("use a smaller dilation_rate, or padding = \"valid\"".to_owned());
+        Err(Misfit::Field { field: "dilation_rate", message, hint })
+    }
+
     /// From the window's first position to its last.
     pub(crate) fn reach(self) -> usize {
         reach(self.size, self.dilation)
@@ -182,8 +194,8 @@ impl Window {
         let rows = (strides.height(), dilation.height());
         let columns = (strides.width(), dilation.width());
         Ok(Self {
-            rows: Axis::new(height, size.height(), rows, padding),
-            columns: Axis::new(width, size.width(), columns, padding),
+            rows: Axis::new(height, size.height(), rows, padding).checked()?,
+            columns: Axis::new(width, size.width(), columns, padding).checked()?,
             channels,
         })
     }
@@ -225,7 +237,7 @@ pub(super) fn two() -> Size2d {
     Size2d::Square(2)
 }
 
-/// A window or stride larger than this is a slip of the pen.
+/// A window, stride, gap or padding larger than this is a slip of the pen.
 pub(super) const LARGEST: usize = 4096;
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ fn what_has_no_decoder_is_said() {
     check(network(&[4], vec![dense(4, None)]), "it has no layer gaussian_sample");
     let twice = vec![dense(8, None), sample(), dense(4, None), sample(), dense(4, None)];
     check(network(&[4], twice), "it has 2 layers gaussian_sample");
+    let last = vec![dense(8, None), sample()];
+    check(network(&[4], last), "nothing stands behind its layer gaussian_sample");
     let past = [
         Node::from(dense(4, None)).named("encoded"),
         Node::from(sample()).named("drawn"),

@@ -210,7 +210,12 @@ fn convolution(chain: &mut Chain<'_>, node: &NodeProto, others: &[String]) -> Re
     if kernel_channels != channels || (size != [0, 0] && size != declared) || filters * rows * columns == 0 {
         return Err("Conv whose kernel does not fit its input".to_owned());
     }
-    let window = Window::read(attributes, node, [height, width], [rows, columns])?;
+    let dilations = sizes(&attributes.ints("dilations", 2, 1)?, "Conv")?;
+    let reach = [reach(rows, dilations[0]), reach(columns, dilations[1])];
+    let window = Window::read(attributes, node, [height, width], reach)?;
+    if dilations != [1, 1] && window.strides != [1, 1] {
+        return Err("Conv with both strides and dilations".to_owned());
+    }
     let at = |i: usize| {
         let (filter, rest) = (i % filters, i / filters);
         let (channel, tap) = (rest % channels, rest / channels);
@@ -226,6 +231,7 @@ fn convolution(chain: &mut Chain<'_>, node: &NodeProto, others: &[String]) -> Re
         "filters": filters,
         "kernel_size": [rows, columns],
         "strides": window.strides,
+        "dilation_rate": dilations,
         "padding": window.padding,
         "use_bias": others.len() > 1,
     });
@@ -242,6 +248,9 @@ fn pooling(chain: &mut Chain<'_>, node: &NodeProto) -> Result<(), String> {
     attributes.must_be("ceil_mode", 0)?;
     attributes.must_be("storage_order", 0)?;
     let counts_padding = attributes.int("count_include_pad", 0) != 0;
+    if attributes.ints("dilations", 2, 1)? != [1, 1] {
+        return Err(format!("{} with dilations", node.op_type));
+    }
     let window = Window::read(attributes, node, [height, width], size)?;
     if counts_padding && window.padding != "valid" {
         return Err("AveragePool that counts its padding".to_owned());
@@ -337,21 +346,19 @@ struct Window {
 }
 
 impl Window {
+    /// Reads those of a window that reaches so far along each axis.
     fn read(
         mut attributes: Attributes<'_>,
         node: &NodeProto,
         input: [usize; 2],
-        size: [usize; 2],
+        reach: [usize; 2],
     ) -> Result<Self, String> {
         let strides = sizes(&attributes.ints("strides", 2, 1)?, &node.op_type)?;
         let refused = |what: &str| format!("{} with {what}", node.op_type);
-        if attributes.ints("dilations", 2, 1)? != [1, 1] {
-            return Err(refused("dilations"));
-        }
         let pads = attributes.ints("pads", 4, 0)?;
         let automatic = attributes.text("auto_pad", "NOTSET");
         attributes.finish()?;
-        let same = [0, 1].map(|axis| same_padding(input[axis], size[axis], strides[axis]));
+        let same = [0, 1].map(|axis| same_padding(input[axis], reach[axis], strides[axis]));
         let no_pads = pads.iter().all(|&pad| pad == 0);
         let padding = match automatic.as_str() {
             "NOTSET" if no_pads => "valid",
@@ -362,7 +369,7 @@ impl Window {
         };
         let output = [0, 1].map(|axis| match padding {
             "same" => Some(input[axis].div_ceil(strides[axis])),
-            _ => input[axis].checked_sub(size[axis]).map(|room| room / strides[axis] + 1),
+            _ => input[axis].checked_sub(reach[axis]).map(|room| room / strides[axis] + 1),
         });
         match output {
             [Some(height), Some(width)] => Ok(Self { strides, padding, output: [height, width] }),
@@ -371,9 +378,15 @@ impl Window {
     }
 }
 
+/// From the first to the last of `size` positions, at least one, that are `dilation` apart.
+fn reach(size: usize, dilation: usize) -> usize {
+    (size - 1).saturating_mul(dilation).saturating_add(1)
+}
+
 /// What "same" padding adds before and after.
-fn same_padding(input: usize, size: usize, stride: usize) -> (i64, i64) {
-    let whole = (input.div_ceil(stride).saturating_sub(1) * stride + size).saturating_sub(input);
+fn same_padding(input: usize, reach: usize, stride: usize) -> (i64, i64) {
+    let whole =
+        (input.div_ceil(stride).saturating_sub(1) * stride).saturating_add(reach).saturating_sub(input);
     ((whole / 2) as i64, (whole - whole / 2) as i64)
 }
 

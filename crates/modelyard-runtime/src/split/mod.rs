@@ -40,12 +40,13 @@ pub struct Stage {
 }
 
 /// Cuts a model at these tensors: one stage for each of them, and one for the rest. Types and shapes of the
-/// tensors that cross a cut are those that the file declares; where it does not, the model is run twice
-/// by one of the engines to see them.
+/// tensors that cross a cut are those that the file declares; where it does not, the model is run a few
+/// times by one of the engines to see them.
 ///
 /// # Errors
-/// As [`crate::inspect_onnx`]; [`RuntimeError::CannotSplit`] for a tensor that is not there, a cut that leaves a
-/// stage without nodes or inputs, and a crossing tensor whose type cannot be found out.
+/// As [`crate::inspect_onnx`]; [`RuntimeError::CannotSplit`] for a tensor that is not there or that no output
+/// needs, a cut that leaves a stage without nodes or inputs, a crossing tensor whose type cannot be found out, and
+/// a stage that would not be taken in as a model of its own.
 pub fn split_onnx(
     bytes: &[u8],
     cuts: &[String],
@@ -82,6 +83,10 @@ pub fn split_onnx(
         }
         let gives = gives(stage, &plans, &outputs);
         let onnx = write(model, graph, plan, &gives, &types);
+        inspect(&onnx, limits).map_err(|error| {
+            let hint = error.hint().unwrap_or_else(|| "cut at another tensor".to_owned());
+            cannot(format!("stage {} would be no good model: {error}", stage + 1), Some(hint))
+        })?;
         let inputs = plan.inputs.iter().map(|(name, from)| ((*name).to_owned(), *from)).collect();
         written.push(Stage { onnx, inputs });
     }
@@ -94,26 +99,10 @@ fn assign(
     needs: &Needs<'_>,
     cuts: &[String],
 ) -> Result<Vec<Option<usize>>, RuntimeError> {
-    let mut at: Vec<(usize, &String)> = Vec::new();
-    for cut in cuts {
-        match needs.maker(cut) {
-            Some(Maker::Node(node)) if !needs.is_constant(node) => at.push((node, cut)),
-            Some(_) => {
-                let what = format!("{cut:?} is an input or a constant, which no stage makes");
-                return Err(cannot(what, Some("name the output of a node".to_owned())));
-            }
-            None => return Err(unknown(graph, cut)),
-        }
-    }
-    // Nodes of a valid file stand behind those whose values they use.
-    at.sort_unstable();
+    let last: Vec<usize> = output_nodes(graph, needs).collect();
+    let at = cut_nodes(graph, needs, cuts, &needs.ancestors(&last))?;
     let mut of_stage: Vec<Option<usize>> = vec![None; graph.node.len()];
     let ends = at.iter().map(|(node, name)| (vec![*node], Some(*name)));
-    let made = |name: &str| match needs.maker(name) {
-        Some(Maker::Node(node)) => Some(node),
-        _ => None,
-    };
-    let last: Vec<usize> = graph.output.iter().filter_map(|output| made(&output.name)).collect();
     for (stage, (nodes, name)) in ends.chain([(last, None)]).enumerate() {
         let mut found = false;
         for node in needs.ancestors(&nodes) {
@@ -133,6 +122,44 @@ fn assign(
     Ok(of_stage)
 }
 
+/// The nodes that give the model's outputs.
+fn output_nodes(graph: &GraphProto, needs: &Needs<'_>) -> impl Iterator<Item = usize> {
+    graph.output.iter().filter_map(|output| match needs.maker(&output.name) {
+        Some(Maker::Node(node)) => Some(node),
+        _ => None,
+    })
+}
+
+/// The nodes that the cuts are behind, in the file's order; `needed` are those that the outputs come from.
+fn cut_nodes<'c>(
+    graph: &GraphProto,
+    needs: &Needs<'_>,
+    cuts: &'c [String],
+    needed: &BTreeSet<usize>,
+) -> Result<Vec<(usize, &'c String)>, RuntimeError> {
+    let mut at = Vec::new();
+    for cut in cuts {
+        let (what, hint) = match needs.maker(cut) {
+            None => return Err(unknown(graph, cut)),
+            Some(Maker::Node(node)) if !needs.is_constant(node) => {
+                if needed.contains(&node) {
+                    at.push((node, cut));
+                    continue;
+                }
+                (format!("no output of the model needs {cut:?}"), "cut at a tensor that leads to one")
+            }
+            Some(_) => (
+                format!("{cut:?} is an input or a constant, which no stage makes"),
+                "name the output of a node",
+            ),
+        };
+        return Err(cannot(what, Some(hint.to_owned())));
+    }
+    // Nodes of a valid file stand behind those whose values they use.
+    at.sort_unstable();
+    Ok(at)
+}
+
 /// What one stage is made of.
 struct Plan<'g> {
     /// Its nodes by index, in the file's order, with the constants' that they use.
@@ -148,6 +175,11 @@ impl<'g> Plan<'g> {
         let mut plan = Self { nodes: BTreeSet::new(), inputs: BTreeMap::new(), constants: BTreeSet::new() };
         let mut open: Vec<usize> =
             (0..graph.node.len()).filter(|&node| of_stage[node] == Some(stage)).collect();
+        let is_last = !of_stage.iter().flatten().any(|&other| other > stage);
+        if is_last {
+            // Outputs that depend on constants only belong to no stage: the last one gives them.
+            open.extend(output_nodes(graph, needs).filter(|&node| needs.is_constant(node)));
+        }
         while let Some(node) = open.pop() {
             if !plan.nodes.insert(node) {
                 continue;

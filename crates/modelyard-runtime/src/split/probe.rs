@@ -11,7 +11,7 @@ use super::cannot;
 use super::needs::{Maker, Needs};
 use crate::inspect::Inspected;
 use crate::runtimes::Runtimes;
-use crate::{LoadOptions, ModelFiles, RuntimeError};
+use crate::{LoadOptions, LoadedModel, ModelFiles, RuntimeError};
 
 /// Types that cross a cut, likeliest first. An engine loads the model only with the right one.
 const CANDIDATES: [(ElementType, DataType); 5] = [
@@ -21,6 +21,10 @@ const CANDIDATES: [(ElementType, DataType); 5] = [
     (ElementType::Int32, DataType::I32),
     (ElementType::Float16, DataType::F16),
 ];
+
+/// What the free sizes of the inputs are, in one run each: small ones, which most models take, and larger ones,
+/// which windows with strides do not all bring down to the same.
+const FREE_SIZES: [usize; 4] = [1, 2, 16, 37];
 
 /// The type of a tensor, sizes that follow the inputs' free ones left open.
 ///
@@ -33,13 +37,17 @@ pub(super) fn probe(
     runtimes: &Runtimes,
 ) -> Result<TypeProto, RuntimeError> {
     let signature = &inspected.summary.signature;
+    let is_free = |dims: &[Dim]| dims.contains(&Dim::Any);
+    // One run shows all where nothing is free, and a single one shows nothing of what is.
+    let runs_min = if signature.inputs.iter().any(|input| is_free(&input.shape)) { 2 } else { 1 };
+    // A window may bring any length that was tried down to 1, where more than the batch is free.
+    let fixed_min =
+        if signature.inputs.iter().any(|input| input.shape.get(1..).is_some_and(is_free)) { 2 } else { 1 };
     for (element, data_type) in CANDIDATES {
         let bytes = up_to(inspected.model(), needs, name, element);
-        // Where all sizes are fixed, the second run shows the same as the first.
-        let shapes = shape(runtimes, &bytes, signature, 1, data_type)
-            .and_then(|one| Some((shape(runtimes, &bytes, signature, 2, data_type)?, one)));
-        if let Some((two, one)) = shapes.filter(|(two, one)| two.len() == one.len()) {
-            return Ok(tensor_type(element, &one, &two));
+        let shapes = shapes(runtimes, &bytes, signature, data_type).unwrap_or_default();
+        if shapes.len() >= runs_min && shapes.iter().all(|shape| shape.len() == shapes[0].len()) {
+            return Ok(tensor_type(element, &shapes, fixed_min));
         }
     }
     let hint = "let `onnx.shape_inference.infer_shapes` of the Python package onnx write the shapes into the file, \
@@ -60,16 +68,26 @@ fn up_to(model: &ModelProto, needs: &Needs<'_>, name: &str, element: ElementType
     model.encode_to_vec()
 }
 
-/// The shape that the output has where all free sizes of the inputs are this.
-fn shape(
+/// The shapes that the output has, one for each of the free sizes that the model takes.
+fn shapes(
     runtimes: &Runtimes,
     bytes: &[u8],
+    signature: &Signature,
+    data_type: DataType,
+) -> Option<Vec<Vec<usize>>> {
+    let files = ModelFiles { onnx: Some(bytes), ..ModelFiles::default() };
+    let loaded = runtimes.choose(&files).ok()?.load(&files, &LoadOptions::default()).ok()?;
+    let shapes = FREE_SIZES.iter().filter_map(|&free| shape(loaded.as_ref(), signature, free, data_type));
+    Some(shapes.collect())
+}
+
+/// The shape that the output has where all free sizes of the inputs are this.
+fn shape(
+    loaded: &dyn LoadedModel,
     signature: &Signature,
     free: usize,
     data_type: DataType,
 ) -> Option<Vec<usize>> {
-    let files = ModelFiles { onnx: Some(bytes), ..ModelFiles::default() };
-    let loaded = runtimes.choose(&files).ok()?.load(&files, &LoadOptions::default()).ok()?;
     let inputs: Vec<NamedTensor> = signature
         .inputs
         .iter()
@@ -102,11 +120,14 @@ fn zeros(name: &str, data_type: DataType, shape: &[Dim], free: usize) -> Option<
     Some(NamedTensor { name: name.to_owned(), tensor: Tensor::new(sizes, data).ok()? })
 }
 
-fn tensor_type(element: ElementType, one: &[usize], two: &[usize]) -> TypeProto {
-    let dim = |(&one, &two): (&usize, &usize)| DimensionProto {
-        value: i64::try_from(one).ok().filter(|_| one == two).map(dimension_proto::Value::Fixed),
+/// The type with the sizes that all runs agree on, where they are at least `fixed_min`.
+fn tensor_type(element: ElementType, shapes: &[Vec<usize>], fixed_min: usize) -> TypeProto {
+    let dim = |(at, &size): (usize, &usize)| {
+        let is_fixed = size >= fixed_min && shapes.iter().all(|shape| shape[at] == size);
+        let value = i64::try_from(size).ok().filter(|_| is_fixed);
+        DimensionProto { value: value.map(dimension_proto::Value::Fixed) }
     };
-    let shape = TensorShapeProto { dim: one.iter().zip(two).map(dim).collect() };
+    let shape = TensorShapeProto { dim: shapes[0].iter().enumerate().map(dim).collect() };
     let tensor = TensorTypeProto { elem_type: element.into(), shape: Some(shape) };
     TypeProto { value: Some(type_proto::Value::Tensor(tensor)) }
 }

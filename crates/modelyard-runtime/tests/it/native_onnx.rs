@@ -118,6 +118,16 @@ fn networks_as_pytorch_writes_them() {
         .node("Sigmoid", &[], vec![])
         .node("Gemm", &[&[6, 2]], vec![]);
     check("convolutions", &cnn.finish(2), &[3, 12, 10]);
+    let same = vec![ints("kernel_shape", &[3, 3]), ints("dilations", &[2, 2]), ints("pads", &[2, 2, 2, 2])];
+    let gaps = Chain::new(&[2, 12, 10])
+        .node("Conv", &[&[6, 2, 3, 3], &[6]], same)
+        .node("Tanh", &[], vec![])
+        .node("Conv", &[&[4, 6, 3, 3]], vec![ints("dilations", &[1, 3])])
+        .node("Flatten", &[], vec![])
+        .node("Tanh", &[], vec![])
+        .node("Gemm", &[&[160, 3]], vec![])
+        .node("Tanh", &[], vec![]);
+    check("windows with gaps", &gaps.finish(3), &[2, 12, 10]);
 }
 
 #[test]
@@ -163,9 +173,13 @@ fn what_is_no_chain_of_our_layers_is_left_to_the_other_engines() {
     let pads = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[0, 1, 0, 1])];
     let lopsided = image().node("Conv", &[kernel], pads).node("Flatten", &[], vec![]);
     refused("padding", &lopsided.finish(96), "this padding");
-    let dilated = vec![ints("kernel_shape", &[3, 3]), ints("dilations", &[2, 2])];
-    let dilated = image().node("Conv", &[kernel], dilated).node("Flatten", &[], vec![]);
-    refused("dilations", &dilated.finish(16), "dilations");
+    let both = vec![ints("dilations", &[2, 2]), ints("strides", &[2, 2])];
+    let both = image().node("Conv", &[kernel], both).node("Flatten", &[], vec![]);
+    refused("gaps", &both.finish(4), "both strides and dilations");
+    let gaps = vec![ints("kernel_shape", &[2, 2]), ints("dilations", &[2, 2])];
+    let pooled = image().node("MaxPool", &[], gaps).node("Flatten", &[], vec![]).finish(32);
+    let error = engine.check(&files(&pooled)).expect_err("a pool with gaps").to_string();
+    assert!(error.contains("MaxPool with dilations"), "{error}");
     let channels_first = image().node("Relu", &[], vec![]).node("Flatten", &[], vec![]);
     refused("order of the answers", &channels_first.finish(72), "ends in an image");
     let mut residual = GraphBuilder::new("residual");

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use modelyard_model::onnx::Message;
 use modelyard_model::onnx::proto::{
     AttributeProto, DimensionProto, ElementType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, dimension_proto, type_proto,
 };
+use modelyard_model::onnx::{GraphBuilder, Message};
 use modelyard_runtime::{
     LoadOptions, OnnxLimits, Runtime, RuntimeError, SplitOnnx, inspect_onnx, split_onnx,
 };
-use modelyard_types::{ErrorKind, NamedTensor, Tensor};
+use modelyard_types::{DataType, Dim, ErrorKind, NamedTensor, Tensor};
 use serde_json::json;
 
 use crate::exported::network;
@@ -150,6 +150,74 @@ fn what_a_branch_takes_from_around_it_crosses_the_cut() {
     for engine in able {
         let want = run(engine, &onnx, std::slice::from_ref(&request));
         assert_eq!(run_stages(engine, &split, &request), [want[0].tensor.clone()], "{}", engine.name());
+    }
+}
+
+/// `y = -relu(x)`, and what hangs beside it, added by `more`.
+fn negative(more: impl FnOnce(&mut GraphBuilder)) -> Vec<u8> {
+    let mut graph = GraphBuilder::new("negative");
+    let rows = [Dim::Any, Dim::Fixed(3)];
+    graph.input("x", DataType::F32, &rows);
+    graph.node_to("Relu", &["x"], &["a"], vec![]);
+    graph.node_to("Neg", &["a"], &["y"], vec![]);
+    graph.output("y", DataType::F32, &rows);
+    more(&mut graph);
+    graph.finish()
+}
+
+#[test]
+fn an_output_of_constants_alone_comes_from_the_last_stage() {
+    let fixed = TensorProto {
+        dims: vec![2],
+        data_type: ElementType::Float.into(),
+        name: "two".to_owned(),
+        raw_data: Some([0.5f32, -3.0].iter().flat_map(|value| value.to_le_bytes()).collect()),
+        ..TensorProto::default()
+    };
+    let onnx = negative(|graph| {
+        graph.node_to("Constant", &[], &["fixed"], vec![AttributeProto::tensor("value", fixed)]);
+        graph.output("fixed", DataType::F32, &[Dim::Fixed(2)]);
+    });
+    let split = split(&onnx, &["a"]).expect("it can be cut there");
+    assert_eq!(split.outputs, [("y".to_owned(), 1), ("fixed".to_owned(), 1)]);
+    let request = named("x", &[2, 3], vec![1f32, -2.0, 3.0, -4.0, 5.0, -6.0]);
+    for engine in onnx_engines() {
+        let want = run(engine, &onnx, std::slice::from_ref(&request));
+        let want: Vec<Tensor> = want.into_iter().map(|named| named.tensor).collect();
+        assert_eq!(run_stages(engine, &split, &request), want, "{}", engine.name());
+    }
+}
+
+#[test]
+fn a_cut_at_what_no_output_needs_is_refused() {
+    let onnx = negative(|graph| graph.node_to("Abs", &["a"], &["dead"], vec![]));
+    for cuts in [&["dead"][..], &["a", "dead"]] {
+        let error = split(&onnx, cuts).expect_err("a stage would give nothing");
+        assert!(error.to_string().contains("no output of the model needs \"dead\""), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("leads to one")));
+    }
+    assert!(split(&onnx, &["a"]).is_ok());
+}
+
+#[test]
+fn a_length_that_follows_the_requests_stays_open() {
+    let mut graph = GraphBuilder::new("halved");
+    graph.input("x", DataType::F32, &[Dim::Any, Dim::Fixed(2), Dim::Any]);
+    let kernel = graph.initializer_f32("kernel", &[5, 2, 3], &noise(30, 3));
+    let halving = vec![AttributeProto::ints("strides", &[2]), AttributeProto::ints("pads", &[1, 1])];
+    graph.node_to("Conv", &["x", &kernel], &["halved"], halving);
+    graph.node_to("Relu", &["halved"], &["y"], vec![]);
+    graph.output("y", DataType::F32, &[Dim::Any; 3]);
+    let onnx = graph.finish();
+    let split = split(&onnx, &["halved"]).expect("its type is seen by running the model");
+    let second = inspect_onnx(&split.stages[1].onnx, &OnnxLimits::default()).expect("a good model");
+    assert_eq!(second.signature.inputs[0].shape, [Dim::Any, Dim::Fixed(5), Dim::Any]);
+    for engine in onnx_engines() {
+        for length in [1, 2, 9] {
+            let request = named("x", &[3, 2, length], noise(6 * length, 8));
+            let want = run(engine, &onnx, std::slice::from_ref(&request));
+            assert_eq!(run_stages(engine, &split, &request), [want[0].tensor.clone()], "{}", engine.name());
+        }
     }
 }
 

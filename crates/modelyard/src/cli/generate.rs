@@ -86,6 +86,8 @@ pub(crate) struct GenerateArgs {
 }
 
 const MAX_TOKENS_USUAL: u32 = 200;
+/// Characters of an input's name in that of a file: with 4 bytes each they stay below the 255 that systems take.
+const NAME_CHARS_MAX: usize = 50;
 
 #[derive(Serialize)]
 struct GenerateJson<'a> {
@@ -216,10 +218,10 @@ fn samples(
 /// The row as JSON, once its images are files.
 fn written(row: Row, seed: u64, folder: Option<&Path>) -> Result<Map<String, Json>, Failure> {
     let mut json = Map::new();
-    for (name, value) in row {
+    for (at, (name, value)) in row.into_iter().enumerate() {
         let value = match (&value, folder) {
             (Value::Bytes(png), Some(folder)) => {
-                let path = folder.join(format!("{}-{seed}.png", plain(&name)));
+                let path = folder.join(format!("{}-{}-{seed}.png", at + 1, plain(&name)));
                 files::write_new(&path, png)?;
                 Json::from(path.display().to_string())
             }
@@ -230,7 +232,10 @@ fn written(row: Row, seed: u64, folder: Option<&Path>) -> Result<Map<String, Jso
     Ok(json)
 }
 
-/// An input's name as part of a file's name.
+/// An input's name, or the beginning of a long one, as part of a file's name; other inputs' may look the same.
 fn plain(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '_' }).collect()
+    name.chars()
+        .take(NAME_CHARS_MAX)
+        .map(|letter| if letter.is_alphanumeric() { letter } else { '_' })
+        .collect()
 }

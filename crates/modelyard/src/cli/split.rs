@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use modelyard_registry::document::Graph;
 use modelyard_runtime::{OnnxLimits, SplitOnnx, Stage, split_onnx};
 use modelyard_types::ModelName;
 use serde::Serialize;
@@ -27,8 +28,8 @@ Import each stage on the server that is to run it, write the servers' addresses
 into graph.toml, and put the graph in force: `modelyard graphs set`.
 
 A tensor that the file gives no type and shape for is looked at by running the
-model twice. Answers are the whole model's; an engine that computes layers across
-the cut as one, as ONNX Runtime may, can differ in the last bits.
+model a few times. Answers are the whole model's; an engine that computes layers
+across the cut as one, as ONNX Runtime may, can differ in the last bits.
 
 With --json: {\"graph\": path, \"stages\": [{\"model\": name, \"file\": path, \"inputs\":
   [name, …]}, …]}";
@@ -69,22 +70,21 @@ struct StageJson<'s> {
 /// A model that is refused or has no such tensor, or a folder with something in it.
 pub(crate) fn run(args: &SplitArgs, global: &GlobalArgs, output: &mut Output) -> Result<(), Failure> {
     let shown = args.file.display();
+    let (name, models) = names(args)?;
     let limits = OnnxLimits::default();
     let onnx = files::read_up_to(&args.file, limits.file_bytes_max)?;
     let runtimes = wiring::runtimes(global)?;
     let split = split_onnx(&onnx, &args.at, &limits, &runtimes)
         .map_err(|error| Failure::from(error).context(format!("cannot split {shown}")))?;
-    let name = name(args)?;
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-stages")));
     make(&folder)?;
     let mut stages = Vec::new();
-    for (at, stage) in split.stages.iter().enumerate() {
-        let model = format!("{name}-{}", at + 1);
+    for (model, stage) in models.into_iter().zip(&split.stages) {
         let file = folder.join(format!("{model}.onnx"));
         write(&file, &stage.onnx)?;
         output.text(format!("{}: {} KiB", file.display(), stage.onnx.len().div_ceil(1024)));
         let inputs = stage.inputs.iter().map(|(name, _)| name.as_str()).collect();
-        stages.push(StageJson { model, file, inputs });
+        stages.push(StageJson { model: model.to_string(), file, inputs });
     }
     let graph = folder.join(GRAPH_FILE);
     write(&graph, declaration(&name, &split).as_bytes())?;
@@ -95,6 +95,22 @@ pub(crate) fn run(args: &SplitArgs, global: &GlobalArgs, output: &mut Output) ->
     output.remark(format!("then: modelyard graphs set {name} {}", graph.display()));
     output.json(&SplitJson { graph, stages });
     Ok(())
+}
+
+/// The name of the whole, and those of its stages: one more than there are cuts.
+fn names(args: &SplitArgs) -> Result<(ModelName, Vec<ModelName>), Failure> {
+    let refused = |why: String, hint: &str| Failure::new(Exit::BadInput, why).hint(hint);
+    let (stages, most) = (args.at.len() + 1, Graph::STEPS_MAX);
+    if stages > most {
+        let why = format!("{} cuts make {stages} stages, and a graph joins {most} at most", args.at.len());
+        return Err(refused(why, "leave some of the cuts out"));
+    }
+    let whole = name(args)?;
+    let models = (1..=stages).map(|number| format!("{whole}-{number}").parse::<ModelName>());
+    let models = models
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| refused(format!("{error}"), "give a shorter name with --name"))?;
+    Ok((whole, models))
 }
 
 /// The name given, or that of the file.

@@ -104,12 +104,12 @@ seed = 1
     generate(&[]).expect(2).says("--out FOLDER");
     let printed = generate(&["--out", "drawn"]).expect(0).stdout;
     let first: Value = serde_json::from_str(printed.lines().next().expect("two lines")).expect("JSON");
-    assert_eq!(first["picture"], "drawn/picture-0.png");
+    assert_eq!(first["picture"], "drawn/1-picture-0.png");
     for seed in 0..2 {
-        let png = fs::read(at.join(format!("drawn/picture-{seed}.png"))).expect("written");
+        let png = fs::read(at.join(format!("drawn/1-picture-{seed}.png"))).expect("written");
         assert!(png.starts_with(b"\x89PNG"));
     }
-    generate(&["--out", "drawn"]).expect(3).says("drawn/picture-0.png is there already");
+    generate(&["--out", "drawn"]).expect(3).says("drawn/1-picture-0.png is there already");
 }
 
 #[test]

@@ -142,6 +142,12 @@ fn stages(folder: &TempDir) {
     let at = folder.path();
     run(at, &["export", "shapes", "--out", "whole.onnx"]).expect(0);
     run(at, &["split", "whole.onnx", "--at", "relu_9"]).expect(3).says("did you mean \"relu_");
+    let (long, many) = ("x".repeat(63), ["--at", "relu_1"].repeat(64));
+    let named = run(at, &["split", "whole.onnx", "--at", "relu_1", "--name", &long]).expect(3);
+    named.says("it is longer than 64 bytes").says("a shorter name with --name");
+    let cut = run(at, &[&["split", "whole.onnx"][..], &many].concat()).expect(3);
+    cut.says("64 cuts make 65 stages, and a graph joins 64 at most").says("leave some");
+    assert!(!at.join("whole-stages").exists(), "nothing is written before all is known to be good");
     let split = run(at, &["split", "whole.onnx", "--at", "relu_1", "--json"]).expect(0).json();
     assert_eq!(split["stages"].as_array().map(Vec::len), Some(2), "{split}");
     run(at, &["split", "whole.onnx", "--at", "relu_1"]).expect(3).says("is not empty");

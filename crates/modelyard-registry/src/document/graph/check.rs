@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Combine, CombineStep, Graph, ModelStep, REQUEST, Source, Step, SwitchStep, Work};
 
-/// Most steps of one graph.
-const STEPS_MAX: usize = 64;
 /// Most tensors that are combined, and most ways of a switch.
 const SOURCES_MAX: usize = 64;
 /// Most servers of one step.
@@ -17,13 +15,17 @@ const NAME_BYTES_MAX: usize = 64;
 const LIKENESS_MIN: f64 = 0.7;
 
 impl Graph {
+    /// Most steps of one graph.
+    pub const STEPS_MAX: usize = 64;
+
     /// What is wrong with it, in a sentence.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.outputs.is_empty() {
             return Err("it has no outputs".to_owned());
         }
-        if self.steps.is_empty() || self.steps.len() > STEPS_MAX {
-            return Err(format!("it has {} steps, it must have from 1 to {STEPS_MAX}", self.steps.len()));
+        if self.steps.is_empty() || self.steps.len() > Self::STEPS_MAX {
+            let (steps, most) = (self.steps.len(), Self::STEPS_MAX);
+            return Err(format!("it has {steps} steps, it must have from 1 to {most}"));
         }
         let mut names = BTreeSet::new();
         for step in &self.steps {
