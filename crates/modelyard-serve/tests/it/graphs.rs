@@ -226,7 +226,7 @@ async fn a_damaged_model_stops_its_graph_alone_and_a_repaired_one_brings_it_back
     crate::publish(&registry, "other", 2, true).await;
     let step = json!([{ "name": "one", "model": "first", "inputs": { "input": "request.x" } }]);
     set(&registry, step, json!({ "y": "one" })).await;
-    let versions = std::fs::read_dir(folder.path().join("versions")).expect("there");
+    let versions = std::fs::read_dir(folder.path().join("versions/first")).expect("there");
     let mut files = versions.map(|version| version.expect("readable").path().join(SignatureDocument::FILE));
     let file = files.find(|file| file.exists()).expect("one has a signature");
     let good = std::fs::read(&file).expect("readable");

@@ -102,7 +102,7 @@ fn a_graph_is_declared_served_changed_and_undone() {
     server.interrupt().expect(0);
 
     run(at, &["graphs", "rollback", "both"]).expect(0);
-    for version in fs::read_dir(at.join(".modelyard/versions")).expect("there") {
+    for version in fs::read_dir(at.join(".modelyard/versions/shapes")).expect("there") {
         let _ = fs::remove_file(version.expect("readable").path().join("signature.json"));
     }
     let why = "its steps do not go together: signature.json of shapes version";
