@@ -122,7 +122,7 @@ fn networks_as_pytorch_writes_them() {
     let gaps = Chain::new(&[2, 12, 10])
         .node("Conv", &[&[6, 2, 3, 3], &[6]], same)
         .node("Tanh", &[], vec![])
-        .node("Conv", &[&[4, 6, 3, 3]], vec![ints("dilations", &[1, 3])])
+        .node("Conv", &[&[4, 6, 3, 3]], vec![ints("kernel_shape", &[3, 3]), ints("dilations", &[1, 3])])
         .node("Flatten", &[], vec![])
         .node("Tanh", &[], vec![])
         .node("Gemm", &[&[160, 3]], vec![])
@@ -173,7 +173,7 @@ fn what_is_no_chain_of_our_layers_is_left_to_the_other_engines() {
     let pads = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[0, 1, 0, 1])];
     let lopsided = image().node("Conv", &[kernel], pads).node("Flatten", &[], vec![]);
     refused("padding", &lopsided.finish(96), "this padding");
-    let both = vec![ints("dilations", &[2, 2]), ints("strides", &[2, 2])];
+    let both = vec![ints("kernel_shape", &[3, 3]), ints("dilations", &[2, 2]), ints("strides", &[2, 2])];
     let both = image().node("Conv", &[kernel], both).node("Flatten", &[], vec![]);
     refused("gaps", &both.finish(4), "both strides and dilations");
     let gaps = vec![ints("kernel_shape", &[2, 2]), ints("dilations", &[2, 2])];

@@ -204,7 +204,8 @@ fn a_length_that_follows_the_requests_stays_open() {
     let mut graph = GraphBuilder::new("halved");
     graph.input("x", DataType::F32, &[Dim::Any, Dim::Fixed(2), Dim::Any]);
     let kernel = graph.initializer_f32("kernel", &[5, 2, 3], &noise(30, 3));
-    let halving = vec![AttributeProto::ints("strides", &[2]), AttributeProto::ints("pads", &[1, 1])];
+    let numbers = [("kernel_shape", &[3][..]), ("strides", &[2]), ("pads", &[1, 1])];
+    let halving = numbers.map(|(name, values)| AttributeProto::ints(name, values)).to_vec();
     graph.node_to("Conv", &["x", &kernel], &["halved"], halving);
     graph.node_to("Relu", &["halved"], &["y"], vec![]);
     graph.output("y", DataType::F32, &[Dim::Any; 3]);
