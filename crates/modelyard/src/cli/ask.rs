@@ -19,7 +19,7 @@ const HELP: &str = "\
 Examples:
   echo '{\"width\": 3, \"height\": 1}' | modelyard ask shapes
   modelyard ask shapes rows.jsonl --server http://models:8080 > answers.jsonl
-  modelyard ask shapes rows.jsonl --at 3          version 3, whatever is live
+  modelyard ask shapes rows.jsonl --model-version 3          version 3, whatever is live
 
 The rows are JSON, one a line: values by the names of the model's inputs, or
 the bare value where there is one. Each row comes back as a line of JSON, as
@@ -39,8 +39,8 @@ pub(crate) struct AskArgs {
     #[arg(long, env = "MODELYARD_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// A version's number or an alias [default: the one that is live].
-    #[arg(long, env = "MODELYARD_AT", value_name = "VERSION")]
-    at: Option<String>,
+    #[arg(long, env = "MODELYARD_MODEL_VERSION", value_name = "VERSION")]
+    model_version: Option<String>,
     /// Rows that are sent at once.
     #[arg(long, env = "MODELYARD_ROWS_AT_ONCE", value_name = "COUNT", default_value_t = 64)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &AskArgs) -> Result<(), Failure> {
             if some.is_empty() {
                 return Ok(());
             }
-            let answers = client.predict(&args.model, args.at.as_deref(), &some).await?;
+            let answers = client.predict(&args.model, args.model_version.as_deref(), &some).await?;
             let written = answers.iter().try_for_each(|answer| writeln!(out, "{answer}"));
             match written {
                 // Whoever read standard output wants no more (`| head`).

@@ -41,7 +41,7 @@ pub(crate) struct SplitArgs {
     /// The ONNX file.
     file: PathBuf,
     /// A tensor at which to cut; several make more stages.
-    #[arg(long, env = "MODELYARD_SPLIT_AT", value_name = "TENSOR", required = true)]
+    #[arg(long, env = "MODELYARD_AT", value_name = "TENSOR", required = true)]
     at: Vec<String>,
     /// The name of the whole; its stages are NAME-1, NAME-2 and so on [default: the file's].
     #[arg(long, env = "MODELYARD_NAME")]

@@ -27,7 +27,7 @@ fn rows_are_asked_of_a_running_server() {
         .collect();
     assert_eq!(labels, ["wide", "tall"], "{}", told.stdout);
 
-    let mut piped = command(at, &["ask", "shapes", "--at", "live", "--server", &url]);
+    let mut piped = command(at, &["ask", "shapes", "--model-version", "live", "--server", &url]);
     let mut child = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary starts");
     child.stdin.take().expect("it is piped").write_all(ROWS.as_bytes()).expect("it is taken");
     let output = child.wait_with_output().expect("it ends");
@@ -35,7 +35,7 @@ fn rows_are_asked_of_a_running_server() {
 
     let ask = |more: &[&str]| run(at, &[&["ask"], more, &["--server", &url]].concat());
     ask(&["shapse", "rows.jsonl"]).expect(5).says("there is no model \"shapse\"; did you mean \"shapes\"?");
-    ask(&["shapes", "rows.jsonl", "--at", "9"]).expect(5).says("has no version 9");
+    ask(&["shapes", "rows.jsonl", "--model-version", "9"]).expect(5).says("has no version 9");
     ask(&["shapes", "nowhere.jsonl"]).expect(5).says("cannot read nowhere.jsonl").says("hint: ");
     std::fs::write(at.join("bad.jsonl"), "{\"width\": 1}\n{width}\n").expect("can write");
     ask(&["shapes", "bad.jsonl"]).expect(3).says("bad.jsonl:2: no JSON").says("hint: write one row a line");
