@@ -24,7 +24,7 @@ mod error;
 mod http;
 mod inference;
 mod json_values;
-mod raw;
+pub mod raw;
 
 pub use about::{ModelMetadata, ServerMetadata};
 pub use client::{Client, ClientConfig};

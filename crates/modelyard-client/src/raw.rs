@@ -12,7 +12,7 @@ const LENGTH_BYTES: usize = 4;
 ///
 /// # Errors
 /// Where the bytes are not exactly so many values, in words that follow "tensor".
-pub(crate) fn read(data_type: DataType, count: usize, bytes: &[u8]) -> Result<TensorData, String> {
+pub fn read(data_type: DataType, count: usize, bytes: &[u8]) -> Result<TensorData, String> {
     if let Some(size) = data_type.size_bytes()
         && count.checked_mul(size) != Some(bytes.len())
     {
@@ -62,7 +62,7 @@ fn read_bytes(count: usize, mut rest: &[u8]) -> Result<Vec<Vec<u8>>, String> {
 }
 
 /// Appends all values.
-pub(crate) fn write(out: &mut Vec<u8>, data: &TensorData) {
+pub fn write(out: &mut Vec<u8>, data: &TensorData) {
     macro_rules! numbers {
         ($values:expr) => {
             $values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()))
@@ -92,7 +92,7 @@ pub(crate) fn write(out: &mut Vec<u8>, data: &TensorData) {
 }
 
 /// How many bytes [`write`] appends.
-pub(crate) fn size(data: &TensorData) -> usize {
+pub fn size(data: &TensorData) -> usize {
     match data {
         TensorData::Bytes(values) => values.iter().map(|value| LENGTH_BYTES + value.len()).sum(),
         fixed => fixed.len() * fixed.data_type().size_bytes().unwrap_or(0),

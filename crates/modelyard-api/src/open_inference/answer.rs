@@ -2,10 +2,10 @@
 
 use modelyard_types::NamedTensor;
 
-use super::raw;
 use super::request::DecodedRequest;
 use crate::error::Failure;
 use crate::write;
+use modelyard_client::raw;
 
 /// The answer of `…/infer`.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use modelyard_serve::{Answered, Routed, SequenceTurn, ServedVersion, Server, Urg
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
-use super::raw;
 use super::request::{DecodedRequest, Parameters};
 use crate::error::Failure;
+use modelyard_client::raw;
 
 /// When the answer must be there and who goes first: `arrived` is the deadline of a request that says nothing.
 pub(super) fn urgency(server: &Server, arrived: Deadline, parameters: &Parameters) -> Urgency {

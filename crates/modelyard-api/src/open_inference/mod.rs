@@ -11,7 +11,6 @@ mod convert;
 pub(crate) mod grpc;
 pub(crate) mod http;
 mod infer;
-mod raw;
 mod repository;
 mod request;
 mod settings;

@@ -9,10 +9,10 @@ use modelyard_types::{DataType, NamedTensor, Tensor, TensorData, TensorError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::raw;
 use super::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence};
 use crate::elements::{Fill, Nesting, empty};
 use crate::error::Failure;
+use modelyard_client::raw;
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;

@@ -35,7 +35,7 @@ use super::proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
 };
 use super::request::tensor;
-use crate::open_inference::raw;
+use modelyard_client::raw;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const METADATA: &str = "/inference.GRPCInferenceService/ModelMetadata";

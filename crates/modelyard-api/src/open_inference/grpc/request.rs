@@ -11,10 +11,10 @@ use super::proto::inference::infer_parameter::ParameterChoice;
 use super::proto::inference::model_infer_request::InferInputTensor;
 use super::proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 use crate::error::Failure;
-use crate::open_inference::raw;
 use crate::open_inference::request::{
     DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence,
 };
+use modelyard_client::raw;
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;

@@ -16,7 +16,7 @@ use super::proto::inference::{
 };
 use crate::open_inference::about::{dims, type_name};
 use crate::open_inference::convert::{self, platform};
-use crate::open_inference::raw;
+use modelyard_client::raw;
 
 /// The answer to an inference, all values raw.
 pub(super) fn infer(
