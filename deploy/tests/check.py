@@ -1,9 +1,13 @@
 """Renders the Helm chart with several values and holds what comes out, and KServe's runtime, against the schemas of
-Kubernetes; checks what the files promise. Needs PyPI's `helm-python-sdk` and `kubernetes-validate`."""
+Kubernetes and of KServe's own package; checks what the files promise. Needs PyPI's `helm-python-sdk`, `kserve` and
+`kubernetes-validate`."""
 
 import pathlib
+import re
 
 import helm_python
+import kserve
+import kubernetes.client
 import kubernetes_validate
 import yaml
 
@@ -55,10 +59,30 @@ def check_chart():
     assert container["args"] == ["serve", *options["options"]], container["args"]
 
 
+def known(value, kind, place):
+    """Whether KServe's and Kubernetes' Python packages know each field of a document, all the way down."""
+    if inner := re.fullmatch(r"[Ll]ist\[(.+)\]", kind):
+        for at, one in enumerate(value):
+            known(one, inner[1], f"{place}[{at}]")
+    elif inner := re.fullmatch(r"dict\(str, (.+)\)|Dict\[str, (.+)\]", kind):
+        for key, one in value.items():
+            known(one, inner[1] or inner[2], f"{place}.{key}")
+    elif model := getattr(kserve, kind, None) or getattr(kubernetes.client, kind, None):
+        fields = {outside: inside for inside, outside in model.attribute_map.items()}
+        for key, one in value.items():
+            assert key in fields, f"{place} has no {key}"
+            known(one, model.openapi_types[fields[key]], f"{place}.{key}")
+    elif kind in ("str", "int", "bool"):
+        assert type(value).__name__ == kind, (place, value, kind)
+    else:
+        assert kind == "object", (place, kind)
+
+
 def check_kserve():
-    """KServe's own schema is not in the registries: its containers are held against a pod's."""
+    """By the types of KServe's package, and its containers once more as a pod's by Kubernetes' schemas."""
     runtime = yaml.safe_load((DEPLOY / "kserve" / "serving-runtime.yaml").read_text())
     assert (runtime["kind"], runtime["apiVersion"]) == ("ClusterServingRuntime", "serving.kserve.io/v1alpha1")
+    known(runtime, "V1alpha1ClusterServingRuntime", "runtime")
     spec = {"containers": runtime["spec"]["containers"]}
     valid({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "as-kserve-makes-it"}, "spec": spec})
     [container] = spec["containers"]

@@ -12,6 +12,7 @@ mod deny;
 mod floors;
 mod fuzz;
 mod generated;
+mod image;
 mod packages;
 mod shell;
 mod tidy;
@@ -28,7 +29,8 @@ usage: cargo xtask COMMAND
   generated   compare schemas and reference pages with the code   [--write to renew them]
   packages    install the Debian and PyPI packages that the tests and benchmarks need
   bench       train | infer | layers | serve | steady: measure    [options go to the benchmark]
-  fuzz        run every fuzz target for a while                   [--seconds N] [--target NAME]";
+  fuzz        run every fuzz target for a while                   [--seconds N] [--target NAME]
+  image       build the container image of a static binary        [--tag NAME] [--check]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("packages") => packages::run(),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("image") => image::run(rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

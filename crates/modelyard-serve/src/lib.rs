@@ -9,6 +9,7 @@ mod config;
 mod cost;
 mod error;
 mod graph;
+mod heap;
 mod made_up;
 mod pool;
 mod probe;

@@ -17,6 +17,7 @@ use crate::batch::{self, RowShape};
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
+use crate::heap::GiveBack;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
 use crate::statistics::Times;
@@ -75,6 +76,8 @@ struct Core {
     has_target: bool,
     state: Mutex<State>,
     wake: Condvar,
+    // The last to be dropped.
+    _memory: GiveBack,
 }
 
 /// The sessions of one loaded version. Dropping it ends its threads.
@@ -129,6 +132,7 @@ impl Pool {
             has_target,
             state: Mutex::new(state),
             wake: Condvar::new(),
+            _memory: GiveBack,
         };
         Ok(Self { core: Arc::new(core) })
     }

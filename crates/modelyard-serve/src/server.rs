@@ -24,6 +24,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use crate::config::ServeConfig;
 use crate::error::ServeError;
 use crate::graph::RemoteModels;
+use crate::heap;
 use crate::rollout::{Labels, Routed};
 use crate::sequence::Sequences;
 use crate::settings::ModelSettings;
@@ -111,6 +112,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         only: Option<Vec<ModelName>>,
     ) -> Result<Arc<Self>, ServeError> {
+        heap::keep_little();
         let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
         let server = Arc::new_cyclic(|me| Self {

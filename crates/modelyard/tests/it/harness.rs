@@ -143,6 +143,14 @@ impl Running {
         text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
+    /// What it holds in memory now, in MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        let kib = line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number");
+        kib / 1024.0
+    }
+
     /// Sends Ctrl-C and waits for the end.
     pub(crate) fn interrupt(self) -> Run {
         self.end_by("-INT")
