@@ -17,6 +17,7 @@ use crate::address::{Address, model_path};
 use crate::error::{ClientError, unreadable};
 use crate::http::{Connections, Reply};
 use crate::inference::{Encoded, Inference, InferenceAnswer, decode};
+use crate::sequence::ModelSequence;
 
 /// The header that says how many bytes of a body are JSON, where tensors follow.
 const JSON_BYTES: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -149,13 +150,18 @@ impl Client {
             method: Method::POST,
             path: format!("{place}/infer"),
             body: Body::Tensors(inference),
-            // A sequence would go on twice.
-            repeatable: inference.sequence.is_none(),
+            // A sequence would go on twice; one that begins begins anew.
+            repeatable: inference.sequence.as_ref().is_none_or(|place| place.start),
         };
         let reply = self.ask(&call).await?;
         let json_bytes =
             reply.parts.headers.get(JSON_BYTES).and_then(|value| value.to_str().ok()?.parse().ok());
         decode(&reply.body, json_bytes)
+    }
+
+    /// A series in pieces, which the model remembers from step to step. Nothing is sent yet.
+    pub fn sequence(&self, model: &str) -> ModelSequence<'_> {
+        ModelSequence::new(self, model)
     }
 
     /// Rows by name in, named answers out, one for each row.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use modelyard_types::ErrorKind;
 
+use crate::inference::SequenceId;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +53,16 @@ pub enum ClientError {
         /// What is wrong with it.
         what: String,
     },
+    /// The sequence cannot be gone on with.
+    #[error("sequence {id} of model {model} {what}")]
+    Sequence {
+        /// The model.
+        model: String,
+        /// The sequence.
+        id: SequenceId,
+        /// Why not.
+        what: &'static str,
+    },
     /// There was no answer in time, tries included.
     #[error("there was no answer within {} s", time.as_secs_f64())]
     DeadlineExceeded {
@@ -81,6 +93,7 @@ impl ClientError {
                 _ => ErrorKind::Internal,
             },
             Self::Answer { .. } => ErrorKind::Internal,
+            Self::Sequence { .. } => ErrorKind::FailedPrecondition,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
         }
     }
@@ -99,6 +112,7 @@ impl ClientError {
                 Some("is it a server of the Open Inference Protocol v2 that answers there?".to_owned())
             }
             Self::Request { .. } => None,
+            Self::Sequence { .. } => Some("begin another sequence".to_owned()),
             Self::DeadlineExceeded { last, .. } => {
                 let of_last = last.as_ref().and_then(|error| error.hint());
                 of_last.or_else(|| Some("give it more time, or ask for less at once".to_owned()))
@@ -111,6 +125,17 @@ impl ClientError {
         match self {
             Self::Connection { doing, .. } => *doing == CONNECT,
             Self::Refused { status, .. } => matches!(status, 429 | 503),
+            _ => false,
+        }
+    }
+
+    /// Whether a step of a sequence left that as it was: the server refused it, or never had it.
+    pub(crate) fn was_not_taken(&self) -> bool {
+        match self {
+            // Of what lies between, nobody knows what the server did.
+            Self::Refused { status, request_id, .. } => request_id.is_some() || matches!(status, 429 | 503),
+            Self::Connection { doing, .. } => *doing == CONNECT,
+            Self::Request { .. } => true,
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 //! Sources: <https://github.com/kserve/open-inference-protocol>, `specification/protocol/inference_rest.md` and
 //! `binary_data.md`; of sequences <https://github.com/triton-inference-server/server>.
 
+use std::fmt;
 use std::time::Duration;
 
 use modelyard_types::{DataType, NamedTensor, Tensor};
@@ -50,6 +51,15 @@ pub enum SequenceId {
     Number(u64),
     /// A text that is not empty.
     Text(String),
+}
+
+impl fmt::Display for SequenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
 }
 
 /// A request's place in a sequence of requests that go on from each other.

@@ -25,8 +25,10 @@ mod http;
 mod inference;
 mod json_values;
 pub mod raw;
+mod sequence;
 
 pub use about::{ModelMetadata, ServerMetadata};
 pub use client::{Client, ClientConfig};
 pub use error::ClientError;
 pub use inference::{Form, Inference, InferenceAnswer, SequenceId, SequencePlace};
+pub use sequence::ModelSequence;

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import threading
 
+import httpx
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "src"))
@@ -44,6 +45,90 @@ def check_types(client):
         assert back.shape == values.shape and (back == values).all(), (model, back)
     texts = client.infer("identity_bytes", {"INPUT0": np.array([["a", "\u00fc"]])})["OUTPUT0"]
     assert texts.tolist() == [[b"a", "\u00fc".encode()]]
+
+
+SERIES = np.linspace(-0.5, 0.5, 6, dtype=np.float32).reshape(1, 6, 1)
+
+
+def piece(start, end):
+    return {"input": SERIES[:, start:end]}
+
+
+def same(result, whole):
+    return np.allclose(result["output"], whole["output"], atol=1e-6)
+
+
+def live_sequences():
+    return int(httpx.get(f"{URL}/metrics").text.split("\nmodelyard_sequences_live ")[1].split()[0])
+
+
+def check_sequences(client):
+    whole = client.infer("pulse", {"input": SERIES})
+    with client.sequence("pulse", version="live") as one, client.sequence("pulse", sequence_id="two") as two:
+        for at in range(6):
+            last = one.step(piece(at, at + 1), end=at == 5)
+            if at == 2:
+                two.step(piece(0, 3))
+                # What is refused leaves it as it was.
+                refused("invalid_argument", lambda: two.step({"other": SERIES}))
+                try:
+                    two.step({"input": [object()]})
+                    raise AssertionError("it was sent")
+                except TypeError:
+                    pass
+        assert same(last, whole) and same(two.step(piece(3, 6)), whole)
+        assert live_sequences() == 1, "the first has ended"
+        assert refused("sequence_over", lambda: one.step(piece(0, 1))).hint
+    assert live_sequences() == 0, "leaving ends it"
+    with client.sequence("pulse"):
+        pass
+    try:
+        with client.sequence("pulse") as broken:
+            broken.step(piece(0, 1))
+            raise KeyError
+    except KeyError:
+        assert live_sequences() == 0, "an exception ends it, too"
+    place = modelyard.SequencePlace(7, start=True, end=True)
+    assert same(client.infer("pulse", {"input": SERIES}, sequence=place), whole)
+    gone = client.infer("pulse", piece(0, 1), sequence=modelyard.SequencePlace(8, start=True))
+    assert gone.version == "1" and not client.infer("pulse", {}, sequence=modelyard.SequencePlace(8, end=True))
+    gone = modelyard.SequencePlace(8)
+    assert "no live sequence 8" in refused("not_found", lambda: client.infer("pulse", piece(0, 1), sequence=gone)).message
+    refused("not_found", lambda: client.infer("pulse", {}, sequence=modelyard.SequencePlace(8, end=True)))
+    refused("unsupported", lambda: client.sequence("identity_fp32").step({"INPUT0": SERIES[:, :, 0]}))
+
+
+class HangsUp(http.server.BaseHTTPRequestHandler):
+    """Answers the first request of a sequence and hangs up on the others."""
+
+    seen = 0
+
+    def do_POST(self):
+        HangsUp.seen += 1
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        if b'"sequence_start": true' not in request:
+            self.close_connection = True
+            return
+        body = b'{"model_name": "m", "model_version": "1", "outputs": []}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def check_lost_sequences():
+    with http.server.HTTPServer(("127.0.0.1", 0), HangsUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with modelyard.Client(f"http://127.0.0.1:{server.server_port}") as client:
+            with client.sequence("m") as lost:
+                lost.step({"x": A})
+                refused("unreachable", lambda: lost.step({"x": A}))
+                assert HangsUp.seen == 2, "a step that may have been taken is not sent again"
+                assert "begin another" in str(refused("sequence_lost", lambda: lost.step({"x": A})))
+        server.shutdown()
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
@@ -86,6 +171,15 @@ async def check_async():
         both = {"INPUT0": A, "INPUT1": B}
         for result in await asyncio.gather(*(client.infer("simple", both) for _ in range(8))):
             check_sum(result)
+        whole = await client.infer("pulse", {"input": SERIES})
+        async with client.sequence("pulse") as pulse:
+            await pulse.step(piece(0, 4))
+            assert same(await pulse.step(piece(4, 6)), whole)
+        try:
+            await pulse.step(piece(0, 1))
+            raise AssertionError("it is over")
+        except modelyard.ModelyardError as error:
+            assert error.kind == "sequence_over"
         answers = await client.predict("identity_fp32", [[1.0, 2.0]])
         assert answers == [[1.0, 2.0]], answers
 
@@ -99,11 +193,13 @@ def main():
         assert list(one) == ["OUTPUT1"]
         assert client.predict("identity_fp32", [[1.0, 2.0], [3.0, 4.0]]) == [[1.0, 2.0], [3.0, 4.0]]
         check_types(client)
+        check_sequences(client)
         error = refused("not_found", lambda: client.infer("nobody", {"x": A}))
         assert error.status == 404 and error.request_id, vars(error)
         assert "INPUT1" in str(refused("invalid_argument", lambda: client.infer("simple", {"INPUT0": A})))
     asyncio.run(check_async())
     check_retries()
+    check_lost_sequences()
     print("modelyard: all well")
 
 

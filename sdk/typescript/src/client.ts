@@ -1,11 +1,15 @@
 /** The client: requests by `fetch`, sent again where another moment may do. */
 
 import { ModelyardError } from "./errors.js";
+import { ModelSequence } from "./sequence.js";
+import type { SequenceOptions } from "./sequence.js";
 import { decode, encode } from "./wire.js";
 import type { InferOptions, InferResult, Input } from "./wire.js";
 
 /** Too many requests, bad gateway, unavailable: another moment may do. */
 const LATER = new Set([429, 502, 503]);
+/** Of these, what a server answers that has certainly not run the request. */
+const NOT_RUN = new Set([429, 503]);
 /** A request says itself how long its answer may take; the connection waits a little longer for it. */
 const GRACE_MS = 2000;
 
@@ -91,8 +95,31 @@ export class Client {
     const { headers, body } = encode(inputs, options);
     const waits = options.timeoutMs === undefined ? this.#options.timeoutMs : options.timeoutMs + GRACE_MS;
     const path = `${modelPath(model, options.version)}/infer`;
-    const sent = await this.#send(path, { method: "POST", headers, body: body as BodyInit }, waits);
+    // A sequence would go on twice; one that begins begins anew.
+    const repeatable = options.sequence === undefined || options.sequence.start === true;
+    const request = { method: "POST", headers, body: body as BodyInit };
+    const sent = await this.#send(path, request, waits, repeatable);
     return decode(sent.headers, sent.body);
+  }
+
+  /** A series in pieces, which the model remembers from step to step until its `end` is called. */
+  sequence(model: string, options: SequenceOptions = {}): ModelSequence {
+    return new ModelSequence((...request) => this.infer(...request), model, options);
+  }
+
+  /** As `sequence`, ended when `use` is done, well or not. */
+  async withSequence<T>(
+    model: string,
+    use: (sequence: ModelSequence) => Promise<T>,
+    options: SequenceOptions = {},
+  ): Promise<T> {
+    const sequence = this.sequence(model, options);
+    try {
+      return await use(sequence);
+    } finally {
+      // All answers are there; what the server still remembers expires by itself.
+      await sequence.end().catch(() => {});
+    }
   }
 
   /** Rows by name in, an answer for each. */
@@ -112,7 +139,7 @@ export class Client {
     }
   }
 
-  async #send(path: string, request: RequestInit, timeoutMs: number): Promise<Sent> {
+  async #send(path: string, request: RequestInit, timeoutMs: number, repeatable = true): Promise<Sent> {
     for (let attempt = 1; ; attempt += 1) {
       let failure: ModelyardError;
       let wait: string | null = null;
@@ -120,11 +147,12 @@ export class Client {
         const sent = await this.#once(path, request, timeoutMs);
         if (sent.status === 200) return sent;
         failure = ModelyardError.fromAnswer(sent.status, sent.body);
-        if (!LATER.has(sent.status)) throw failure;
+        if (!(repeatable ? LATER : NOT_RUN).has(sent.status)) throw failure;
         wait = sent.headers.get("retry-after");
       } catch (cause) {
         if (cause instanceof ModelyardError) throw cause;
         failure = new ModelyardError(`no answer: ${String(cause)}`, { kind: "unreachable", cause });
+        if (!repeatable) throw failure;
       }
       if (attempt >= this.#options.attempts) throw failure;
       await new Promise((later) => setTimeout(later, this.#delayMs(attempt, wait)));

@@ -53,6 +53,14 @@ export interface InferResult {
   readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
+/** A request's place in a sequence: which, and whether that begins or ends with the request. */
+export interface SequencePlace {
+  /** A number other than 0, or a text. */
+  readonly id: number | string;
+  readonly start?: boolean;
+  readonly end?: boolean;
+}
+
 /** What may be asked of an inference beside its inputs. */
 export interface InferOptions {
   /** The version's number or an alias; the live one without. */
@@ -65,6 +73,8 @@ export interface InferOptions {
   timeoutMs?: number;
   /** 1 goes first, 255 last; 100 without. */
   priority?: number;
+  /** For a request that belongs to a sequence; `Client.sequence` is the easier way. */
+  sequence?: SequencePlace;
 }
 
 /** The headers and the body of an inference. */
@@ -82,6 +92,10 @@ export function encode(
   const parameters: Record<string, unknown> = { binary_data_output: true };
   if (options.timeoutMs !== undefined) parameters["timeout"] = Math.max(1, Math.round(options.timeoutMs * 1000));
   if (options.priority !== undefined) parameters["priority"] = options.priority;
+  if (options.sequence !== undefined) {
+    const { id, start = false, end = false } = options.sequence;
+    Object.assign(parameters, { sequence_id: id, sequence_start: start, sequence_end: end });
+  }
   const head: Record<string, unknown> = { parameters, inputs: tensors };
   if (options.id !== undefined) head["id"] = options.id;
   if (options.outputs?.length) head["outputs"] = options.outputs.map((name) => ({ name }));

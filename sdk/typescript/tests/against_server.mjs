@@ -61,6 +61,68 @@ async function checkRefusals(client) {
   await refused("unreachable", new Client("http://127.0.0.1:1", { firstDelayMs: 1 }).models());
 }
 
+const SERIES = Float32Array.of(-0.5, -0.3, -0.1, 0.1, 0.3, 0.5);
+
+function piece(start, end) {
+  return { input: { datatype: "FP32", shape: [1, end - start, 1], data: SERIES.slice(start, end) } };
+}
+
+function assertSame(result, whole) {
+  result.outputs.output.data.forEach((value, at) => {
+    assert(Math.abs(value - whole.outputs.output.data[at]) <= 1e-6);
+  });
+}
+
+async function liveSequences() {
+  const page = await (await fetch(`http://${address}/metrics`)).text();
+  return Number(page.match(/^modelyard_sequences_live (\d+)$/m)[1]);
+}
+
+async function checkSequences(client) {
+  const whole = await client.infer("pulse", piece(0, 6));
+  const last = await client.withSequence("pulse", async (pulse) => {
+    await pulse.step(piece(0, 2));
+    // What is refused leaves it as it was.
+    await refused("invalid_argument", pulse.step({ other: piece(0, 1).input }));
+    await assert.rejects(pulse.step({ input: { datatype: "FP32", shape: [1, 1, 1], data: [1] } }), TypeError);
+    return pulse.step(piece(2, 6));
+  });
+  assertSame(last, whole);
+  assert.equal(await liveSequences(), 0, "it ends with its use");
+  const failed = client.withSequence("pulse", async (pulse) => {
+    await pulse.step(piece(0, 1));
+    throw new RangeError("stop");
+  });
+  await assert.rejects(failed, RangeError);
+  assert.equal(await liveSequences(), 0, "it ends where its use fails, too");
+  const own = client.sequence("pulse", { id: "own", version: "live" });
+  await own.step(piece(0, 5));
+  assert.equal(await liveSequences(), 1);
+  assertSame(await own.step(piece(5, 6), { end: true }), whole);
+  await own.end();
+  assert((await refused("sequence_over", own.step(piece(0, 1)))).hint);
+  await refused("unsupported", client.sequence("simple").step({ INPUT0: int32(A), INPUT1: int32(B) }));
+  await refused("not_found", client.infer("pulse", piece(0, 1), { sequence: { id: 9 } }));
+}
+
+// Answers the first request of a sequence and hangs up on the others.
+async function checkLostSequences() {
+  let seen = 0;
+  const broken = http.createServer((request, answer) => {
+    seen += 1;
+    if (seen > 1) return request.socket.destroy();
+    answer.end('{"model_name": "m", "model_version": "1", "outputs": []}');
+  });
+  await new Promise((listening) => broken.listen(0, "127.0.0.1", listening));
+  const lost = new Client(`http://127.0.0.1:${broken.address().port}`).sequence("m");
+  await lost.step(piece(0, 1));
+  await refused("unreachable", lost.step(piece(0, 1)));
+  assert.equal(seen, 2, "a step that may have been taken is not sent again");
+  assert.match((await refused("sequence_lost", lost.step(piece(0, 1)))).message, /begin another/);
+  broken.closeAllConnections();
+  broken.close();
+}
+
 // Is full for the first two requests.
 async function checkRetries() {
   let seen = 0;
@@ -91,4 +153,6 @@ await checkSum(client);
 await checkTypes(client);
 await checkRefusals(client);
 await checkRetries();
+await checkSequences(client);
+await checkLostSequences();
 console.log("typescript: all well");

@@ -181,6 +181,23 @@ async fn what_cannot_be_gone_on_with_is_told() {
 }
 
 #[tokio::test]
+async fn a_sequence_ends_without_a_step() {
+    let (_store, running) = serve(gru(1), ServeConfig::default()).await;
+    answer(&running.post(INFER, piece(0..1, &json!({ "sequence_id": 1, "sequence_start": true }))).await);
+    let bare = |place: Value| json!({ "inputs": [], "parameters": place }).to_string();
+    let reply = running.post(INFER, bare(json!({ "sequence_id": 1 }))).await;
+    assert!(reply.failure(400, "invalid_argument").contains("\"input\" is missing"), "no end, no inputs");
+    let end = bare(json!({ "sequence_id": 1, "sequence_end": true }));
+    let reply = running.post(INFER, end.clone()).await;
+    assert_eq!((reply.status, &reply.json()["outputs"]), (200, &json!([])), "{}", reply.text());
+    assert!(shows(&running, "modelyard_sequences_live 0").await);
+    assert_eq!(running.post(INFER, end).await.status, 404, "it has ended");
+    let start = bare(json!({ "sequence_id": 1, "sequence_start": true, "sequence_end": true }));
+    assert_eq!(running.post(INFER, start).await.status, 400, "nothing began");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn an_idle_sequence_makes_room() {
     let short = ServeConfig { sequences_max: 1, sequence_idle: Duration::ZERO, ..ServeConfig::default() };
     let (_store, running) = serve(gru(1), short).await;

@@ -155,6 +155,58 @@ async fn what_broke_is_sent_again_unless_a_sequence_could_go_on_twice() {
     assert_eq!((error.kind(), seen.requests.load(Ordering::SeqCst)), (ErrorKind::Unavailable, 1));
 }
 
+fn answered() -> Reply {
+    Reply::Status(200, json!({ "model_name": "m", "model_version": "1", "outputs": [] }).to_string())
+}
+
+#[tokio::test]
+async fn a_sequence_is_told_its_beginning_and_its_end() {
+    let (client, seen) =
+        listen(vec![answered(), refusal(400, "no"), answered(), answered(), answered()]).await;
+    let mut one = client.sequence("m").with_id(SequenceId::Number(7)).on_version("live");
+    let inputs = || inference().inputs;
+    one.step(inputs()).await.expect("an answer");
+    one.step(inputs()).await.expect_err("refused, which leaves it as it was");
+    one.last_step(inputs()).await.expect("an answer");
+    let error = one.step(inputs()).await.expect_err("it is over");
+    assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::FailedPrecondition, true));
+    assert_eq!(error.to_string(), "sequence 7 of model m has ended");
+    one.end().await.expect("there is nothing to end");
+    let mut other = client.sequence("m");
+    let SequenceId::Number(number) = *other.id() else { panic!("a number by chance") };
+    assert!(number > 0 && number < 1 << 63);
+    other.step(inputs()).await.expect("an answer");
+    other.end().await.expect("it ends");
+    let texts = seen.texts.lock().expect("not poisoned");
+    let places: Vec<(bool, bool, bool)> = texts
+        .iter()
+        .map(|text| {
+            let has = |what: &str| text.contains(what);
+            (has("versions/live"), has("\"sequence_start\":true"), has("\"sequence_end\":true"))
+        })
+        .collect();
+    let want = [
+        (true, true, false),
+        (false, false, false),
+        (false, false, true),
+        (false, true, false),
+        (false, false, true),
+    ];
+    assert_eq!(places, want, "start, end and the version's choice");
+    assert!(texts[4].contains("\"inputs\":[]"), "it ends without a step");
+}
+
+#[tokio::test]
+async fn a_sequence_whose_step_got_no_answer_is_not_gone_on_with() {
+    let (client, seen) = listen(vec![Reply::HangUp, answered(), Reply::HangUp]).await;
+    let mut one = client.sequence("m");
+    one.step(inference().inputs).await.expect("what begins anew may be sent again");
+    one.step(inference().inputs).await.expect_err("broken");
+    let error = one.step(inference().inputs).await.expect_err("in doubt");
+    assert!(error.to_string().contains("it is not known whether its last step was taken"), "{error}");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 3);
+}
+
 #[tokio::test]
 async fn a_call_ends_with_its_time() {
     let (client, _) = listen(vec![Reply::Nothing]).await;

@@ -6,12 +6,13 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use modelyard_types::NamedTensor;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::Server;
 use crate::error::ServeError;
 use crate::rollout::Routed;
 use crate::sequence::{Key, Refused, SequenceStep, Sequences};
+use crate::statistics::Times;
 use crate::telemetry::HeldSequence;
 use crate::urgency::Urgency;
 use crate::version::{Answered, ServedVersion, check_answer};
@@ -120,7 +121,8 @@ impl SequenceTurn<'_> {
         &self.sequence.version
     }
 
-    /// Waits until the requests before it are answered, and is answered by what they left.
+    /// Waits until the requests before it are answered, and is answered by what they left. A request of no inputs
+    /// that ends its sequence does only that.
     ///
     /// # Errors
     /// As [`ServedVersion::infer`], and a model that takes no sequences, more than one row, a sequence that was
@@ -131,10 +133,33 @@ impl SequenceTurn<'_> {
         wanted: &[String],
         urgency: Urgency,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+        if inputs.is_empty() && self.step.end && !self.step.start {
+            return self.only_end(urgency).await;
+        }
         let arrived = self.server.now();
         let outcome = self.answer(inputs, wanted, urgency).await;
         self.opened.watch(self.version(), arrived, &outcome);
         outcome
+    }
+
+    async fn only_end(mut self, urgency: Urgency) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+        let sequence = Arc::clone(&self.sequence);
+        let mut state = self.wait(&sequence, urgency).await?;
+        self.is_over = true;
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Remembers(..) => Ok(Answered { answer: Vec::new(), times: Times::default() }),
+            State::Fresh | State::Over => Err(self.server.refused(&self.key, Refused::Unknown)),
+        }
+    }
+
+    /// Waits until no other request of the sequence runs.
+    async fn wait<'s>(
+        &self,
+        sequence: &'s Sequence,
+        urgency: Urgency,
+    ) -> Result<AsyncMutexGuard<'s, State>, ServeError> {
+        let waited = tokio::time::timeout_at(urgency.deadline.0.into(), sequence.state.lock()).await;
+        waited.map_err(|_| self.server.counted(ServeError::DeadlineExceeded { model: self.key.0.clone() }))
     }
 
     async fn answer(
@@ -144,9 +169,7 @@ impl SequenceTurn<'_> {
         urgency: Urgency,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let sequence = Arc::clone(&self.sequence);
-        let waited = tokio::time::timeout_at(urgency.deadline.0.into(), sequence.state.lock()).await;
-        let late = |_| self.server.counted(ServeError::DeadlineExceeded { model: self.key.0.clone() });
-        let mut state = waited.map_err(late)?;
+        let mut state = self.wait(&sequence, urgency).await?;
         let past = match &*state {
             State::Fresh if self.step.start => None,
             State::Remembers(past, _) => Some(past.clone()),

@@ -3,14 +3,18 @@
 from ._client import AsyncClient, Client
 from ._errors import ModelyardError
 from ._retries import Retries
-from ._wire import InferResult, ModelMetadata, TensorMetadata
+from ._sequence import AsyncModelSequence, ModelSequence
+from ._wire import InferResult, ModelMetadata, SequencePlace, TensorMetadata
 
 __all__ = [
     "AsyncClient",
+    "AsyncModelSequence",
     "Client",
     "InferResult",
     "ModelMetadata",
+    "ModelSequence",
     "ModelyardError",
     "Retries",
+    "SequencePlace",
     "TensorMetadata",
 ]

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from ._errors import ModelyardError
 from ._retries import Retries
-from ._wire import InferResult, ModelMetadata, decode, encode
+from ._sequence import AsyncModelSequence, ModelSequence
+from ._wire import InferResult, ModelMetadata, SequencePlace, decode, encode
 
 # A request says itself how long its answer may take; the connection waits a little longer for it.
 _GRACE_S = 2.0
@@ -31,6 +32,8 @@ class _Request:
     headers: Mapping[str, str]
     body: bytes | None
     timeout_s: float
+    # Whether running it twice changes nothing.
+    repeatable: bool = True
 
 
 def _path(model: str, version: str | int | None, rest: str, root: str = "/v2/models") -> str:
@@ -57,10 +60,13 @@ class _Requests:
         request_id: str | None,
         timeout_s: float | None,
         priority: int | None,
+        sequence: SequencePlace | None,
     ) -> _Request:
-        headers, body = encode(inputs, outputs, request_id, timeout_s, priority)
+        headers, body = encode(inputs, outputs, request_id, timeout_s, priority, sequence)
         waits = self._timeout_s if timeout_s is None else timeout_s + _GRACE_S
-        return _Request("POST", _path(model, version, "/infer"), headers, body, waits)
+        # A sequence would go on twice; one that begins begins anew.
+        repeatable = sequence is None or sequence.start
+        return _Request("POST", _path(model, version, "/infer"), headers, body, waits, repeatable)
 
     def _predict(self, model: str, rows: Sequence[Row], version: str | int | None) -> _Request:
         body = json.dumps({"instances": list(rows)}, allow_nan=False).encode()
@@ -72,6 +78,13 @@ class _Requests:
         if answer.is_success:
             return answer
         raise ModelyardError.from_answer(answer.status_code, answer.content)
+
+    def _delay_s(self, attempt: int, request: _Request, failed: httpx.Response | Exception) -> float | None:
+        if isinstance(failed, httpx.Response):
+            status, headers = failed.status_code, failed.headers
+            return self._retries.delay_s(attempt, status, headers, repeatable=request.repeatable)
+        never_sent = isinstance(failed, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        return self._retries.delay_s(attempt, None, {}) if request.repeatable or never_sent else None
 
     @staticmethod
     def _unreachable(error: httpx.TransportError) -> ModelyardError:
@@ -129,11 +142,19 @@ class Client(_Requests):
         request_id: str | None = None,
         timeout_s: float | None = None,
         priority: int | None = None,
+        sequence: SequencePlace | None = None,
     ) -> InferResult:
-        """Tensors in, tensors out: rows first. Of ``priority`` 1 goes first, 255 last."""
-        request = self._infer(model, inputs, version, outputs, request_id, timeout_s, priority)
+        """Tensors in, tensors out: rows first. Of ``priority`` 1 goes first, 255 last. For a ``sequence``
+        :meth:`sequence` is the easier way."""
+        request = self._infer(model, inputs, version, outputs, request_id, timeout_s, priority, sequence)
         answer = self._send(request)
         return decode(answer.headers, answer.content)
+
+    def sequence(
+        self, model: str, *, version: str | int | None = None, sequence_id: int | str | None = None
+    ) -> ModelSequence:
+        """A series in pieces, which the model remembers from step to step; for use by ``with``."""
+        return ModelSequence(self, model, version, sequence_id)
 
     def predict(
         self, model: str, rows: Sequence[Row], *, version: str | int | None = None
@@ -155,11 +176,11 @@ class Client(_Requests):
         while True:
             try:
                 answer = self._once(request)
-                delay = self._retries.delay_s(attempt, answer.status_code, answer.headers)
+                delay = self._delay_s(attempt, request, answer)
                 if answer.is_success or delay is None:
                     return self._answered(answer)
             except httpx.TransportError as error:
-                delay = self._retries.delay_s(attempt, None, {})
+                delay = self._delay_s(attempt, request, error)
                 if delay is None:
                     raise self._unreachable(error) from error
             time.sleep(delay)
@@ -213,11 +234,19 @@ class AsyncClient(_Requests):
         request_id: str | None = None,
         timeout_s: float | None = None,
         priority: int | None = None,
+        sequence: SequencePlace | None = None,
     ) -> InferResult:
-        """Tensors in, tensors out: rows first. Of ``priority`` 1 goes first, 255 last."""
-        request = self._infer(model, inputs, version, outputs, request_id, timeout_s, priority)
+        """Tensors in, tensors out: rows first. Of ``priority`` 1 goes first, 255 last. For a ``sequence``
+        :meth:`sequence` is the easier way."""
+        request = self._infer(model, inputs, version, outputs, request_id, timeout_s, priority, sequence)
         answer = await self._send(request)
         return decode(answer.headers, answer.content)
+
+    def sequence(
+        self, model: str, *, version: str | int | None = None, sequence_id: int | str | None = None
+    ) -> AsyncModelSequence:
+        """A series in pieces, which the model remembers from step to step; for use by ``async with``."""
+        return AsyncModelSequence(self, model, version, sequence_id)
 
     async def predict(
         self, model: str, rows: Sequence[Row], *, version: str | int | None = None
@@ -239,11 +268,11 @@ class AsyncClient(_Requests):
         while True:
             try:
                 answer = await self._once(request)
-                delay = self._retries.delay_s(attempt, answer.status_code, answer.headers)
+                delay = self._delay_s(attempt, request, answer)
                 if answer.is_success or delay is None:
                     return self._answered(answer)
             except httpx.TransportError as error:
-                delay = self._retries.delay_s(attempt, None, {})
+                delay = self._delay_s(attempt, request, error)
                 if delay is None:
                     raise self._unreachable(error) from error
             await asyncio.sleep(delay)

@@ -82,12 +82,22 @@ class InferResult(Mapping[str, Array]):
         return len(self.outputs)
 
 
+@dataclass(frozen=True)
+class SequencePlace:
+    """A request's place in a sequence: which, and whether that begins or ends with the request."""
+
+    id: int | str
+    start: bool = False
+    end: bool = False
+
+
 def encode(
     inputs: Mapping[str, npt.ArrayLike],
     outputs: Sequence[str] | None,
     request_id: str | None,
     timeout_s: float | None,
     priority: int | None,
+    sequence: SequencePlace | None,
 ) -> tuple[dict[str, str], bytes]:
     """The headers and the body of an inference."""
     parameters: dict[str, Any] = {"binary_data_output": True}
@@ -95,6 +105,10 @@ def encode(
         parameters["timeout"] = max(1, round(timeout_s * 1e6))
     if priority is not None:
         parameters["priority"] = priority
+    if sequence is not None:
+        parameters["sequence_id"] = sequence.id
+        parameters["sequence_start"] = sequence.start
+        parameters["sequence_end"] = sequence.end
     tensors, raw = [], []
     for name, values in inputs.items():
         array = np.asarray(values)
