@@ -111,7 +111,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         only: Option<Vec<ModelName>>,
     ) -> Result<Arc<Self>, ServeError> {
-        let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
+        let sequences = Mutex::new(Sequences::new(config.sequences_max));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
         let server = Arc::new_cyclic(|me| Self {
             me: me.clone(),

@@ -17,6 +17,7 @@ mod graphs;
 mod guide;
 mod harness;
 mod import_export;
+mod memory;
 mod models;
 mod page;
 mod predict;
