@@ -204,6 +204,36 @@ def stored():
         seed("project_file", example.parent.name, example.read_bytes())
 
 
+def configs():
+    seed("triton_config", "batches", """# What most models say.
+name: "digits"
+platform: "onnxruntime_onnx"
+max_batch_size: 16
+input [ { name: "x" data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 1, 8, -1 ] } ]
+output [ { name: "y" data_type: TYPE_STRING dims: [ 10 ] label_filename: "labels.txt" } ]
+version_policy: { specific: { versions: [1, 3] } }
+instance_group [ { count: 2 kind: KIND_CPU }, { kind: KIND_AUTO } ]
+dynamic_batching { preferred_batch_size: [ 8, 4 ] max_queue_delay_microseconds: 100 }
+parameters { key: "intra_op_thread_count" value: { string_value: "3" } }
+response_cache { enable: false }
+model_warmup [ { name: "w" batch_size: 2 count: 3
+  inputs { key: "x" value: { data_type: TYPE_FP32 dims: [1, 8, 2] random_data: true } } } ]
+""")
+    seed("triton_config", "sequences", """backend: "onnx" "runtime", default_model_filename: 'a.onnx';
+sequence_batching <
+  max_sequence_idle_microseconds: 16
+  oldest { max_candidate_sequences: 4 preferred_batch_size: [ 4, 2 ] max_queue_delay_microseconds: 100 }
+  control_input [
+    { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ -0.5, 1e0 ] } ] },
+    { name: "END" control { kind: CONTROL_SEQUENCE_END bool_false_true: [ false, true ] } },
+    { name: "CORRID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_INT64 } ] }
+  ]
+  state { input_name: "in" output_name: "out" data_type: TYPE_INT32 dims: [ 2, -1 ]
+    initial_state { name: "none" data_type: TYPE_INT32 dims: [ 2, 0 ] zero_data: true } }
+>
+""")
+
+
 tables()
 arrays()
 images()
@@ -211,4 +241,5 @@ sounds()
 requests()
 onnx()
 networks()
+configs()
 stored()

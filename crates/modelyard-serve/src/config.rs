@@ -33,8 +33,8 @@ pub struct ServeConfig {
     pub deadline_max: Duration,
     /// Versions kept loaded because a request named their number; the least recently used one is dropped.
     pub versions_on_demand_max: usize,
-    /// Most bytes of networks in memory, by the sizes of their files. Where it is passed, who was asked longest
-    /// ago is loaded again when it is asked. None for no limit.
+    /// Most bytes of networks in memory, by the sizes of their files, and of what is remembered of sequences. Where it
+    /// is passed, who was asked longest ago is loaded again when it is asked. None for no limit.
     pub memory_budget_bytes: Option<u64>,
     /// Sequences that live at once; more are refused as exhausted.
     pub sequences_max: usize,

@@ -253,6 +253,32 @@ pub enum ServeError {
         /// Steps allowed.
         limit: usize,
     },
+    /// The model answers requests of sequences only.
+    #[error("model {model} answers requests of sequences, this one has no sequence_id")]
+    SequenceNeeded {
+        /// The model.
+        model: ModelName,
+    },
+    /// The model is told the sequence's name, and cannot be told this one.
+    #[error("sequence {id} of model {model}: its network takes {wanted} for the sequence's name")]
+    SequenceName {
+        /// The model.
+        model: ModelName,
+        /// The sequence.
+        id: SequenceId,
+        /// What it can be told.
+        wanted: String,
+    },
+    /// The memory budget has no room for what is to be remembered.
+    #[error("a sequence of model {model} takes {bytes} bytes, and the memory budget of {budget} has no room")]
+    SequenceNoRoom {
+        /// The model.
+        model: ModelName,
+        /// Bytes that are remembered of it.
+        bytes: u64,
+        /// Bytes that may be in memory at once.
+        budget: u64,
+    },
     /// The model cannot be fed a series in pieces.
     #[error("model {model} takes no sequences: {}", reason(.source))]
     NoSequences {
@@ -376,12 +402,15 @@ impl ServeError {
             | Self::DuplicateOutput { .. }
             | Self::DrawsNothing { .. }
             | Self::SequenceVersion { .. }
+            | Self::SequenceNeeded { .. }
+            | Self::SequenceName { .. }
             | Self::SequenceRows { .. } => ErrorKind::InvalidArgument,
             Self::SequenceSteps { steps: 0, .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } | Self::SequenceSteps { .. } => ErrorKind::TooLarge,
             Self::QueueFull { .. }
             | Self::NoRoom { .. }
             | Self::SequencesFull { .. }
+            | Self::SequenceNoRoom { .. }
             | Self::SequenceCrowded { .. } => ErrorKind::ResourceExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
             Self::Draining | Self::NotLoaded { .. } | Self::Unloaded { .. } => ErrorKind::Unavailable,
@@ -417,6 +446,13 @@ impl ServeError {
             Self::SequenceCrowded { .. } => Some("wait for answers before sending more".to_owned()),
             Self::SequenceRows { .. } => Some("begin a sequence for each series".to_owned()),
             Self::SequenceSteps { .. } => Some("send them in several requests of the sequence".to_owned()),
+            Self::SequenceNeeded { .. } => Some(
+                "name a sequence_id, with sequence_start in its first request and sequence_end in its last".to_owned(),
+            ),
+            Self::SequenceName { .. } => Some("name the sequence so".to_owned()),
+            Self::SequenceNoRoom { .. } => {
+                Some("end sequences by sequence_end in their last request, or raise --memory-budget".to_owned())
+            }
             Self::SequenceVersion { .. } => Some("name that version, or none".to_owned()),
             Self::Unloaded { model } => {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))

@@ -19,6 +19,7 @@ mod sequence;
 mod server;
 mod settings;
 mod source;
+mod stateful;
 mod statistics;
 mod target;
 mod telemetry;
@@ -35,7 +36,10 @@ pub use rollout::{CANARY_LABEL, Labels, Routed};
 pub use sequence::{SequenceId, SequenceStep};
 pub use server::{InFlight, IndexEntry, ModelStatus, SequenceTurn, Server};
 pub use settings::{Declared, ModelSettings};
-pub use source::{Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion};
+pub use source::{
+    Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion, read_triton_config,
+};
+pub use stateful::{Control, Flag, KeptState, SequenceSettings, Tells};
 pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
 pub use version::{Answered, Drawing, Generation, ServedVersion, check_answer};

@@ -57,7 +57,6 @@ pub(crate) enum Refused {
 /// The sequences that live; `T` is what is known of each.
 pub(crate) struct Sequences<T> {
     max: usize,
-    idle_max: Duration,
     live: BTreeMap<Key, Live<T>>,
 }
 
@@ -67,16 +66,18 @@ struct Live<T> {
     busy: usize,
     /// When the last one ended.
     idle_since: Instant,
+    /// How long it lives without one.
+    idle_max: Duration,
 }
 
 impl<T> Sequences<T> {
-    /// None yet; at most `max` at once, each until it was idle for `idle_max`.
-    pub(crate) fn new(max: usize, idle_max: Duration) -> Self {
-        Self { max, idle_max, live: BTreeMap::new() }
+    /// None yet; at most `max` at once.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, live: BTreeMap::new() }
     }
 
     /// Begins a sequence, in place of one of the same name where there is one, with its first request, and gives
-    /// the one that was there.
+    /// the one that was there. It lives until it was idle for `idle_max`.
     ///
     /// # Errors
     /// [`Refused::Full`], once those that expired are gone.
@@ -85,11 +86,12 @@ impl<T> Sequences<T> {
         now: Instant,
         key: &Key,
         sequence: Arc<T>,
+        idle_max: Duration,
     ) -> Result<Option<Arc<T>>, Refused> {
         if !self.live.contains_key(key) && self.live.len() >= self.max {
             return Err(Refused::Full);
         }
-        let replaced = self.live.insert(key.clone(), Live { sequence, busy: 1, idle_since: now });
+        let replaced = self.live.insert(key.clone(), Live { sequence, busy: 1, idle_since: now, idle_max });
         Ok(replaced.map(|live| live.sequence))
     }
 
@@ -98,7 +100,7 @@ impl<T> Sequences<T> {
     /// # Errors
     /// [`Refused::Unknown`] where it does not live, [`Refused::Crowded`].
     pub(crate) fn enter(&mut self, now: Instant, key: &Key) -> Result<Arc<T>, Refused> {
-        let live = self.live.get_mut(key).filter(|live| !live.is_over(now, self.idle_max));
+        let live = self.live.get_mut(key).filter(|live| !live.is_over(now));
         let live = live.ok_or(Refused::Unknown)?;
         if live.busy >= WAITING_MAX {
             return Err(Refused::Crowded);
@@ -122,8 +124,7 @@ impl<T> Sequences<T> {
     /// Forgets those that were idle for too long, and gives them.
     #[must_use = "they are dropped where nobody waits for the table"]
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Arc<T>> {
-        let idle_max = self.idle_max;
-        let over = self.live.extract_if(.., |_, live| live.is_over(now, idle_max));
+        let over = self.live.extract_if(.., |_, live| live.is_over(now));
         over.map(|(_, live)| live.sequence).collect()
     }
 
@@ -141,8 +142,8 @@ impl<T> Sequences<T> {
 }
 
 impl<T> Live<T> {
-    fn is_over(&self, now: Instant, idle_max: Duration) -> bool {
-        self.busy == 0 && now.saturating_duration_since(self.idle_since) >= idle_max
+    fn is_over(&self, now: Instant) -> bool {
+        self.busy == 0 && now.saturating_duration_since(self.idle_since) >= self.idle_max
     }
 }
 
@@ -167,10 +168,10 @@ mod tests {
 
     #[test]
     fn a_sequence_lives_from_its_start_to_its_end() {
-        let (mut sequences, now) = (Sequences::new(2, IDLE), start());
+        let (mut sequences, now) = (Sequences::new(2), start());
         assert_eq!(sequences.enter(now, &key(1)), Err(Refused::Unknown));
         let one = Arc::new("one");
-        sequences.begin(now, &key(1), Arc::clone(&one)).expect("there is room");
+        sequences.begin(now, &key(1), Arc::clone(&one), IDLE).expect("there is room");
         sequences.leave(now, &key(1), &one, false);
         assert_eq!(sequences.enter(later(now, 9), &key(1)), Ok(Arc::clone(&one)));
         sequences.leave(later(now, 9), &key(1), &one, true);
@@ -179,11 +180,11 @@ mod tests {
 
     #[test]
     fn what_is_idle_expires_and_what_is_busy_does_not() {
-        let (mut sequences, now) = (Sequences::new(2, IDLE), start());
+        let (mut sequences, now) = (Sequences::new(2), start());
         let (one, two) = (Arc::new(1), Arc::new(2));
-        sequences.begin(now, &key(1), Arc::clone(&one)).expect("there is room");
-        sequences.begin(now, &key(2), two).expect("there is room");
-        assert_eq!(sequences.begin(now, &key(3), Arc::new(3)), Err(Refused::Full));
+        sequences.begin(now, &key(1), Arc::clone(&one), IDLE).expect("there is room");
+        sequences.begin(now, &key(2), two, IDLE).expect("there is room");
+        assert_eq!(sequences.begin(now, &key(3), Arc::new(3), IDLE), Err(Refused::Full));
         sequences.leave(now, &key(1), &one, false);
         assert_eq!(
             sequences.enter(later(now, 10), &key(1)),
@@ -196,10 +197,10 @@ mod tests {
 
     #[test]
     fn one_that_begins_anew_is_not_ended_by_the_old_ones_requests() {
-        let (mut sequences, now) = (Sequences::new(1, IDLE), start());
+        let (mut sequences, now) = (Sequences::new(1), start());
         let (old, new) = (Arc::new(1), Arc::new(2));
-        sequences.begin(now, &key(1), Arc::clone(&old)).expect("there is room");
-        assert_eq!(sequences.begin(now, &key(1), Arc::clone(&new)), Ok(Some(Arc::clone(&old))));
+        sequences.begin(now, &key(1), Arc::clone(&old), IDLE).expect("there is room");
+        assert_eq!(sequences.begin(now, &key(1), Arc::clone(&new), IDLE), Ok(Some(Arc::clone(&old))));
         sequences.leave(now, &key(1), &old, true);
         assert_eq!(sequences.enter(now, &key(1)), Ok(Arc::clone(&new)));
         assert_eq!(sequences.forget(&"m".parse().expect("a name")), [new]);
@@ -208,8 +209,8 @@ mod tests {
 
     #[test]
     fn too_many_requests_of_one_sequence_are_refused() {
-        let (mut sequences, now) = (Sequences::new(1, IDLE), start());
-        sequences.begin(now, &key(1), Arc::new(())).expect("there is room");
+        let (mut sequences, now) = (Sequences::new(1), start());
+        sequences.begin(now, &key(1), Arc::new(()), IDLE).expect("there is room");
         for _ in 1..WAITING_MAX {
             sequences.enter(now, &key(1)).expect("not yet");
         }

@@ -113,7 +113,7 @@ impl Server {
         only: Option<Vec<ModelName>>,
     ) -> Result<Arc<Self>, ServeError> {
         heap::keep_little();
-        let sequences = Mutex::new(Sequences::new(config.sequences_max, config.sequence_idle));
+        let sequences = Mutex::new(Sequences::new(config.sequences_max));
         let loader = Loader { runtimes, config, clock, telemetry: Telemetry::new() };
         let server = Arc::new_cyclic(|me| Self {
             me: me.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, TensorSpec};
 
 use crate::config::ServeConfig;
+use crate::stateful::SequenceSettings;
 
 /// The wishes for one model; what is absent is left to [`ServeConfig`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +33,8 @@ pub struct ModelSettings {
     pub labels: BTreeMap<String, Vec<String>>,
     /// What the model's files say that its network takes and gives.
     pub declared: Option<Declared>,
+    /// What its network wants of sequences, where it takes requests of sequences only.
+    pub sequences: Option<SequenceSettings>,
 }
 
 /// Tensors as a configuration declares them, to be held against the network's own signature.
@@ -59,6 +62,7 @@ impl ModelSettings {
             warmup: if self.warmup.is_empty() { below.warmup } else { self.warmup },
             labels: if self.labels.is_empty() { below.labels } else { self.labels },
             declared: self.declared.or(below.declared),
+            sequences: self.sequences.or(below.sequences),
         }
     }
 
@@ -70,6 +74,8 @@ impl ModelSettings {
         set(&mut limits.batch_size_max, self.batch_size_max);
         set(&mut limits.queue_rows_max, self.queue_rows_max);
         set(&mut limits.request_rows_max, self.request_rows_max);
+        let idle = self.sequences.as_ref().and_then(|sequences| sequences.idle);
+        limits.sequence_idle = idle.unwrap_or(limits.sequence_idle);
         limits.batch_delay = self.batch_delay.unwrap_or(limits.batch_delay);
         if let Some(preferred) = &self.preferred_rows {
             limits.preferred_rows.clone_from(preferred);

@@ -175,7 +175,7 @@ impl Telemetry {
     }
 
     /// Counts a sequence that begins, with so many bytes, as live until the value is dropped.
-    pub(crate) fn hold_sequence(&self, bytes: usize) -> HeldSequence {
+    pub(crate) fn hold_sequence(&self, bytes: u64) -> HeldSequence {
         self.sequences.hold(bytes)
     }
 

@@ -1,10 +1,12 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod arrival;
 mod drawing;
 mod engine;
 mod finite;
 mod generation;
 mod pieces;
+mod stateful;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +16,7 @@ use std::time::{Duration, Instant};
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
 use modelyard_registry::document::WiredGraph;
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
-use modelyard_types::{
-    Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
-};
+use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
 
 use crate::batch;
 use crate::config::ServeConfig;
@@ -26,6 +26,7 @@ use crate::graph::{GraphRun, Surroundings};
 use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
+use crate::stateful::SequenceSettings;
 use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
 use crate::urgency::Urgency;
@@ -37,6 +38,8 @@ pub use drawing::Drawing;
 pub use finite::check_answer;
 pub use generation::Generation;
 use pieces::Pieces;
+pub(crate) use pieces::{Past, Piece, size as past_size};
+use stateful::Stateful;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
 pub struct ServedVersion {
@@ -52,6 +55,8 @@ pub struct ServedVersion {
     decoder: Option<drawing::Decoder>,
     /// Made for the first sequence.
     pieces: OnceLock<Pieces>,
+    /// How it takes part in sequences, where its settings tell.
+    stateful: Option<Stateful>,
     clock: Arc<dyn Clock>,
     /// When it was asked last, in turns of the server.
     used: AtomicU64,
@@ -107,6 +112,11 @@ impl Loader {
         if let Some(what) = misfit.or_else(|| declared?.misfit(network.signature())) {
             return Err(ServeError::BadVersion { model, version, what });
         }
+        let fit = |sequences| Stateful::fit(sequences, declared, network.signature());
+        let stateful = match settings.sequences.as_ref().map(fit).transpose() {
+            Ok(stateful) => stateful,
+            Err(what) => return Err(ServeError::BadVersion { model, version, what }),
+        };
         let telemetry = Arc::new(self.telemetry.version(&model, version));
         let limits = settings.limits(&self.config);
         let start =
@@ -131,6 +141,7 @@ impl Loader {
             pipeline_cost: RowCost::new(None),
             decoder,
             pieces: OnceLock::new(),
+            stateful,
             clock: Arc::clone(&self.clock),
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -161,6 +172,7 @@ impl Loader {
             pipeline_cost: RowCost::new(None),
             decoder: None,
             pieces: OnceLock::new(),
+            stateful: None,
             clock,
             used: AtomicU64::new(0),
             _held: self.telemetry.hold(source.bytes),
@@ -193,6 +205,18 @@ fn misfit(pipeline: &Pipeline, signature: &Signature) -> Option<String> {
         ([input], [_]) if input.shape.len() == pipeline.input_shape().len() + 1 => None,
         _ => Some("its pipeline does not fit its network's inputs and outputs".to_owned()),
     }
+}
+
+/// The outputs that are wanted, in that order; all where none is named.
+fn picked(mut outputs: Vec<NamedTensor>, wanted: &[String]) -> Vec<NamedTensor> {
+    if wanted.is_empty() {
+        return outputs;
+    }
+    let mut take = |name: &String| {
+        let at = outputs.iter().position(|output| output.name == *name)?;
+        Some(outputs.swap_remove(at))
+    };
+    wanted.iter().filter_map(&mut take).collect()
 }
 
 fn misfit_rows(error: DataError) -> ServeError {
@@ -264,9 +288,14 @@ impl ServedVersion {
         self.engine.batch_rows_max()
     }
 
-    /// The tensors that its network takes and gives.
+    /// The tensors that it takes and gives: its network's, but for those that belong to the server.
     pub fn signature(&self) -> &Signature {
-        self.engine.signature()
+        self.stateful.as_ref().map_or_else(|| self.engine.signature(), |stateful| &stateful.signature)
+    }
+
+    /// What its network wants of sequences, where it takes requests of sequences only.
+    pub fn sequences(&self) -> Option<&SequenceSettings> {
+        self.settings.sequences.as_ref()
     }
 
     /// The inputs by name that [`ServedVersion::predict`] takes; none where it takes only tensors.
@@ -355,17 +384,15 @@ impl ServedVersion {
         self.engine.telemetry().waiting(self.queued_rows());
     }
 
-    fn arrive(&self) -> Arrival<'_> {
-        self.engine.telemetry().request();
-        Arrival { version: self, at: self.clock.now(), ended: false }
-    }
-
     async fn answer(
         &self,
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
         urgency: Urgency,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+        if self.stateful.is_some() {
+            return Err(ServeError::SequenceNeeded { model: self.model.clone() });
+        }
         let signature = self.signature();
         let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
         self.check_outputs(wanted)?;
@@ -375,15 +402,8 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
-        if wanted.is_empty() {
-            return Ok(Answered { answer: outputs, times });
-        }
-        let mut take = |name: &String| {
-            let at = outputs.iter().position(|output| output.name == *name)?;
-            Some(outputs.swap_remove(at))
-        };
-        Ok(Answered { answer: wanted.iter().filter_map(&mut take).collect(), times })
+        let Ran { outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
+        Ok(Answered { answer: picked(outputs, wanted), times })
     }
 
     async fn answer_rows(
@@ -467,34 +487,5 @@ impl ServedVersion {
             }
         }
         Ok(())
-    }
-}
-
-/// A request that reached a version, counted once it ends: by its outcome, or as cancelled where its caller
-/// went away before there was one.
-struct Arrival<'a> {
-    version: &'a ServedVersion,
-    at: Instant,
-    ended: bool,
-}
-
-impl Arrival<'_> {
-    fn end<T>(mut self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
-        self.ended = true;
-        self.count(outcome.as_ref().err().map(ServeError::kind));
-        outcome
-    }
-
-    fn count(&self, failure: Option<ErrorKind>) {
-        let took = self.version.clock.now().saturating_duration_since(self.at);
-        self.version.engine.telemetry().ended(failure, took);
-    }
-}
-
-impl Drop for Arrival<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.count(Some(ErrorKind::Cancelled));
-        }
     }
 }

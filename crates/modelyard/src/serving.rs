@@ -54,8 +54,9 @@ pub(crate) struct ServingArgs {
     /// How many batches of one model are computed at the same time.
     #[arg(long, env = "MODELYARD_WORKERS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// The most bytes of networks that are in memory at once, such as 2GiB or 500MB, by the sizes of
-    /// their files. Models that were asked longest ago leave, and are loaded again when they are asked.
+    /// The most bytes of networks that are in memory at once, such as 2GiB or 500MB, by the sizes of their files,
+    /// and of what is remembered of sequences. Models that were asked longest ago leave, and are loaded again when
+    /// they are asked.
     #[arg(long, env = "MODELYARD_MEMORY_BUDGET", value_name = "SIZE", value_parser = size)]
     memory_budget: Option<u64>,
     /// The most sequences of requests that live at once; further ones are refused with 429.

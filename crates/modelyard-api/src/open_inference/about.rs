@@ -3,7 +3,7 @@
 //! Sources: <https://github.com/triton-inference-server/server>, `docs/protocol/extension_model_configuration.md`
 //! and `extension_statistics.md`.
 
-use modelyard_serve::{ServedVersion, Statistics, Total};
+use modelyard_serve::{Control, Flag, KeptState, ServedVersion, Statistics, Tells, Total};
 use modelyard_types::{DataType, Dim, TensorSpec};
 use serde_json::{Value, json};
 
@@ -48,15 +48,55 @@ pub(super) fn config(version: &ServedVersion) -> Value {
         "output": signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "instance_group": [{ "name": version.model().as_str(), "kind": "KIND_CPU", "count": limits.sessions_max }],
     });
-    if joined.is_some() {
+    let delay = limits.batch_delay.as_micros() as u64;
+    if let Some(sequences) = version.sequences() {
+        config["sequence_batching"] = json!({
+            "max_sequence_idle_microseconds": limits.sequence_idle.as_micros() as u64,
+            "oldest": { "preferred_batch_size": limits.preferred_rows, "max_queue_delay_microseconds": delay },
+            "control_input": sequences.controls.iter().map(control).collect::<Vec<_>>(),
+            "state": sequences.states.iter().map(|own| state(own, joined.is_some())).collect::<Vec<_>>(),
+        });
+    } else if joined.is_some() {
         config["dynamic_batching"] = json!({
             "preferred_batch_size": limits.preferred_rows,
-            "max_queue_delay_microseconds": limits.batch_delay.as_micros() as u64,
+            "max_queue_delay_microseconds": delay,
             "priority_levels": u8::MAX,
             "default_priority_level": modelyard_serve::PRIORITY_DEFAULT,
         });
     }
     config
+}
+
+/// The name in a configuration of what a control tells.
+pub(crate) fn kind_name(tells: Tells) -> &'static str {
+    match tells {
+        Tells::Start(_) => "CONTROL_SEQUENCE_START",
+        Tells::Ready(_) => "CONTROL_SEQUENCE_READY",
+        Tells::End(_) => "CONTROL_SEQUENCE_END",
+        Tells::Id(_) => "CONTROL_SEQUENCE_CORRID",
+    }
+}
+
+fn control(Control { input, tells }: &Control) -> Value {
+    let mut control = json!({ "kind": kind_name(*tells) });
+    match tells {
+        Tells::Start(flag) | Tells::Ready(flag) | Tells::End(flag) => match flag {
+            Flag::I32(values) => control["int32_false_true"] = json!(values),
+            Flag::F32(values) => control["fp32_false_true"] = json!(values),
+            Flag::Bool(values) => control["bool_false_true"] = json!(values),
+        },
+        Tells::Id(data_type) => control["data_type"] = json!(type_name(*data_type)),
+    }
+    json!({ "name": input, "control": [control] })
+}
+
+fn state(KeptState { input, output, .. }: &KeptState, joined: bool) -> Value {
+    json!({
+        "input_name": input.name,
+        "output_name": output,
+        "data_type": type_name(input.data_type),
+        "dims": dims(input, joined),
+    })
 }
 
 /// What versions did since they were loaded. Joining requests and taking answers apart is part of computing.

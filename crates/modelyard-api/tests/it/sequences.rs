@@ -197,6 +197,60 @@ async fn a_sequence_ends_without_a_step() {
     running.stop().await;
 }
 
+/// Bytes of a store's models in memory, and of what is remembered of a sequence of `m`.
+async fn measure(store: &Store) -> (u64, u64) {
+    let running = store.serve().await;
+    answer(&running.post(INFER, piece(0..1, &json!({ "sequence_id": 1, "sequence_start": true }))).await);
+    let page = running.get("/metrics").await;
+    let line = page.text().lines().find_map(|line| line.strip_prefix("modelyard_sequence_bytes "));
+    let past = line.and_then(|text| text.parse().ok()).expect("a number");
+    let loaded = running.server.loaded_bytes();
+    running.stop().await;
+    (loaded, past)
+}
+
+#[tokio::test]
+async fn what_is_remembered_counts_in_the_memory_budget() {
+    let store = Store::new().await;
+    store.publish("m", gru(1)).await;
+    store.publish("other", onnx(2, 2, 1)).await;
+    let (both, past) = measure(&store).await;
+    assert!(past >= 20, "5 units remember at least as many numbers");
+    let budget = ServeConfig { memory_budget_bytes: Some(both + past + 5), ..ServeConfig::default() };
+    let running = store.serve_with(budget, ApiConfig::default()).await;
+    let begin = async |id: u64| {
+        running.post(INFER, piece(0..1, &json!({ "sequence_id": id, "sequence_start": true }))).await
+    };
+    let loaded = || running.server.loaded().iter().map(|v| v.model().to_string()).collect::<Vec<_>>();
+    answer(&begin(1).await);
+    assert_eq!(loaded(), ["m", "other"], "there is room for one");
+    answer(&begin(2).await);
+    assert_eq!(loaded(), ["m"], "the second has another model put to sleep");
+    assert!(shows(&running, &format!("modelyard_sequence_bytes {}", 2 * past)).await);
+    let data = json!({ "name": "input", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 0.5] });
+    let ask = async || running.post("/v2/models/other/infer", json!({ "inputs": [data] }).to_string()).await;
+    let refused = ask().await.failure(429, "resource_exhausted");
+    assert!(refused.contains("has no room"), "a model with live sequences does not make room: {refused}");
+    answer(&running.post(INFER, piece(1..2, &json!({ "sequence_id": 2, "sequence_end": true }))).await);
+    assert_eq!(ask().await.status, 200, "the sequence gave its bytes back");
+    running.stop().await;
+
+    let alone = Store::new().await;
+    alone.publish("m", gru(1)).await;
+    let (bytes, _) = measure(&alone).await;
+    let budget = ServeConfig { memory_budget_bytes: Some(bytes + 2 * past), ..ServeConfig::default() };
+    let running = alone.serve_with(budget, ApiConfig::default()).await;
+    let start = |id: u64| piece(0..1, &json!({ "sequence_id": id, "sequence_start": true }));
+    for id in [1, 2] {
+        answer(&running.post(INFER, start(id)).await);
+    }
+    let message = running.post(INFER, start(3)).await.failure(429, "resource_exhausted");
+    assert!(message.contains(&format!("a sequence of model m takes {past} bytes")), "{message}");
+    answer(&running.post(INFER, piece(1..2, &json!({ "sequence_id": 1, "sequence_end": true }))).await);
+    answer(&running.post(INFER, start(3)).await);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn an_idle_sequence_makes_room() {
     let short = ServeConfig { sequences_max: 1, sequence_idle: Duration::ZERO, ..ServeConfig::default() };

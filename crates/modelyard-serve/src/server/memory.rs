@@ -1,7 +1,8 @@
 //! The memory budget: who was asked longest ago makes room, and is loaded again when it is asked.
 //!
 //! A version counts with the size of its network's file from the moment it is loaded until its last request
-//! ended. Versions with requests in flight, and those of a model with a route, are never put to sleep.
+//! ended. Versions with requests in flight or live sequences, and those of a model with a route, are never put to
+//! sleep. What is remembered of sequences counts, too.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,29 @@ use crate::version::{ServedVersion, Wanted};
 #[derive(Default)]
 pub(super) struct Residents {
     all: Mutex<Vec<Weak<ServedVersion>>>,
+    /// Bytes that are remembered of sequences.
+    pasts: Arc<AtomicU64>,
     turns: AtomicU64,
+}
+
+/// Bytes that are remembered of one sequence, counted until it is dropped.
+pub(super) struct PastRoom {
+    bytes: u64,
+    all: Arc<AtomicU64>,
+}
+
+impl PastRoom {
+    fn resize(&mut self, bytes: u64) {
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for PastRoom {
+    fn drop(&mut self) {
+        self.resize(0);
+    }
 }
 
 impl Residents {
@@ -38,7 +61,12 @@ impl Server {
     /// Whether so many bytes fit without anybody making room; a network that never can is to be told so.
     pub(super) fn must_wait(&self, bytes: u64) -> bool {
         let budget = self.config().memory_budget_bytes;
-        budget.is_some_and(|budget| bytes <= budget && self.loaded_bytes().saturating_add(bytes) > budget)
+        budget.is_some_and(|budget| bytes <= budget && self.held_bytes().saturating_add(bytes) > budget)
+    }
+
+    /// Bytes that count in the budget.
+    fn held_bytes(&self) -> u64 {
+        self.loaded_bytes().saturating_add(self.residents.pasts.load(Ordering::Relaxed))
     }
 
     /// Counts a version from now on.
@@ -61,30 +89,61 @@ impl Server {
     /// # Errors
     /// [`ServeError::NoRoom`] where it is larger than the budget, or everybody else is busy.
     pub(super) fn make_room(&self, wanted: &Wanted) -> Result<(), ServeError> {
-        let Some(budget) = self.config().memory_budget_bytes else { return Ok(()) };
         let bytes = wanted.source.bytes;
-        let mut held = self.loaded_bytes();
+        self.free(bytes, Some(&wanted.model)).map_err(|budget| {
+            let (model, version) = (wanted.model.clone(), wanted.source.version);
+            ServeError::NoRoom { model, version, bytes, budget }
+        })
+    }
+
+    /// Room for what is remembered of a sequence that begins.
+    ///
+    /// # Errors
+    /// [`ServeError::SequenceNoRoom`] where nobody can be put to sleep for it.
+    pub(super) fn room_for_past(&self, model: &ModelName, bytes: u64) -> Result<PastRoom, ServeError> {
+        let mut room = PastRoom { bytes: 0, all: Arc::clone(&self.residents.pasts) };
+        // Counted before it is looked for, so that two that begin at once do not take the same room.
+        room.resize(bytes);
+        let refused = |budget| ServeError::SequenceNoRoom { model: model.clone(), bytes, budget };
+        self.free(0, None).map_err(refused)?;
+        Ok(room)
+    }
+
+    /// Counts what is remembered of a sequence anew. Where it grew beyond the budget others are put to sleep as far
+    /// as that can be: what was answered is not taken back.
+    pub(super) fn resize_past(&self, room: &mut PastRoom, bytes: u64) {
+        let grew = bytes > room.bytes;
+        room.resize(bytes);
+        if grew && let Err(budget) = self.free(0, None) {
+            tracing::warn!(budget, "what is remembered of sequences passes the memory budget");
+        }
+    }
+
+    /// Puts others to sleep until so many bytes fit.
+    ///
+    /// # Errors
+    /// The budget, where they do not.
+    fn free(&self, bytes: u64, except: Option<&ModelName>) -> Result<(), u64> {
+        let Some(budget) = self.config().memory_budget_bytes else { return Ok(()) };
+        let mut held = self.held_bytes();
         while held.saturating_add(bytes) > budget {
             // What is put to sleep may still be held for a moment, so it is taken off here.
-            let freed = if bytes <= budget { self.sleep_one(&wanted.model) } else { None };
-            let Some(freed) = freed else {
-                let (model, version) = (wanted.model.clone(), wanted.source.version);
-                return Err(ServeError::NoRoom { model, version, bytes, budget });
-            };
-            held = held.saturating_sub(freed);
+            let freed = if bytes <= budget { self.sleep_one(except) } else { None };
+            held = held.saturating_sub(freed.ok_or(budget)?);
         }
         Ok(())
     }
 
     /// Puts the version that was asked longest ago to sleep, of those that nobody waits for; gives its bytes.
-    fn sleep_one(&self, except: &ModelName) -> Option<u64> {
+    fn sleep_one(&self, except: Option<&ModelName>) -> Option<u64> {
         let mut kept = self.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
         let mut offers = self.offers.write().unwrap_or_else(PoisonError::into_inner);
         // Each is held once by whoever offers it; who holds more is at work.
         let idle = |version: &&Arc<ServedVersion>| Arc::strong_count(version) == 1;
         let named = kept.iter().filter(idle).min_by_key(|version| version.used());
         let named = named.map(|version| (version.used(), None, version.source().bytes));
-        let by_default = offers.iter().filter(|(name, offer)| offer.rollout.is_none() && *name != except);
+        let by_default =
+            offers.iter().filter(|(name, offer)| offer.rollout.is_none() && Some(*name) != except);
         let by_default = by_default.filter_map(|(name, offer)| {
             // A graph takes no room of its own.
             let version = offer.live.as_ref().filter(idle).filter(|version| version.graph().is_none())?;

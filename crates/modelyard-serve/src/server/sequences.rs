@@ -4,18 +4,20 @@
 //! renewed with the answer, and not otherwise.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use modelyard_types::NamedTensor;
+use modelyard_types::{ModelName, NamedTensor};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::Server;
+use super::memory::PastRoom;
 use crate::error::ServeError;
 use crate::rollout::Routed;
 use crate::sequence::{Key, Refused, SequenceStep, Sequences};
 use crate::statistics::Times;
 use crate::telemetry::HeldSequence;
 use crate::urgency::Urgency;
-use crate::version::{Answered, ServedVersion, check_answer};
+use crate::version::{Answered, Past, Piece, ServedVersion, check_answer, past_size};
 
 /// What is known of a sequence while it lives.
 pub(super) struct Sequence {
@@ -28,9 +30,15 @@ enum State {
     /// No request was answered yet.
     Fresh,
     /// What is remembered after the last answer.
-    Remembers(Vec<f32>, HeldSequence),
+    Remembers(Remembered),
     /// Its last request was answered.
     Over,
+}
+
+struct Remembered {
+    past: Past,
+    held: HeldSequence,
+    room: PastRoom,
 }
 
 /// A request's place in its sequence, kept until it is dropped.
@@ -78,11 +86,12 @@ impl Server {
         if !start {
             return self.sequences().enter(now, key);
         }
+        let idle = opened.limits().sequence_idle;
         let state = AsyncMutex::new(State::Fresh);
         let sequence = Arc::new(Sequence { version: Arc::clone(opened), state });
         let mut sequences = self.sequences();
         let expired = if sequences.is_full() { sequences.expire(now) } else { Vec::new() };
-        let begun = sequences.begin(now, key, Arc::clone(&sequence));
+        let begun = sequences.begin(now, key, Arc::clone(&sequence), idle);
         // Others go on while those that are gone give their memory back.
         drop(sequences);
         self.loader.telemetry.sequences_expired(expired.len());
@@ -92,10 +101,20 @@ impl Server {
     fn refused(&self, (model, id): &Key, refused: Refused) -> ServeError {
         let (model, id) = (model.clone(), id.clone());
         self.counted(match refused {
-            Refused::Unknown => ServeError::UnknownSequence { model, id, idle: self.config().sequence_idle },
+            Refused::Unknown => {
+                let idle = self.sequence_idle(&model);
+                ServeError::UnknownSequence { model, id, idle }
+            }
             Refused::Full => ServeError::SequencesFull { limit: self.config().sequences_max },
             Refused::Crowded => ServeError::SequenceCrowded { model, id },
         })
+    }
+
+    /// How long a model's sequences live without a request.
+    fn sequence_idle(&self, model: &ModelName) -> Duration {
+        let offers = self.offers();
+        let limits = offers.get(model).map(|offer| offer.settings.limits(self.config()));
+        limits.map_or(self.config().sequence_idle, |limits| limits.sequence_idle)
     }
 
     fn counted(&self, error: ServeError) -> ServeError {
@@ -147,7 +166,7 @@ impl SequenceTurn<'_> {
         let mut state = self.wait(&sequence, urgency).await?;
         self.is_over = true;
         match std::mem::replace(&mut *state, State::Over) {
-            State::Remembers(..) => Ok(Answered { answer: Vec::new(), times: Times::default() }),
+            State::Remembers(_) => Ok(Answered { answer: Vec::new(), times: Times::default() }),
             State::Fresh | State::Over => Err(self.server.refused(&self.key, Refused::Unknown)),
         }
     }
@@ -170,28 +189,40 @@ impl SequenceTurn<'_> {
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let sequence = Arc::clone(&self.sequence);
         let mut state = self.wait(&sequence, urgency).await?;
-        let past = match &*state {
-            State::Fresh if self.step.start => None,
-            State::Remembers(past, _) => Some(past.clone()),
+        let (past, new) = match &*state {
+            State::Fresh if self.step.start => (None, Some(self.room().await?)),
+            State::Remembers(remembered) => (Some(remembered.past.clone()), None),
             State::Fresh | State::Over => {
                 self.is_over = true;
                 return Err(self.server.refused(&self.key, Refused::Unknown));
             }
         };
-        let ran = sequence.version.infer_piece(inputs, wanted, past, urgency).await;
-        let (answered, past) = ran?;
+        let piece = Piece { inputs, wanted, past, step: &self.step, urgency };
+        let (answered, past) = sequence.version.infer_piece(piece).await?;
         check_answer(&answered.answer)?;
-        let held = match std::mem::replace(&mut *state, State::Over) {
-            State::Remembers(_, held) => held,
-            State::Fresh | State::Over => {
-                self.server.loader.telemetry.hold_sequence(size_of_val(past.as_slice()))
+        let bytes = past_size(&past);
+        let (mut held, mut room) = match (std::mem::replace(&mut *state, State::Over), new) {
+            (State::Remembers(Remembered { held, room, .. }), _) => (held, room),
+            (State::Fresh | State::Over, new) => {
+                let room = new.expect("a sequence that begins has room");
+                (self.server.loader.telemetry.hold_sequence(bytes), room)
             }
         };
         self.is_over = self.step.end;
         if !self.is_over {
-            *state = State::Remembers(past, held);
+            held.resize(bytes);
+            self.server.resize_past(&mut room, bytes);
+            *state = State::Remembers(Remembered { past, held, room });
         }
         Ok(answered)
+    }
+
+    /// Room for what is remembered of the sequence, which begins.
+    async fn room(&self) -> Result<PastRoom, ServeError> {
+        let version = self.version();
+        let bytes = version.past_bytes().await.map_err(|error| self.server.counted(error))?;
+        let room = self.server.room_for_past(version.model(), bytes);
+        room.map_err(|error| self.server.counted(error))
     }
 }
 

@@ -32,7 +32,7 @@ impl SequenceSeries {
     }
 
     /// Counts a sequence that begins, and its bytes, as live until the value is dropped.
-    pub(super) fn hold(&self, bytes: usize) -> HeldSequence {
+    pub(super) fn hold(&self, bytes: u64) -> HeldSequence {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.begun.inc();
         self.live.inc();
@@ -49,6 +49,15 @@ impl SequenceSeries {
 pub(crate) struct HeldSequence {
     bytes: i64,
     series: SequenceSeries,
+}
+
+impl HeldSequence {
+    /// Counts so many bytes from now on.
+    pub(crate) fn resize(&mut self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.series.bytes.inc_by(bytes - self.bytes);
+        self.bytes = bytes;
+    }
 }
 
 impl Drop for HeldSequence {

@@ -1,16 +1,18 @@
-//! Series in pieces: a version's network in the form that takes them, behind a pool of its own, which is made for
-//! the first sequence.
+//! Requests of sequences: answered by a network trained here in the form that takes a series in pieces, behind a pool
+//! of its own, which is made for the first sequence; or by one whose settings tell how it takes part in them.
 
 use std::sync::Arc;
 
 use modelyard_runtime::{LoadedModel, PAST, RuntimeError};
-use modelyard_types::{Dim, NamedTensor, Signature, Tensor};
+use modelyard_types::{Dim, NamedTensor, Signature, Tensor, TensorData};
 
 use super::engine::Engine;
-use super::{Answered, ServedVersion, check_finite};
+use super::stateful::Stateful;
+use super::{Answered, ServedVersion, check_finite, picked};
 use crate::batch;
 use crate::error::ServeError;
 use crate::pool::{Pool, Ran, Work};
+use crate::sequence::SequenceStep;
 use crate::urgency::Urgency;
 
 /// The network in the form that takes pieces, or why there is none.
@@ -46,32 +48,70 @@ impl PiecePool {
         let pool = Pool::start(&version.model, Arc::clone(&network), &version.limits, clock, telemetry)?;
         Ok(Self { network, pool, signature, past_len: past_len.unwrap_or_default() })
     }
+
+    /// What a series begins with.
+    fn beginning(&self) -> Past {
+        let zeros = Tensor::new(vec![1, self.past_len], vec![0.0_f32; self.past_len].into());
+        vec![zeros.expect("there are as many values as the sizes ask for")]
+    }
+}
+
+/// The bytes of what is remembered.
+pub(crate) fn size(past: &Past) -> u64 {
+    let bytes = |tensor: &Tensor| match tensor.data() {
+        TensorData::Bytes(texts) => texts.iter().map(Vec::len).sum(),
+        data => data.len() * data.data_type().size_bytes().unwrap_or(1),
+    };
+    past.iter().map(|tensor| bytes(tensor) as u64).sum()
+}
+
+/// What is remembered of a sequence: as many tensors as its network keeps.
+pub(crate) type Past = Vec<Tensor>;
+
+/// A request of a sequence.
+pub(crate) struct Piece<'a> {
+    pub(crate) inputs: Vec<NamedTensor>,
+    /// The outputs named, or all.
+    pub(crate) wanted: &'a [String],
+    /// What was remembered before, none at the sequence's beginning.
+    pub(crate) past: Option<Past>,
+    pub(crate) step: &'a SequenceStep,
+    pub(crate) urgency: Urgency,
 }
 
 impl ServedVersion {
-    /// A piece of a series in, the outputs named (or all) and what is to be remembered out. `past` is what was
-    /// remembered before, none at the series' beginning.
+    /// Bytes that are remembered of a sequence that begins.
     ///
     /// # Errors
-    /// As [`ServedVersion::infer`], and a network that takes no pieces, or more than one series.
+    /// A network that takes no sequences.
+    pub(crate) async fn past_bytes(self: &Arc<Self>) -> Result<u64, ServeError> {
+        let past = match &self.stateful {
+            Some(stateful) => stateful.beginning(),
+            None => self.pieces().await?.beginning(),
+        };
+        Ok(size(&past))
+    }
+
+    /// A request of a sequence in, its outputs and what is to be remembered out.
+    ///
+    /// # Errors
+    /// As [`ServedVersion::infer`], and a network that takes no sequences, or more than one series.
     pub(crate) async fn infer_piece(
         self: &Arc<Self>,
-        inputs: Vec<NamedTensor>,
-        wanted: &[String],
-        past: Option<Vec<f32>>,
-        urgency: Urgency,
-    ) -> Result<(Answered<Vec<NamedTensor>>, Vec<f32>), ServeError> {
+        piece: Piece<'_>,
+    ) -> Result<(Answered<Vec<NamedTensor>>, Past), ServeError> {
         let arrived = self.arrive();
-        arrived.end(self.answer_piece(inputs, wanted, past, urgency).await)
+        arrived.end(match &self.stateful {
+            Some(stateful) => self.answer_stateful(stateful, piece).await,
+            None => self.answer_piece(piece).await,
+        })
     }
 
     async fn answer_piece(
         self: &Arc<Self>,
-        mut inputs: Vec<NamedTensor>,
-        wanted: &[String],
-        past: Option<Vec<f32>>,
-        urgency: Urgency,
-    ) -> Result<(Answered<Vec<NamedTensor>>, Vec<f32>), ServeError> {
+        piece: Piece<'_>,
+    ) -> Result<(Answered<Vec<NamedTensor>>, Past), ServeError> {
+        let Piece { mut inputs, wanted, past, urgency, .. } = piece;
         let pieces = self.pieces().await?;
         let rows = pieces.signature.check_inputs(&inputs).map_err(ServeError::Input)?;
         self.check_outputs(wanted)?;
@@ -86,19 +126,47 @@ impl ServedVersion {
                 return Err(ServeError::SequenceSteps { steps, limit });
             }
         }
-        let past = past.unwrap_or_else(|| vec![0.0; pieces.past_len]);
-        let tensor = Tensor::new(vec![1, past.len()], past.into());
-        let tensor = tensor.map_err(|error| self.broken(&format!("its past is no tensor ({error})")))?;
-        inputs.push(NamedTensor { name: PAST.to_owned(), tensor });
+        let past = past.unwrap_or_else(|| pieces.beginning());
+        inputs.extend(past.into_iter().map(|tensor| NamedTensor { name: PAST.to_owned(), tensor }));
         let signature = pieces.network.signature();
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
         let Ran { mut outputs, times } = pieces.pool.run(Work { inputs, rows, shape, urgency }).await?;
         let at = outputs.iter().position(|output| output.name == PAST);
-        let past = at.map(|at| outputs.remove(at)).and_then(|past| past.tensor.as_f32().map(<[f32]>::to_vec));
-        let past = past.ok_or_else(|| self.broken("it remembers nothing"))?;
-        outputs.retain(|output| wanted.is_empty() || wanted.contains(&output.name));
-        Ok((Answered { answer: outputs, times }, past))
+        let past =
+            at.map(|at| outputs.remove(at).tensor).ok_or_else(|| self.broken("it remembers nothing"))?;
+        Ok((Answered { answer: picked(outputs, wanted), times }, vec![past]))
+    }
+
+    async fn answer_stateful(
+        &self,
+        stateful: &Stateful,
+        piece: Piece<'_>,
+    ) -> Result<(Answered<Vec<NamedTensor>>, Past), ServeError> {
+        let Piece { mut inputs, wanted, past, step, urgency } = piece;
+        let rows = stateful.signature.check_inputs(&inputs).map_err(ServeError::Input)?;
+        self.check_outputs(wanted)?;
+        match stateful.has_rows {
+            true if rows != 1 => return Err(ServeError::SequenceRows { rows }),
+            true => {}
+            false => self.check_rows(rows)?,
+        }
+        inputs.iter().try_for_each(check_finite)?;
+        let past = past.unwrap_or_else(|| stateful.beginning());
+        stateful.fill(&mut inputs, past, step).map_err(|wanted| ServeError::SequenceName {
+            model: self.model.clone(),
+            id: step.id.clone(),
+            wanted,
+        })?;
+        let signature = self.engine.signature();
+        batch::order_inputs(signature, &mut inputs);
+        let shape = batch::row_shape(signature, &inputs);
+        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
+        let past = stateful.remember(&outputs).map_err(|what| self.broken(&what))?;
+        let given =
+            |output: &NamedTensor| stateful.signature.outputs.iter().any(|own| own.name == output.name);
+        outputs.retain(given);
+        Ok((Answered { answer: picked(outputs, wanted), times }, past))
     }
 
     /// The sessions that run pieces, made where this is the first.

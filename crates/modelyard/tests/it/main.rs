@@ -18,6 +18,7 @@ mod guide;
 mod harness;
 mod import_export;
 mod memory;
+mod memory_budget;
 mod models;
 mod page;
 mod predict;

@@ -1,6 +1,10 @@
 //! From what is served to gRPC's messages.
 
-use modelyard_serve::{PRIORITY_DEFAULT, ServedVersion, Statistics, Total};
+use std::time::Duration;
+
+use modelyard_serve::{
+    Flag, KeptState, PRIORITY_DEFAULT, SequenceSettings, ServedVersion, Statistics, Tells, Total,
+};
 use modelyard_types::{NamedTensor, TensorSpec};
 
 use super::proto::inference::infer_parameter::ParameterChoice;
@@ -8,13 +12,16 @@ use super::proto::inference::model_config::SchedulingChoice;
 use super::proto::inference::model_infer_response::InferOutputTensor;
 use super::proto::inference::model_instance_group::Kind;
 use super::proto::inference::model_metadata_response::TensorMetadata;
+use super::proto::inference::model_sequence_batching::{
+    Control, ControlInput, State, StrategyChoice, StrategyOldest, control,
+};
 use super::proto::inference::model_version_policy::{PolicyChoice, Specific};
 use super::proto::inference::{
     DataType, InferParameter, InferStatistics, MemoryUsage, ModelConfig, ModelDynamicBatching,
-    ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput, ModelStatistics,
-    ModelVersionPolicy, StatisticDuration,
+    ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput,
+    ModelSequenceBatching, ModelStatistics, ModelVersionPolicy, StatisticDuration,
 };
-use crate::open_inference::about::{dims, type_name};
+use crate::open_inference::about::{dims, kind_name, type_name};
 use crate::open_inference::convert::{self, platform};
 use modelyard_client::raw;
 
@@ -70,24 +77,25 @@ pub(super) fn metadata(metadata: convert::ModelMetadata) -> ModelMetadataRespons
 pub(super) fn config(version: &ServedVersion) -> ModelConfig {
     let joined = version.batch_rows_max();
     let limits = version.limits();
-    let data_type = |spec: &TensorSpec| {
-        DataType::from_str_name(&type_name(spec.data_type)).unwrap_or(DataType::TypeInvalid).into()
-    };
     let input = |spec: &TensorSpec| ModelInput {
         name: spec.name.clone(),
-        data_type: data_type(spec),
+        data_type: type_number(spec.data_type),
         dims: dims(spec, joined.is_some()),
     };
     let output = |spec: &TensorSpec| ModelOutput {
         name: spec.name.clone(),
-        data_type: data_type(spec),
+        data_type: type_number(spec.data_type),
         dims: dims(spec, joined.is_some()),
     };
-    let batching = ModelDynamicBatching {
+    let batching = || ModelDynamicBatching {
         preferred_batch_size: limits.preferred_rows.iter().map(|&rows| clamped(rows)).collect(),
-        max_queue_delay_microseconds: u64::try_from(limits.batch_delay.as_micros()).unwrap_or(u64::MAX),
+        max_queue_delay_microseconds: micros(limits.batch_delay),
         priority_levels: u8::MAX.into(),
         default_priority_level: PRIORITY_DEFAULT.into(),
+    };
+    let scheduling = match version.sequences() {
+        Some(sequences) => Some(SchedulingChoice::SequenceBatching(sequence_batching(version, sequences))),
+        None => joined.map(|_| SchedulingChoice::DynamicBatching(batching())),
     };
     let number = i64::try_from(version.version().get()).unwrap_or(i64::MAX);
     ModelConfig {
@@ -105,8 +113,50 @@ pub(super) fn config(version: &ServedVersion) -> ModelConfig {
             count: clamped(limits.sessions_max),
             kind: Kind::Cpu.into(),
         }],
-        scheduling_choice: joined.map(|_| SchedulingChoice::DynamicBatching(batching)),
+        scheduling_choice: scheduling,
     }
+}
+
+fn sequence_batching(version: &ServedVersion, sequences: &SequenceSettings) -> ModelSequenceBatching {
+    let (limits, joined) = (version.limits(), version.batch_rows_max().is_some());
+    let oldest = StrategyOldest {
+        preferred_batch_size: limits.preferred_rows.iter().map(|&rows| clamped(rows)).collect(),
+        max_queue_delay_microseconds: micros(limits.batch_delay),
+    };
+    let state = |KeptState { input, output, .. }: &KeptState| State {
+        input_name: input.name.clone(),
+        output_name: output.clone(),
+        data_type: type_number(input.data_type),
+        dims: dims(input, joined),
+    };
+    ModelSequenceBatching {
+        max_sequence_idle_microseconds: micros(limits.sequence_idle),
+        control_input: sequences.controls.iter().map(control).collect(),
+        strategy_choice: Some(StrategyChoice::Oldest(oldest)),
+        state: sequences.states.iter().map(state).collect(),
+    }
+}
+
+fn control(own: &modelyard_serve::Control) -> ControlInput {
+    let kind = control::Kind::from_str_name(kind_name(own.tells)).unwrap_or_default();
+    let mut control = Control { kind: kind.into(), ..Control::default() };
+    match own.tells {
+        Tells::Start(flag) | Tells::Ready(flag) | Tells::End(flag) => match flag {
+            Flag::I32(values) => control.int32_false_true = values.to_vec(),
+            Flag::F32(values) => control.fp32_false_true = values.to_vec(),
+            Flag::Bool(values) => control.bool_false_true = values.to_vec(),
+        },
+        Tells::Id(data_type) => control.data_type = type_number(data_type),
+    }
+    ControlInput { name: own.input.clone(), control: vec![control] }
+}
+
+fn type_number(data_type: modelyard_types::DataType) -> i32 {
+    DataType::from_str_name(&type_name(data_type)).unwrap_or(DataType::TypeInvalid).into()
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn clamped(number: usize) -> i32 {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use modelyard_types::{DataType, Dim, TensorSpec};
 
 use super::fields::{Fields, Refusal};
+use super::sequences;
 use super::text::{self, Field};
 use super::warmup::{self, Warmup};
 use crate::settings::{Declared, ModelSettings};
@@ -63,6 +64,8 @@ struct Draft {
     rows_max: usize,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    /// The field that says how requests become batches, of which there is one.
+    scheduled: Option<String>,
 }
 
 /// Reads a configuration. Safe on any text.
@@ -99,7 +102,7 @@ impl Draft {
                 config.label_files.extend(labels.map(|(file, line)| (spec.name.clone(), file, line)));
                 self.outputs.push(spec);
             }
-            "dynamic_batching" => batching(field, &mut config.settings)?,
+            "dynamic_batching" | "sequence_batching" => self.schedule(field)?,
             "instance_group" => {
                 let more = instances(field)?;
                 let count = config.settings.sessions_max.get_or_insert(0);
@@ -112,8 +115,21 @@ impl Draft {
         Ok(true)
     }
 
+    fn schedule(&mut self, field: &Field) -> Result<(), Refusal> {
+        let settings = &mut self.config.settings;
+        if let Some(other) = self.scheduled.replace(field.name.clone()).filter(|other| *other != field.name) {
+            return Err(Refusal::new(field.line, format!("{} stands beside {other}", field.name))
+                .hint("keep one of them; sequence_batching has its own delay and preferred_batch_size"));
+        }
+        if field.name == "dynamic_batching" {
+            return batching(field, settings);
+        }
+        settings.sequences = Some(sequences::parse(field, settings)?);
+        Ok(())
+    }
+
     fn finish(self) -> TritonConfig {
-        let Self { mut config, rows_max, inputs, outputs } = self;
+        let Self { mut config, rows_max, inputs, outputs, .. } = self;
         let with_rows = |mut spec: TensorSpec| {
             if rows_max > 0 {
                 spec.shape.insert(0, Dim::Any);
@@ -125,6 +141,13 @@ impl Draft {
             outputs: outputs.into_iter().map(with_rows).collect(),
         };
         config.settings.declared = Some(declared).filter(|declared| *declared != Declared::default());
+        if let Some(sequences) = &mut config.settings.sequences {
+            sequences.has_rows = rows_max > 0;
+            for state in sequences.states.iter_mut().filter(|_| rows_max > 0) {
+                state.input.shape.insert(0, Dim::Any);
+                state.initial.insert(0, 1);
+            }
+        }
         // 0 says that the model knows no rows; requests to it are never joined.
         config.settings.batch_size_max = Some(rows_max.max(1));
         config.settings.request_rows_max = (rows_max > 0).then_some(rows_max);
@@ -159,9 +182,6 @@ fn refuse_or_skip(field: &Field) -> Result<bool, Refusal> {
         "runtime" if field.text()?.is_empty() => return Ok(true),
         "ensemble_scheduling" => {
             "declare the ensemble as a graph of models: modelyard graphs set (docs/guides/graphs.md)"
-        }
-        "sequence_batching" => {
-            "recurrent networks that were trained here take sequences without it; have others send them whole"
         }
         "batch_input" | "batch_output" => "have the network compute it from its inputs",
         "optimization" => "sessions are optimised as well as their engine can: take the field out",

@@ -56,7 +56,6 @@ fn what_is_not_supported_is_refused_by_name_and_line() {
     refused("backend: \"python\"", 1, "backend \"python\" is not supported");
     refused("platform: \"ensemble\"", 1, "\"ensemble\"");
     refused("\n\nensemble_scheduling { }", 3, "ensemble_scheduling is not supported");
-    refused("sequence_batching { }", 1, "sequence_batching is not supported");
     refused("instance_group [\n{ count: 1\n kind: KIND_GPU }]", 3, "kind KIND_GPU is not supported");
     refused("instance_group { gpus: [0] }", 1, "gpus is not supported");
     refused("optimization { }", 1, "optimization is not supported");
@@ -83,5 +82,6 @@ fn what_is_wrong_is_told_with_its_line() {
     refused("dynamic_batching: 3", 1, "not a message in braces");
     let huge = "model_warmup { inputs { key: \"x\" value { dims: [100000, 100000] } } }";
     refused(huge, 1, "more than");
+    refused("model_warmup { count: 1000 inputs { key: \"x\" value { dims: 99999 } } }", 1, "more than");
     refused("input {", 1, "ends inside a message");
 }

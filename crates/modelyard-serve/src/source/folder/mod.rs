@@ -5,6 +5,7 @@ mod config;
 mod fields;
 mod layout;
 mod override_json;
+mod sequences;
 mod text;
 mod warmup;
 
@@ -18,12 +19,27 @@ use modelyard_types::{ModelName, Version};
 
 use super::{Later, ModelSource, SourceFiles, SourceModel, SourceVersion};
 use crate::error::ServeError;
+use crate::settings::ModelSettings;
+use fields::Refusal;
 use layout::Found;
 
 pub(crate) use override_json::settings as override_settings;
 
 /// Most bytes of one network's file: what the inspection lets through at most.
 const NETWORK_BYTES_MAX: u64 = 2 << 30;
+
+/// How a model wants to be served by the text of its `config.pbtxt`, but for what it says in other files. Safe on any
+/// text.
+///
+/// # Errors
+/// [`ServeError::ModelConfig`] for the first field that is not understood or not followed.
+pub fn read_triton_config(text: &str) -> Result<ModelSettings, ServeError> {
+    let refused = |Refusal { line, what, hint }| {
+        let file = config::CONFIG.to_owned();
+        ServeError::ModelConfig { file, line, what, hint }
+    };
+    Ok(config::parse(text).map_err(refused)?.settings)
+}
 
 /// A folder of models.
 #[derive(Clone, Debug)]

@@ -93,6 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::stateful::{Flag, Tells};
 
     #[test]
     fn numbers_stand_bare_or_in_quotes() {
@@ -109,6 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn sequences_are_ordered_as_in_a_file() {
+        let read = settings(
+            "m",
+            r#"{"max_batch_size": 8, "sequence_batching": {"oldest": {"max_candidate_sequences": 4},
+                "control_input": [{"name": "START",
+                    "control": [{"kind": "CONTROL_SEQUENCE_START", "fp32_false_true": [0, 1.5]}]}],
+                "state": [{"input_name": "a", "output_name": "b", "data_type": "TYPE_FP32", "dims": ["2"]}]}}"#,
+        );
+        let sequences = read.expect("all of it is followed").sequences.expect("it is asked for");
+        assert_eq!(sequences.controls[0].tells, Tells::Start(Flag::F32([0.0, 1.5])));
+        assert_eq!((sequences.has_rows, &sequences.states[0].initial), (true, &vec![1, 2]));
+    }
+
+    #[test]
     fn what_is_left_out_stays_as_it_is() {
         let read = settings("m", r#"{"instance_group": {"count": 2}}"#).expect("all of it is followed");
         assert_eq!((read.sessions_max, read.batch_size_max, read.request_rows_max), (Some(2), None, None));
@@ -121,7 +136,7 @@ mod tests {
             (r#""parameters": {"config": {{"max_batch_size": "16"}}}"#, "it is no JSON"),
             ("[]", "it is no object"),
             (r#"{"max_batch_size": -1}"#, "max_batch_size is -1"),
-            (r#"{"sequence_batching": {}}"#, "sequence_batching is not supported"),
+            (r#"{"sequence_batching": {"control_input": [{"name": "a"}]}}"#, "\"a\" has 0 controls"),
             (r#"{"colour": "red"}"#, "colour is no field"),
             (r#"{"name": "n"}"#, "of the model \"n\""),
             (r#"{"default_model_filename": "n.onnx"}"#, "another file"),

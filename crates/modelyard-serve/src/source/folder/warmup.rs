@@ -7,7 +7,7 @@ use super::fields::Refusal;
 use super::text::Field;
 use crate::made_up;
 
-/// Most values of one request: larger ones are not worth their time.
+/// Most values of one request, or of its repetitions: more are not worth their time.
 const VALUES_MAX: usize = 1 << 24;
 /// Most times that one request is run.
 const COUNT_MAX: usize = 1000;
@@ -46,8 +46,9 @@ pub(super) fn parse(field: &Field) -> Result<Warmup, Refusal> {
         }
         Ok(true)
     })?;
-    let values = |input: &Input| input.dims.iter().try_fold(warmup.rows.max(1), |n, &d| n.checked_mul(d));
-    if warmup.inputs.iter().any(|input| values(input).is_none_or(|count| count > VALUES_MAX)) {
+    let times = warmup.rows.max(1).saturating_mul(warmup.count);
+    let values = |input: &Input| input.dims.iter().fold(times, |n, &dim| n.saturating_mul(dim));
+    if warmup.inputs.iter().map(values).fold(0, usize::saturating_add) > VALUES_MAX {
         return Err(Refusal::new(field.line, format!("this model_warmup has more than {VALUES_MAX} values")));
     }
     Ok(warmup)
