@@ -215,7 +215,10 @@ async fn samples(
 ) -> Result<(Vec<u8>, Times), Failure> {
     let Answered { answer: drawn, times } = version.draw(wish, deadline).await?;
     let computed = version.now();
-    let json = encode(drawn.len(), envelope, |json, row| write_row(json, &drawn[row]));
+    // Off the async threads, as they were drawn: a hundred images as base64 take longer than others shall wait.
+    let written = move || encode(drawn.len(), envelope, |json, row| write_row(json, &drawn[row]));
+    let json = tokio::task::spawn_blocking(written).await;
+    let json = json.map_err(|_| Failure::new(ErrorKind::Internal, "writing the samples panicked"))?;
     version.encoded(version.now().saturating_duration_since(computed));
     Ok((json, times))
 }
