@@ -29,20 +29,28 @@ pub(crate) async fn read(
     let (parts, body) = request.into_parts();
     check_length(&parts.headers, bytes_max)?;
     let coding = Coding::of(&parts.headers)?;
-    let bytes = match Limited::new(intake.watch(body), bytes_max).collect().await {
-        Ok(whole) => whole.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
-        Err(error) => {
-            let cut_short = || Failure::invalid("the body ended before it was complete");
-            return Err(intake::halted(error.as_ref()).map_or_else(cut_short, Failure::from));
-        }
-    };
+    let bytes = collect(body, bytes_max, intake).await?;
     match coding {
         None => Ok(bytes),
         Some(coding) if bytes.len() <= UNPACK_HERE_BYTES_MAX => coding.unpack(&bytes, bytes_max),
         Some(coding) => {
             let unpacked = tokio::task::spawn_blocking(move || coding.unpack(&bytes, bytes_max)).await;
             unpacked.map_err(|_| Failure::new(ErrorKind::Internal, "unpacking the body panicked"))?
+        }
+    }
+}
+
+/// The whole body as it was sent.
+///
+/// # Errors
+/// A body over the limit, too slow, or cut short.
+pub(crate) async fn collect(body: Body, bytes_max: usize, intake: &Intake) -> Result<Bytes, Failure> {
+    match Limited::new(intake.watch(body), bytes_max).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Err(error) => {
+            let cut_short = || Failure::invalid("the body ended before it was complete");
+            Err(intake::halted(error.as_ref()).map_or_else(cut_short, Failure::from))
         }
     }
 }

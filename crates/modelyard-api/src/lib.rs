@@ -19,6 +19,7 @@ mod predict;
 mod router;
 mod routes;
 mod triton_metrics;
+mod turns;
 mod watch;
 mod write;
 

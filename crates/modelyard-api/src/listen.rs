@@ -5,7 +5,7 @@
 //! so connections are driven by hyper directly. HTTP/1 and HTTP/2 share the port: HTTP/2 begins with a
 //! preface that no HTTP/1 request has.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,6 +27,7 @@ use crate::error::ApiError;
 use crate::open_inference::GrpcServers;
 use crate::patient::Patient;
 use crate::router::Door;
+use crate::turns::Turns;
 
 /// How long to wait before accepting again where the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -37,6 +38,10 @@ const RESETS_MAX: usize = 64;
 /// Threads beside each event loop, for what would hold it up: long unpacking and pipelines, loading.
 const BLOCKING_THREADS_MAX: usize = 8;
 const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// What the operating system takes of an answer before the other side has room for it: by more, a client that asks
+/// and does not read would have megabytes written for it before that is noticed.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 64 << 10;
 /// What a client may send ahead on one request, and on all of a connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
@@ -242,19 +247,30 @@ fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     // Those taken in last come straight from the operating system.
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
-    let stream = TcpStream::from_std(stream)?;
-    Ok(stream)
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        // As in sandboxes that stand in for Linux: more is written ahead there.
+        tracing::debug!(%error, "a connection's unsent bytes cannot be limited");
+    }
+    TcpStream::from_std(stream)
 }
 
 /// One connection, until it ends, is told to, or says nothing for too long.
 async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Receiver<bool>) {
     let requests = Arc::new(AtomicUsize::new(0));
+    let turns = Arc::new(Turns::default());
     let service = {
-        let (requests, manners) = (Arc::clone(&requests), Arc::clone(&manners));
+        let (requests, turns, manners) = (Arc::clone(&requests), Arc::clone(&turns), Arc::clone(&manners));
         service_fn(move |request: Request<Incoming>| {
             requests.fetch_add(1, Ordering::Relaxed);
+            let turns = (request.version() <= Version::HTTP_11).then(|| Arc::clone(&turns));
             let manners = Arc::clone(&manners);
-            async move { Ok::<_, std::convert::Infallible>(manners.door.answer(request.map(Body::new)).await) }
+            async move {
+                if let Some(turns) = turns {
+                    turns.take().await;
+                }
+                Ok::<_, std::convert::Infallible>(manners.door.answer(request.map(Body::new)).await)
+            }
         })
     };
     let config = &manners.config;
@@ -264,7 +280,10 @@ async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Rec
     let mut stage = Stage::Open;
     let ended = loop {
         tokio::select! {
-            ended = connection.as_mut() => break ended,
+            ended = poll_fn(|context| {
+                turns.begin();
+                connection.as_mut().poll(context)
+            }) => break ended,
             () = silence(&requests, config), if stage == Stage::Open => {
                 if requests.load(Ordering::Relaxed) == 0 {
                     tracing::debug!("a connection was closed that asked for nothing");

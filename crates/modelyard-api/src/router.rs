@@ -17,6 +17,7 @@ use tower_service::Service as _;
 use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
 use crate::intake::Intake;
+use crate::open_inference::grpc;
 use crate::routes::{About, Content, Operation, Routes};
 use crate::watch::{self, Begun, Ids, TRACEPARENT, TraceContext};
 use crate::{open_inference, page, predict, triton_metrics};
@@ -52,12 +53,12 @@ struct DoorState {
 
 impl Door {
     /// # Errors
-    /// As [`open_inference::grpc::routes`].
+    /// As [`grpc::routes`].
     pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
         let service = Service { server, config: Arc::new(config.clone()), intake: Intake::new(config) };
         let (http, _) = routes().into_parts();
         let router = http
-            .merge(open_inference::grpc::routes(&service)?)
+            .merge(grpc::routes(&service)?)
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(service.clone());
@@ -82,17 +83,14 @@ impl Door {
 
     /// Answers one request. Never fails: failures are answers.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
-        let id = self.request_id(&request);
+        let mut id = self.request_id(&request);
+        // Its like never comes again: HTTP/2 is not to keep it in its table of headers.
+        id.set_sensitive(true);
         // HTTP/2 connections are told to close by a frame of their own.
         let says_close = request.version() <= Version::HTTP_11 && self.state.closing.load(Ordering::Relaxed);
         let trace = TraceContext::taken_over(request.headers(), &self.state.trace_ids);
         let begun = self.begin(&request, trace, &id);
-        let mut router = self.router.clone();
-        let request = match open_inference::grpc::is_unary(&request) {
-            true => request.map(|body| self.service.intake.watch(body).into_body()),
-            false => request,
-        };
-        let Ok(mut response) = router.call(request).await;
+        let mut response = self.dispatch(request).await;
         let failed = response.status().is_client_error() || response.status().is_server_error();
         let mut kind = None;
         if failed && let Some(failure) = failure_of(&mut response) {
@@ -105,8 +103,9 @@ impl Door {
         }
         response.headers_mut().insert(REQUEST_ID, id);
         if let Some(trace) = trace {
-            let value =
+            let mut value =
                 HeaderValue::try_from(trace.to_string()).expect("hexadecimal digits are visible ASCII");
+            value.set_sensitive(true);
             response.headers_mut().insert(TRACEPARENT, value);
         }
         if let Some(begun) = begun {
@@ -115,6 +114,17 @@ impl Door {
         if says_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
+    }
+
+    async fn dispatch(&self, request: Request<Body>) -> Response {
+        let request = match grpc::Call::of(&request) {
+            // Beside the others, or each task of a connection would have to be as large.
+            grpc::Call::Infer => return Box::pin(grpc::infer(&self.service, request)).await,
+            grpc::Call::Unary => request.map(|body| self.service.intake.watch(body).into_body()),
+            grpc::Call::Other => request,
+        };
+        let Ok(response) = self.router.clone().call(request).await;
         response
     }
 
@@ -136,7 +146,7 @@ impl Door {
         own.filter(fits).cloned().unwrap_or_else(|| {
             let number = self.state.id_next.fetch_add(1, Ordering::Relaxed);
             let id = format!("{:08x}-{number:x}", self.state.id_prefix);
-            HeaderValue::from_str(&id).expect("hexadecimal digits are visible ASCII")
+            HeaderValue::try_from(id).expect("hexadecimal digits are visible ASCII")
         })
     }
 }

@@ -20,6 +20,8 @@ const MLP: [usize; 1] = [100];
 const IMAGE: [usize; 3] = [28, 28, 1];
 /// Those who ask a network that is worth batching.
 const CNN_CONNECTIONS: usize = 32;
+/// Connections that all calls of a client share, as gRPC's clients do.
+const GRPC_CONNECTIONS: usize = 2;
 const MLP_PATH: &str = "/v2/models/mlp/infer";
 const CNN_PATH: &str = "/v2/models/cnn/infer";
 const JSON: &str = "content-type: application/json\r\n";
@@ -66,8 +68,10 @@ pub(crate) fn contenders(options: &Options, folder: &Path) -> Result<Vec<Contend
     all.push(ours(Contender { headers: mlp_headers, numbers: binary_numbers, ..contender }));
     if options.has_h2load {
         let path = "/inference.GRPCInferenceService/ModelInfer";
-        let contender = desk.own("grpc", path, &grpc("mlp", &MLP), &["--model", "mlp"])?;
-        all.push(Contender { headers: GRPC.to_owned(), tool: Tool::H2load, ..contender });
+        for (name, tool) in [("grpc", Tool::H2load), ("grpc-streams", Tool::H2loadOver(GRPC_CONNECTIONS))] {
+            let contender = desk.own(name, path, &grpc("mlp", &MLP), &["--model", "mlp"])?;
+            all.push(Contender { headers: GRPC.to_owned(), tool, ..contender });
+        }
     }
     all.push(desk.bare(body.as_bytes(), &answer)?);
     for (name, size) in [("cnn-batched", "64"), ("cnn-single", "1")] {

@@ -124,7 +124,7 @@ impl Contender {
 
     /// The numbers of one answer; none where there is none yet, or not status 200.
     fn ask(&self) -> Option<Vec<f64>> {
-        if self.tool == Tool::H2load {
+        if self.tool != Tool::Wrk {
             // Its answers are compared by the clients' own tests; here it only has to listen.
             return Connection::open(self.address).ok().map(|_| self.expected.clone());
         }
@@ -137,7 +137,7 @@ impl Contender {
     fn print(&self, connections: usize, measured: &Measured) {
         let p99 = measured.p99_ms.map_or_else(|| "      -".to_owned(), |ms| format!("{ms:7.3}"));
         println!(
-            "{:11} c{connections:<3} {:8.0} req/s  p99 {p99} ms  CPU {:6.1} us/req  {:4.0} MB  cold {:5.3} s  errors {}",
+            "{:12} c{connections:<3} {:8.0} req/s  p99 {p99} ms  CPU {:6.1} us/req  {:4.0} MB  cold {:5.3} s  errors {}",
             self.name,
             measured.requests_per_s,
             measured.cpu_us,

@@ -14,6 +14,8 @@ pub(crate) enum Tool {
     Wrk,
     /// HTTP/2, a request at a time on each connection.
     H2load,
+    /// HTTP/2, all requests over so many connections, as the calls of one client share one.
+    H2loadOver(usize),
 }
 
 /// What a load came to.
@@ -36,7 +38,11 @@ impl Tool {
     pub(crate) fn load(self, of: &Contender, connections: usize, seconds: u64) -> Result<Loaded> {
         match self {
             Self::Wrk => wrk(of, connections, seconds),
-            Self::H2load => h2load(of, connections, seconds),
+            Self::H2load => h2load(of, (connections, 1), seconds),
+            Self::H2loadOver(shared) => {
+                let shared = shared.clamp(1, connections);
+                h2load(of, (shared, connections / shared), seconds)
+            }
         }
     }
 }
@@ -60,10 +66,11 @@ fn wrk(of: &Contender, connections: usize, seconds: u64) -> Result<Loaded> {
 }
 
 /// gRPC tells failures behind the answer, where h2load does not look: the server's own counters are asked.
-fn h2load(of: &Contender, connections: usize, seconds: u64) -> Result<Loaded> {
+fn h2load(of: &Contender, (connections, streams): (usize, usize), seconds: u64) -> Result<Loaded> {
     let failed_before = failures(of)?;
     let mut command = Command::new("h2load");
-    command.args(["-t1", "-m1", "-c", &connections.to_string(), "-D", &seconds.to_string()]);
+    let (connections, streams) = (format!("-c{connections}"), format!("-m{streams}"));
+    command.args(["-t1", &connections, &streams, "-D", &seconds.to_string()]);
     command.arg("-d").arg(&of.body);
     for header in of.headers.lines() {
         command.args(["-H", header]);

@@ -37,6 +37,7 @@ fn targets() -> Vec<Target> {
         target("json", "fastapi", 16, RATE, AtLeast(5.0)),
         target("json", "fastapi", 16, P99, AtMost(1.0)),
         target("binary", "json", 16, CPU, AtMost(0.6)),
+        target("grpc-streams", "json", 16, CPU, AtMost(0.7)),
         target("grpc", "json", 16, CPU, AtMost(0.7)),
         target("json", "bare", 16, CPU, AtMost(1.8)),
         target("cnn-batched", "cnn-single", 32, RATE, AtLeast(1.5)),

@@ -237,7 +237,7 @@ async fn respond(
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
     version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);
-    response.extensions_mut().insert(Served::by(&version, times));
+    Served::note(service.config.watchers.served(&version, times), &mut response);
     if let Some(bytes) = encoded.json_bytes {
         response.headers_mut().insert(JSON_BYTES, HeaderValue::from(bytes));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -167,7 +167,8 @@ async fn answer(
                 Ok(rows) if version.continues_texts() => {
                     let Wish { generation, streams } = generation::wish(&body)?;
                     if streams {
-                        let (served, number) = (Served::by(&version, Times::default()), version.version());
+                        let served = service.config.watchers.served(&version, Times::default());
+                        let number = version.version();
                         let response = streaming::answer(service, version, rows, (generation, deadline))?;
                         return Ok(stamped(response, served, number));
                     }
@@ -187,12 +188,12 @@ async fn answer(
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => tensor_answer(&version, &body, envelope, deadline).await?,
     };
-    Ok(stamped(json_response(json), Served::by(&version, times), version.version()))
+    Ok(stamped(json_response(json), service.config.watchers.served(&version, times), version.version()))
 }
 
 /// The response with who gave it.
-fn stamped(mut response: Response, served: Served, version: Version) -> Response {
-    response.extensions_mut().insert(served);
+fn stamped(mut response: Response, served: Option<Served>, version: Version) -> Response {
+    Served::note(served, &mut response);
     response.headers_mut().insert(MODEL_VERSION, HeaderValue::from(version.get()));
     response
 }
@@ -214,7 +215,10 @@ async fn samples(
 ) -> Result<(Vec<u8>, Times), Failure> {
     let Answered { answer: drawn, times } = version.draw(wish, deadline).await?;
     let computed = version.now();
-    let json = encode(drawn.len(), envelope, |json, row| write_row(json, &drawn[row]));
+    // Off the async threads, as they were drawn: a hundred images as base64 take longer than others shall wait.
+    let written = move || encode(drawn.len(), envelope, |json, row| write_row(json, &drawn[row]));
+    let json = tokio::task::spawn_blocking(written).await;
+    let json = json.map_err(|_| Failure::new(ErrorKind::Internal, "writing the samples panicked"))?;
     version.encoded(version.now().saturating_duration_since(computed));
     Ok((json, times))
 }

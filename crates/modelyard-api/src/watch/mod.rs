@@ -54,6 +54,13 @@ impl Watchers {
         self.0.is_empty()
     }
 
+    /// What is to be told of an answer; none where nobody watches.
+    pub(crate) fn served(&self, version: &ServedVersion, times: Times) -> Option<Served> {
+        let served =
+            || Served { model: version.model().to_string(), version: version.version().get(), times };
+        (!self.is_empty()).then(served)
+    }
+
     /// Waits for each to finish.
     pub(crate) fn finish(&self) {
         self.0.iter().for_each(|watcher| watcher.finish());
@@ -105,8 +112,11 @@ pub struct Served {
 }
 
 impl Served {
-    pub(crate) fn by(version: &ServedVersion, times: Times) -> Self {
-        Self { model: version.model().to_string(), version: version.version().get(), times }
+    /// Lets it ride along with the answer, to where the call ends.
+    pub(crate) fn note<B>(served: Option<Self>, response: &mut axum::http::Response<B>) {
+        if let Some(served) = served {
+            response.extensions_mut().insert(served);
+        }
     }
 }
 

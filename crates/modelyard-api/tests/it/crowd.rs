@@ -136,3 +136,22 @@ async fn bodies_that_come_in_share_a_limit() {
     tokio::time::timeout(Duration::from_secs(60), taken).await.expect("its share is given back");
     running.stop().await;
 }
+
+#[tokio::test]
+async fn requests_that_come_at_once_are_answered_one_by_one_in_their_order() {
+    let running = serve(ServeConfig::default(), ApiConfig { threads: 1, ..ApiConfig::default() }).await;
+    let mut many = running.client().await;
+    let requests: String = (0..100)
+        .map(|number| format!("GET /v2/health/live HTTP/1.1\r\nhost: t\r\nx-request-id: {number}\r\n\r\n"))
+        .collect();
+    many.stream.write_all(requests.as_bytes()).await.expect("writes");
+    assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200, "others are answered meanwhile");
+    for number in 0..100 {
+        let reply = many.reply(false).await.expect("an answer");
+        assert_eq!(
+            (reply.status, reply.headers["x-request-id"].as_str()),
+            (200, number.to_string().as_str())
+        );
+    }
+    running.stop().await;
+}

@@ -1,6 +1,7 @@
 //! The whole front end on loopback: a real store with small networks, a real listener, real connections.
 #![expect(clippy::panic, reason = "a test says by a panic what went wrong")]
 
+mod calls;
 mod crowd;
 mod extensions;
 mod life;

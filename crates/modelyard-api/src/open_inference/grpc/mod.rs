@@ -3,7 +3,9 @@
 //! It is answered on the same port as HTTP: gRPC is HTTP/2 with a content type and paths of its own. The
 //! messages are made from `schemas/*.proto` when this crate is built.
 
+mod call;
 mod client;
+mod frame;
 mod health;
 mod request;
 mod response;
@@ -15,13 +17,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request};
-
-use prost::Message;
+use axum::response::Response;
+use prost::{DecodeError, Message};
 use tonic::codec::CompressionEncoding;
 
 pub use client::GrpcServers;
 
 use super::request::DecodedRequest;
+use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
 use crate::router::Service;
 
@@ -61,17 +64,49 @@ const MESSAGE_BYTES_MORE: usize = 64 << 10;
 /// # Errors
 /// What is wrong with it, as an invalid argument.
 pub fn decode_grpc(message: &[u8]) -> Result<DecodedRequest, Failure> {
-    let message = ModelInferRequest::decode(message)
-        .map_err(|error| Failure::invalid(format!("the message is no inference request: {error}")))?;
-    request::decode(message)
+    request::decode(ModelInferRequest::decode(message).map_err(undecodable)?)
 }
 
-/// Whether a request is a gRPC call of one message, which must come within the time for a body.
-pub(crate) fn is_unary(request: &Request<Body>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type.is_some_and(|text| text.starts_with(b"application/grpc"))
-        && !request.uri().path().ends_with("/ModelStreamInfer")
-        && !request.uri().path().ends_with("/ServerReflectionInfo")
+fn undecodable(error: DecodeError) -> Failure {
+    Failure::invalid(format!("the message is no inference request: {error}"))
+}
+
+/// How a request is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// By [`infer`].
+    Infer,
+    /// By its route, as a call of one message, which must come within the time for a body.
+    Unary,
+    /// By its route.
+    Other,
+}
+
+impl Call {
+    /// What a request is.
+    pub(crate) fn of(request: &Request<Body>) -> Self {
+        let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let path = request.uri().path();
+        if !content_type.is_some_and(|text| text.starts_with(b"application/grpc")) {
+            Self::Other
+        } else if call::is_plain_infer(request) {
+            Self::Infer
+        } else if path.ends_with("/ModelStreamInfer") || path.ends_with("/ServerReflectionInfo") {
+            Self::Other
+        } else {
+            Self::Unary
+        }
+    }
+}
+
+/// Answers a [`Call::Infer`]. Never fails: failures are answers.
+pub(crate) async fn infer(service: &Service, request: Request<Body>) -> Response {
+    call::infer(service, request).await
+}
+
+/// Most bytes of a message.
+fn bytes_max(config: &ApiConfig) -> usize {
+    config.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE)
 }
 
 /// The paths of gRPC's services.
@@ -79,9 +114,8 @@ pub(crate) fn is_unary(request: &Request<Body>) -> bool {
 /// # Errors
 /// Never with the schemas as they are: what reflection tells is checked when it is set up.
 pub(crate) fn routes(service: &Service) -> Result<Router<Service>, ApiError> {
-    let bytes_max = service.config.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE);
     let inference = GrpcInferenceServiceServer::new(service::Inference::new(service.clone()))
-        .max_decoding_message_size(bytes_max)
+        .max_decoding_message_size(bytes_max(&service.config))
         // Unpacked, a message has the same limit. Answers go out as they are: clients say by default that they
         // take them packed, and packing costs more than small answers are worth.
         .accept_compressed(CompressionEncoding::Gzip)

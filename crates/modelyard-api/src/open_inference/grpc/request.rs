@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use modelyard_serve::SequenceId;
 use modelyard_types::{DataType, NamedTensor, Tensor, TensorData};
-use tonic::metadata::MetadataMap;
 
 use super::proto::inference::infer_parameter::ParameterChoice;
 use super::proto::inference::model_infer_request::InferInputTensor;
@@ -151,8 +151,8 @@ fn typed(data_type: DataType, contents: InferTensorContents) -> Result<TensorDat
 }
 
 /// How long the caller waits, by gRPC's own header: at most eight digits and a unit.
-pub(super) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: u64 = Some(digits).filter(|digits| digits.len() <= 8)?.parse().ok()?;
     Some(match unit {
@@ -223,9 +223,9 @@ mod tests {
             ("5x", None),
             ("-5m", None),
         ] {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("visible ASCII"));
-            assert_eq!(timeout(&metadata), want, "{text}");
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().expect("visible ASCII"));
+            assert_eq!(timeout(&headers), want, "{text}");
         }
     }
 }

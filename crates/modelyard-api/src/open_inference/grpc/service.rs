@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use futures_util::StreamExt as _;
-use modelyard_serve::{Answered, Routed, ServedVersion};
-use modelyard_types::{Deadline, VersionSelector};
+use modelyard_serve::{Answered, Routed, ServedVersion, Times};
+use modelyard_types::{Deadline, NamedTensor, VersionSelector};
 use tokio::sync::Mutex;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
@@ -30,7 +31,7 @@ use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
-use crate::router::{Service, selector};
+use crate::router::{self, Service, selector};
 use crate::watch::Served;
 
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
@@ -67,8 +68,8 @@ impl Inference {
 }
 
 /// The version that the model's route chooses by the call's metadata.
-fn choose(service: &Service, message: &ModelInferRequest, metadata: &MetadataMap) -> Option<Routed> {
-    let labels = |name: &str| metadata.get(name)?.to_str().ok().map(str::to_owned);
+pub(super) fn choose(service: &Service, message: &ModelInferRequest, headers: &HeaderMap) -> Option<Routed> {
+    let labels = router::labels(headers);
     let unnamed = message.model_version.is_empty();
     unnamed.then(|| service.server.choose(&message.model_name, None, &labels)).flatten()
 }
@@ -82,15 +83,48 @@ async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<Serve
     Ok(service.server.open(model, selector.as_ref()).await?)
 }
 
-/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline. `order` is
-/// held by requests of sequences until they have their turn, so that those of one stream keep theirs.
+/// What an inference gave, and who gave it.
+pub(super) struct Inferred {
+    pub(super) version: Arc<ServedVersion>,
+    pub(super) id: Option<String>,
+    pub(super) outputs: Vec<NamedTensor>,
+    pub(super) times: Times,
+}
+
+impl Inferred {
+    /// It as an answer, and what is to be told of it.
+    pub(super) fn write<T>(self, service: &Service, write: impl FnOnce(Self) -> T) -> (T, Option<Served>) {
+        let version = Arc::clone(&self.version);
+        let served = service.config.watchers.served(&version, self.times);
+        let computed = version.now();
+        let answer = write(self);
+        version.encoded(version.now().saturating_duration_since(computed));
+        (answer, served)
+    }
+}
+
+/// An inference's answer as a message.
 async fn answer(
     service: &Service,
     chosen: Option<Routed>,
     message: ModelInferRequest,
     call_ends: Option<Deadline>,
     order: &Mutex<()>,
-) -> Result<(ModelInferResponse, Served), Failure> {
+) -> Result<(ModelInferResponse, Option<Served>), Failure> {
+    let inferred = run(service, chosen, message, call_ends, order).await?;
+    Ok(inferred
+        .write(service, |Inferred { version, id, outputs, .. }| response::infer(&version, id, outputs)))
+}
+
+/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline. `order` is
+/// held by requests of sequences until they have their turn, so that those of one stream keep theirs.
+pub(super) async fn run(
+    service: &Service,
+    chosen: Option<Routed>,
+    message: ModelInferRequest,
+    call_ends: Option<Deadline>,
+    order: &Mutex<()>,
+) -> Result<Inferred, Failure> {
     let server = &service.server;
     let _busy = server.enter()?;
     let ordered = match request::sequence_name(&message.parameters)? {
@@ -120,10 +154,7 @@ async fn answer(
         }
     };
     let Answered { answer: outputs, times } = answered;
-    let computed = server.now();
-    let answer = response::infer(&version, decoded.id, outputs);
-    version.encoded(server.now().saturating_duration_since(computed));
-    Ok((answer, Served::by(&version, times)))
+    Ok(Inferred { version, id: decoded.id, outputs, times })
 }
 
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
@@ -136,7 +167,7 @@ async fn answer_in_stream(
 ) -> Result<ModelStreamInferResponse, Status> {
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
-    let chosen = choose(&service, &message, &metadata);
+    let chosen = choose(&service, &message, (*metadata).as_ref());
     Ok(match answer(&service, chosen, message, call_ends, &order).await {
         Ok((mut answer, _)) => {
             if wants_final {
@@ -199,14 +230,16 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let timeout = request::timeout(request.metadata());
+        let timeout = request::timeout(request.metadata().as_ref());
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let (metadata, _, message) = request.into_parts();
-        let chosen = choose(&self.service, &message, &metadata);
+        let chosen = choose(&self.service, &message, metadata.as_ref());
         let answered = answer(&self.service, chosen, message, ends, &Mutex::default()).await;
         let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
         let mut response = Response::new(answer);
-        response.extensions_mut().insert(served);
+        if let Some(served) = served {
+            response.extensions_mut().insert(served);
+        }
         Ok(response)
     }
 
@@ -217,7 +250,7 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        let timeout = request::timeout(request.metadata());
+        let timeout = request::timeout(request.metadata().as_ref());
         let ends = timeout.map(|time| self.service.server.deadline_in(time));
         let service = self.service.clone();
         let metadata = Arc::new(request.metadata().clone());
