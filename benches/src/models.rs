@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use modelyard_model::{
-    Activation, Conv2d, Dense, Flatten, LayerSpec, MaxPool2d, Network, NetworkSpec, Padding,
+    Activation, Conv2d, Dense, Flatten, LayerSpec, Lstm, MaxPool2d, Network, NetworkSpec, Padding,
 };
 use serde_json::{Value, json};
 
@@ -50,6 +50,14 @@ pub fn cnn(seed: u64) -> Result<Network> {
     Ok(Network::init(NetworkSpec::new(vec![28, 28, 1], layers), seed)?)
 }
 
+/// A recurrent layer of 128 units that reads 28×28 values row by row: alone, it reads its weights anew for each step.
+///
+/// # Errors
+/// Never for these layers.
+pub fn lstm(seed: u64) -> Result<Network> {
+    Ok(Network::init(NetworkSpec::new(vec![28, 28], [LayerSpec::Lstm(Lstm::new(128)), classes()]), seed)?)
+}
+
 fn relu(units: usize) -> LayerSpec {
     LayerSpec::Dense(Dense::new(units, Some(Activation::Relu)))
 }
@@ -65,8 +73,13 @@ pub fn values(count: usize) -> Vec<f64> {
 
 /// An inference request of one row of this shape, as the Open Inference Protocol writes it.
 pub fn infer_body(row_shape: &[usize]) -> Value {
-    let shape: Vec<usize> = std::iter::once(1).chain(row_shape.iter().copied()).collect();
-    let data = values(row_shape.iter().product());
+    infer_rows(1, row_shape)
+}
+
+/// The same of several rows.
+pub fn infer_rows(rows: usize, row_shape: &[usize]) -> Value {
+    let shape: Vec<usize> = std::iter::once(rows).chain(row_shape.iter().copied()).collect();
+    let data = values(shape.iter().product());
     json!({ "inputs": [{ "name": "input", "shape": shape, "datatype": "FP32", "data": data }] })
 }
 

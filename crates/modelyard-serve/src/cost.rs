@@ -1,11 +1,11 @@
-//! What a row costs of late, measured: it decides whose thread does the work.
+//! What a row costs of late where each costs as much as the next, measured: it decides whose thread does the work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The longest that work may be expected to take where the caller's own thread does it: beyond half a
 /// millisecond other connections on that thread would feel it.
-const SHORT: Duration = Duration::from_micros(400);
+pub(crate) const SHORT: Duration = Duration::from_micros(400);
 const UNKNOWN: u64 = u64::MAX;
 
 /// A moving average of nanoseconds a row.

@@ -5,15 +5,18 @@
 //! Nothing here knows a protocol: front ends decode to and encode from the types of `modelyard-types`.
 
 mod batch;
+mod batch_cost;
 mod config;
 mod cost;
 mod error;
 mod graph;
 mod heap;
 mod made_up;
+mod parallel;
 mod pool;
 mod probe;
 mod rollout;
+mod rounds;
 pub mod scheduler;
 mod sequence;
 mod server;

@@ -3,7 +3,11 @@
 //! The queue is one lock, held for a few hundred nanoseconds at a time. Handing a request to another thread
 //! and back costs more processor time than a small network needs, so a caller runs the next batch itself
 //! when a session is free and the batch is known to be short; everything else goes to the worker threads,
-//! which start when first needed. A session that panics takes only its batch with it.
+//! which start when first needed. Where company pays, a caller first waits a round (see [`crate::rounds`]): each
+//! one comes back to the queue by itself, so none depends on another that may have gone away meanwhile. A session
+//! that panics takes only its batch with it.
+
+mod state;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,18 +16,19 @@ use std::time::{Duration, Instant};
 use modelyard_runtime::{LoadedModel, RuntimeError, Session};
 use modelyard_types::{Clock, ModelName, NamedTensor};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::batch::{self, RowShape};
 use crate::config::ServeConfig;
-use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::heap::GiveBack;
 use crate::probe::{Probe, probe};
 use crate::scheduler::{Batch, Entry, Next, Refusal, Scheduler, Ticket};
 use crate::statistics::Times;
-use crate::target::Target;
+use crate::target::Ended;
 use crate::telemetry::VersionTelemetry;
 use crate::urgency::Urgency;
+use state::State;
 
 /// What a session made of a request, and how long that took.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ type Outputs = Result<Ran, ServeError>;
 
 struct Job {
     inputs: Vec<NamedTensor>,
+    /// Its caller waits a round and then sees to it.
+    in_round: bool,
     reply: oneshot::Sender<Outputs>,
 }
 
@@ -54,25 +61,12 @@ pub(crate) struct Work {
 /// A batch, and the session to run it where one is free; else one may be made.
 type Assignment = (Option<Box<dyn Session>>, Batch<Job>);
 
-struct State {
-    scheduler: Scheduler<RowShape, Job>,
-    target: Option<Target>,
-    sessions: Vec<Box<dyn Session>>,
-    /// Sessions that exist or are being made.
-    sessions_made: usize,
-    threads: usize,
-    threads_idle: usize,
-    closed: bool,
-}
-
 struct Core {
     model: ModelName,
     network: Arc<dyn LoadedModel>,
-    sessions_max: usize,
     batch_rows_max: Option<usize>,
     clock: Arc<dyn Clock>,
     telemetry: Arc<VersionTelemetry>,
-    row_cost: RowCost,
     has_target: bool,
     state: Mutex<State>,
     wake: Condvar,
@@ -100,35 +94,26 @@ impl Pool {
         let mut session = network.session()?;
         let signature = network.signature();
         let probed = catch_unwind(AssertUnwindSafe(|| probe(session.as_mut(), signature, clock.as_ref())));
-        let (Probe { joined, row_cost }, sessions) = match probed {
+        let (Probe { joined, cost }, sessions) = match probed {
             Ok(probed) => (probed, vec![session]),
-            Err(_) => (Probe { joined: false, row_cost: None }, Vec::new()),
+            Err(_) => (Probe::default(), Vec::new()),
         };
         let joined = joined && config.batch_size_max > 1;
-        tracing::debug!(%model, runtime = network.runtime(), joined, ?row_cost, "probed a network");
+        tracing::debug!(%model, runtime = network.runtime(), joined, ?cost, "probed a network");
         let target = config.target(joined);
         let has_target = target.is_some();
         let mut scheduler = Scheduler::new(config.limits(joined));
         if let Some(target) = &target {
             scheduler.keep(target.limits());
         }
-        let state = State {
-            scheduler,
-            target,
-            sessions_made: sessions.len(),
-            sessions,
-            threads: 0,
-            threads_idle: 0,
-            closed: false,
-        };
+        let state = State::new(scheduler, target, cost, sessions, config.sessions_max);
+        telemetry.sessions(state.sessions_at_once());
         let core = Core {
             model: model.clone(),
             network,
-            sessions_max: config.sessions_max.max(1),
             batch_rows_max: joined.then_some(config.batch_size_max.max(1)),
             clock,
             telemetry,
-            row_cost: RowCost::new(row_cost),
             has_target,
             state: Mutex::new(state),
             wake: Condvar::new(),
@@ -170,20 +155,30 @@ impl Pool {
     pub(crate) async fn run(&self, work: Work) -> Outputs {
         let core = &self.core;
         let deadline = work.urgency.deadline.0;
-        let (ticket, mut answer) = core.submit(work)?;
-        if let Ok(outputs) = answer.try_recv() {
-            return outputs;
-        }
+        let Submitted { ticket, mut answer, in_round } = core.submit(work)?;
         let guard = CancelOnDrop { core, ticket };
-        match tokio::time::timeout_at(deadline.into(), answer).await {
-            Ok(Ok(outputs)) => {
-                // Answered, so no longer in the queue.
-                std::mem::forget(guard);
-                outputs
-            }
-            // The sender is dropped without a word only where the scheduler found the request expired.
-            Ok(Err(_)) | Err(_) => Err(core.late()),
+        if in_round {
+            tokio::task::yield_now().await;
         }
+        let mut told = answer.try_recv();
+        if in_round && matches!(told, Err(TryRecvError::Empty)) {
+            core.end_round(ticket);
+            told = answer.try_recv();
+        }
+        let told = match told {
+            Ok(outputs) => Some(outputs),
+            // The sender is dropped without a word only where the scheduler found the request expired.
+            Err(TryRecvError::Closed) => None,
+            Err(TryRecvError::Empty) => {
+                let told = tokio::time::timeout_at(deadline.into(), answer).await;
+                told.ok().and_then(Result::ok)
+            }
+        };
+        if told.is_some() {
+            // Answered, so no longer in the queue.
+            std::mem::forget(guard);
+        }
+        told.unwrap_or_else(|| Err(core.late()))
     }
 }
 
@@ -192,6 +187,14 @@ impl Drop for Pool {
         self.core.lock().closed = true;
         self.core.wake.notify_all();
     }
+}
+
+/// A request that was taken in.
+struct Submitted {
+    ticket: Ticket,
+    answer: oneshot::Receiver<Outputs>,
+    /// Its caller is to come back after a round.
+    in_round: bool,
 }
 
 struct CancelOnDrop<'a> {
@@ -215,51 +218,64 @@ impl Core {
         ServeError::DeadlineExceeded { model: self.model.clone() }
     }
 
-    /// Queues a request, and runs the next batch at once where that is short work.
-    fn submit(self: &Arc<Self>, work: Work) -> Result<(Ticket, oneshot::Receiver<Outputs>), ServeError> {
+    /// Queues a request. Where it is short work, the next batch is run at once, or the request is to wait a round.
+    fn submit(self: &Arc<Self>, work: Work) -> Result<Submitted, ServeError> {
         let Work { inputs, rows, shape, urgency } = work;
         let Urgency { deadline, priority } = urgency;
         let (reply, answer) = oneshot::channel();
         let now = self.clock.now();
         let mut state = self.lock();
-        let entry = Entry { shape, priority, rows, deadline: deadline.0, work: Job { inputs, reply } };
+        let in_round = state.waits_a_round(rows);
+        let work = Job { inputs, in_round, reply };
+        let entry = Entry { shape, priority, rows, deadline: deadline.0, work };
         let ticket = state.scheduler.enqueue(now, entry).map_err(|(refusal, _)| match refusal {
             Refusal::QueueFull => ServeError::QueueFull { model: self.model.clone() },
             Refusal::Expired => self.late(),
         })?;
-        if let Some((session, batch)) = self.take_short(&mut state, now) {
-            drop(state);
-            self.finish(session, batch);
-        } else {
-            self.call_thread(&mut state);
+        if !in_round {
+            self.run_or_call(state, now);
         }
-        Ok((ticket, answer))
+        Ok(Submitted { ticket, answer, in_round })
     }
 
-    /// A session and a batch for the caller's own thread, where the queue's rows are known to be short work.
-    fn take_short(&self, state: &mut State, now: Instant) -> Option<(Box<dyn Session>, Batch<Job>)> {
-        if !self.row_cost.is_short(state.scheduler.queued_rows()) {
+    /// Sees to a request whose round is over, if it still waits.
+    fn end_round(self: &Arc<Self>, ticket: Ticket) {
+        let mut state = self.lock();
+        let Some(job) = state.scheduler.get_mut(ticket) else { return };
+        job.in_round = false;
+        let now = self.clock.now();
+        if self.run_or_call(state, now) == Some(1) {
+            self.lock().rounds.was_alone();
+        }
+    }
+
+    /// Runs the next batch where that is short work, and tells how many requests were in it; else calls a worker
+    /// thread to it.
+    fn run_or_call(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: Instant) -> Option<usize> {
+        let Some((session, batch)) = state.take_short(now) else {
+            self.call_thread(&mut state);
             return None;
-        }
-        let session = state.sessions.pop()?;
-        match state.scheduler.next_batch(now) {
-            Next::Batch(batch) => Some((session, batch)),
-            Next::WaitUntil(_) | Next::Idle => {
-                state.sessions.push(session);
-                None
-            }
-        }
+        };
+        drop(state);
+        let members = batch.members.len();
+        self.finish(session, batch);
+        Some(members)
     }
 
     /// Runs a batch, gives the session back, and sees to it that what queued up meanwhile is run too.
     fn finish(self: &Arc<Self>, session: Box<dyn Session>, batch: Batch<Job>) {
-        let session = self.execute(session, batch);
+        let (rows, members) = (batch.rows, batch.members.len());
+        let (session, took) = self.execute(session, batch);
         let mut state = self.lock();
+        state.cost.observe(rows, took);
+        if members > 1 {
+            state.rounds.met_company();
+        }
         match session {
             Some(session) => state.sessions.push(session),
             None => state.sessions_made -= 1,
         }
-        if state.scheduler.queued_rows() > 0 {
+        if state.scheduler.any(|job| !job.in_round) {
             self.call_thread(&mut state);
         }
     }
@@ -270,7 +286,7 @@ impl Core {
             self.wake.notify_one();
             return;
         }
-        if state.threads >= self.sessions_max {
+        if state.threads >= state.sessions_max {
             return;
         }
         let core = Arc::clone(self);
@@ -310,7 +326,7 @@ impl Core {
             let now = self.clock.now();
             drop(state.scheduler.take_expired(now));
             let mut wait = None;
-            if !state.sessions.is_empty() || state.sessions_made < self.sessions_max {
+            if state.may_begin() {
                 match state.scheduler.next_batch(now) {
                     Next::Batch(batch) => {
                         let session = state.sessions.pop();
@@ -340,8 +356,12 @@ impl Core {
         }
     }
 
-    /// Runs a batch and answers its members. The session is lost where it panicked.
-    fn execute(&self, mut session: Box<dyn Session>, mut batch: Batch<Job>) -> Option<Box<dyn Session>> {
+    /// Runs a batch, answers its members, and tells what it took. The session is lost where it panicked.
+    fn execute(
+        &self,
+        mut session: Box<dyn Session>,
+        mut batch: Batch<Job>,
+    ) -> (Option<Box<dyn Session>>, Duration) {
         let joined;
         let inputs: &[NamedTensor] = match batch.members.as_slice() {
             [only] => &only.work.inputs,
@@ -371,7 +391,7 @@ impl Core {
             Ok(outputs) => self.answer(batch, &outputs, compute),
             Err(failure) => self.fail(batch, &failure),
         }
-        session
+        (session, compute)
     }
 
     fn answer(&self, batch: Batch<Job>, outputs: &[NamedTensor], compute: Duration) {
@@ -404,12 +424,14 @@ impl Core {
             self.telemetry.rode(member.waited, took);
         }
         self.telemetry.computed(batch.rows, took, self.clock.wall());
-        self.row_cost.observe(batch.rows, took);
         if self.has_target {
             let State { scheduler, target, .. } = &mut *self.lock();
             if let Some(target) = target {
-                target.observe(batch.rows, took, batch.members.iter().map(|member| member.waited));
+                let (at, backlog) = (self.clock.now(), scheduler.queued_rows() > 0);
+                let requests = batch.members.iter().map(|member| (member.rows, member.waited));
+                target.observe(Ended { at, rows: batch.rows, took, backlog }, requests);
                 scheduler.keep(target.limits());
+                self.telemetry.sessions(target.sessions());
             }
         }
     }

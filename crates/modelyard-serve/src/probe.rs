@@ -1,5 +1,5 @@
-//! The first runs of a freshly loaded model: they warm it up, time it, and find out whether joining
-//! requests is safe. A foreign network may mix its rows (or call something else its first dimension), and
+//! The first runs of a freshly loaded model: they warm it up, time it alone and in company, and find out whether
+//! joining requests is safe. A foreign network may mix its rows (or call something else its first dimension), and
 //! joined requests would then get wrong answers; so what is joined here must answer as its parts do.
 
 use std::time::Duration;
@@ -8,6 +8,7 @@ use modelyard_runtime::{RuntimeError, Session};
 use modelyard_types::{Clock, DataType, Dim, NamedTensor, Signature, Tensor, TensorData};
 
 use crate::batch;
+use crate::batch_cost::BatchCost;
 use crate::made_up;
 
 /// What a free dimension behind the rows is set to.
@@ -16,14 +17,18 @@ const FREE_SIZE: usize = 8;
 const TOLERANCE: f64 = 1e-3;
 /// Most values in one probe's input: larger ones are not worth their time.
 const VALUES_MAX: usize = 1 << 24;
+/// Rows of the batch that is timed beside a row alone.
+const COMPANY: usize = 8;
+/// How often each is timed; the shortest counts, since whatever disturbs a run makes it longer.
+const TIMES: usize = 3;
 
 /// What the probe found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Probe {
     /// Whether requests may be joined.
     pub(crate) joined: bool,
-    /// What one row took, alone, once warm. None where no run succeeded.
-    pub(crate) row_cost: Option<Duration>,
+    /// What batches took, once warm: of one row, and where that is short work, of several.
+    pub(crate) cost: BatchCost,
 }
 
 /// Runs the session on made-up rows.
@@ -35,7 +40,7 @@ pub(crate) fn probe(session: &mut dyn Session, signature: &Signature, clock: &dy
         let [Some(first), Some(second)] = &parts else { return None };
         try_on(session, signature, clock, first, second)
     });
-    found.unwrap_or(Probe { joined: false, row_cost: None })
+    found.unwrap_or_default()
 }
 
 /// Which numbers stand for real ones.
@@ -58,11 +63,38 @@ fn try_on(
     let alone = session.run(first).ok()?;
     let start = clock.now();
     let warm = session.run(second).ok()?;
-    let row_cost = Some(clock.now().saturating_duration_since(start));
+    let took = clock.now().saturating_duration_since(start);
     let joined = batch::rows_first(signature)
         && matches!(joined_answer(session, first, second), Ok(Some(parts))
             if parts.len() == 2 && alike(&parts[0], &alone) && alike(&parts[1], &warm));
-    Some(Probe { joined, row_cost })
+    let mut cost = BatchCost::default();
+    cost.observe(1, took);
+    if joined && cost.is_short(1) {
+        time(session, clock, first, &mut cost);
+    }
+    Some(Probe { joined, cost })
+}
+
+/// Times a row alone and in company. Where the network refuses so many rows, what is known stays.
+fn time(session: &mut dyn Session, clock: &dyn Clock, row: &[NamedTensor], cost: &mut BatchCost) {
+    let company = batch::join(&[row; COMPANY]);
+    let (Some(one), Some(many)) = (shortest(session, clock, row), shortest(session, clock, &company)) else {
+        return;
+    };
+    *cost = BatchCost::default();
+    cost.observe(1, one);
+    cost.observe(COMPANY, many);
+}
+
+/// The shortest of some runs, the first of which, for the sizes that it meets first, does not count.
+fn shortest(session: &mut dyn Session, clock: &dyn Clock, inputs: &[NamedTensor]) -> Option<Duration> {
+    session.run(inputs).ok()?;
+    let times = (0..TIMES).map(|_| {
+        let start = clock.now();
+        session.run(inputs).ok()?;
+        Some(clock.now().saturating_duration_since(start))
+    });
+    times.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 fn joined_answer(

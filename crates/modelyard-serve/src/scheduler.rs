@@ -160,6 +160,25 @@ impl<S: PartialEq, T> Scheduler<S, T> {
         self.queued_rows
     }
 
+    /// Whether a request of so many rows would start a batch or join one that is not full, and might go at once:
+    /// it gains by others that come within the moment.
+    pub fn may_gather(&self, rows: usize) -> bool {
+        self.limits.batch_delay.is_zero() && self.queued_rows + rows < self.limits.enough_rows()
+    }
+
+    /// Whether any waiting request is one of these.
+    pub fn any(&self, which: impl Fn(&T) -> bool) -> bool {
+        self.groups.iter().flat_map(|group| &group.queue).any(|waiting| which(&waiting.work))
+    }
+
+    /// What came in with a request that still waits.
+    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        self.groups.iter_mut().find_map(|group| {
+            let at = group.queue.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()?;
+            group.queue.get_mut(at).map(|waiting| &mut waiting.work)
+        })
+    }
+
     /// Whether not one more row would be taken, once what expired is set aside.
     pub fn is_full(&mut self, now: Instant) -> bool {
         if self.queued_rows < self.limits.queue_rows_max {

@@ -80,6 +80,20 @@ fn a_preferred_number_of_rows_goes_without_waiting() {
 }
 
 #[test]
+fn only_what_would_go_at_once_and_leaves_room_may_gather() {
+    let t0 = origin();
+    let mut scheduler = Scheduler::new(limits(4, 0, 100));
+    assert!(scheduler.may_gather(3) && !scheduler.may_gather(4), "four rows are a full batch");
+    scheduler.enqueue(t0, entry(1, 2, t0 + MS, 1)).expect("there is room");
+    assert!(scheduler.may_gather(1) && !scheduler.may_gather(2));
+    assert!(!Scheduler::<u8, u64>::new(limits(4, 5, 100)).may_gather(1), "the delay gathers");
+    let preferred = Limits { preferred_rows: vec![2, 4], ..limits(8, 0, 100) };
+    let scheduler = Scheduler::<u8, u64>::new(preferred);
+    assert!(scheduler.may_gather(1) && !scheduler.may_gather(2), "two are as many as are waited for");
+    assert!(!Scheduler::<u8, u64>::new(limits(1, 0, 100)).may_gather(1), "nothing is joined");
+}
+
+#[test]
 fn the_first_priority_goes_first_and_joins_its_own_only() {
     let t0 = origin();
     let mut scheduler = Scheduler::new(limits(4, 0, 100));
@@ -161,7 +175,10 @@ fn simulate(seed: u64, steps: u32, limits: Limits) {
                 else {
                     continue;
                 };
+                let seen = scheduler.get_mut(known.ticket).copied();
+                assert_eq!(scheduler.any(|&waits| waits == work), seen.is_some(), "{context}: any");
                 let cancelled = scheduler.cancel(known.ticket);
+                assert_eq!(seen, cancelled, "{context}: seen, but not to be had");
                 // One that expired inside the machine, and was not collected yet, still comes out as expired.
                 if let Some(got) = cancelled {
                     assert_eq!(got, work, "{context}: another one was cancelled");

@@ -1,12 +1,14 @@
-//! From a latency to be kept, to the scheduler's limits: how many rows ride together, how long a request may wait
-//! for company, and how many may wait at all. A pure state machine: time comes in, limits come out.
+//! From a latency to be kept, to the limits: how many rows ride together, how long a request may wait for company,
+//! how many may wait at all, and how many batches are computed at once (see [`crate::parallel`]). A pure state
+//! machine: time comes in, limits come out.
 //!
 //! A request that just missed a batch waits for that batch, rides in its own, and waits behind what is queued
 //! before it. What a batch takes is learnt as a line, `fixed + row · rows`, by least squares that forget, so the
 //! limits follow from the target; a margin is taken off it while requests come in late, and given back slowly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::parallel::Parallel;
 use crate::scheduler::Kept;
 
 /// What a new measurement weighs, once there are some.
@@ -34,12 +36,25 @@ const MEASURED_MIN: u32 = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     budget_s: f64,
-    sessions: f64,
+    parallel: Parallel,
     allowed: Kept,
     cost: Cost,
     margin: f64,
     seen: u32,
     late: u32,
+}
+
+/// A batch that ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// When.
+    pub(crate) at: Instant,
+    /// Its rows.
+    pub(crate) rows: usize,
+    /// What it took.
+    pub(crate) took: Duration,
+    /// Whether more waited then.
+    pub(crate) backlog: bool,
 }
 
 /// Moments of batches' rows and seconds, forgetting.
@@ -82,11 +97,11 @@ impl Cost {
 }
 
 impl Target {
-    /// For so many sessions at once, within the limits that are allowed.
+    /// For at most so many sessions at once, within the limits that are allowed.
     pub(crate) fn new(target: Duration, sessions: usize, allowed: Kept) -> Self {
         Self {
             budget_s: target.as_secs_f64(),
-            sessions: sessions.max(1) as f64,
+            parallel: Parallel::new(sessions),
             allowed,
             cost: Cost::default(),
             margin: 1.0,
@@ -95,13 +110,19 @@ impl Target {
         }
     }
 
-    /// Takes in a batch that ended: its rows, what it took, and how long each of its requests had waited.
-    pub(crate) fn observe(&mut self, rows: usize, took: Duration, waits: impl Iterator<Item = Duration>) {
-        self.cost.observe(rows as f64, took.as_secs_f64());
-        for waited in waits {
+    /// Takes in a batch that ended: the rows of each of its requests, and how long it had waited.
+    pub(crate) fn observe(&mut self, batch: Ended, requests: impl Iterator<Item = (usize, Duration)>) {
+        self.cost.observe(batch.rows as f64, batch.took.as_secs_f64());
+        let mut rows_in_time = 0;
+        for (rows, waited) in requests {
             self.seen += 1;
-            self.late += u32::from((waited + took).as_secs_f64() > self.budget_s);
+            if (waited + batch.took).as_secs_f64() > self.budget_s {
+                self.late += 1;
+            } else {
+                rows_in_time += rows;
+            }
         }
+        self.parallel.observe(batch.at, rows_in_time, batch.backlog);
         if self.seen >= WINDOW {
             let share = f64::from(self.late) / f64::from(self.seen);
             if share > LATE_MAX {
@@ -113,11 +134,16 @@ impl Target {
         }
     }
 
+    /// Batches that may be computed at once.
+    pub(crate) fn sessions(&self) -> usize {
+        self.parallel.now()
+    }
+
     /// The limits that keep the target, never beyond what is allowed.
     pub(crate) fn limits(&self) -> Kept {
         if self.cost.count < MEASURED_MIN {
             // What a row costs is not known: no more wait than one round of batches takes in.
-            let round = self.allowed.batch_rows_max.saturating_mul(self.sessions as usize);
+            let round = self.allowed.batch_rows_max.saturating_mul(self.sessions());
             let queue_rows_max = self.allowed.queue_rows_max.min(round);
             return Kept { batch_delay: Duration::ZERO, queue_rows_max, ..self.allowed };
         }
@@ -131,7 +157,7 @@ impl Target {
         let delay = if pays { DELAY_SHARE * budget } else { 0.0 };
         // Behind what runs already, and before the own batch.
         let turns = ((budget - delay) / batch - 2.0).max(1.0);
-        let queue = (self.sessions * rows * turns).clamp(1.0, self.allowed.queue_rows_max as f64);
+        let queue = (self.sessions() as f64 * rows * turns).clamp(1.0, self.allowed.queue_rows_max as f64);
         Kept {
             batch_rows_max: rows as usize,
             batch_delay: Duration::from_secs_f64(delay),

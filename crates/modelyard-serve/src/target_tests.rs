@@ -34,12 +34,16 @@ struct Outcome {
     late: usize,
     refused: usize,
     seconds: f64,
+    /// Batches computed at once in the end.
+    sessions: usize,
 }
 
 struct Model {
     fixed_s: f64,
     row_s: f64,
     sessions: usize,
+    /// How many batches run at full speed at once; more share their time.
+    processors: usize,
 }
 
 fn allowed() -> Kept {
@@ -67,7 +71,9 @@ fn simulate(model: &Model, target: Duration, rate: f64, seed: u64, seconds: f64)
         if now == ended {
             let Reverse((_, which)) = running.pop().expect("it was looked at");
             let (rows, took, waits) = &batches[which];
-            keeper.observe(*rows, Duration::from_secs_f64(*took), waits.iter().copied());
+            let (took_s, backlog) = (Duration::from_secs_f64(*took), scheduler.queued_rows() > 0);
+            let ended = Ended { at: at(now), rows: *rows, took: took_s, backlog };
+            keeper.observe(ended, waits.iter().map(|&waited| (1, waited)));
             scheduler.keep(keeper.limits());
             if now > seconds / 4.0 {
                 let is_late = |waited: &&Duration| waited.as_secs_f64() + took > target.as_secs_f64();
@@ -82,11 +88,13 @@ fn simulate(model: &Model, target: Duration, rate: f64, seed: u64, seconds: f64)
             next = now + dice.gap(rate);
         }
         wake = f64::INFINITY;
-        while running.len() < model.sessions {
+        while running.len() < keeper.sessions() {
             match scheduler.next_batch(at(now)) {
                 Next::Batch(batch) => {
                     let noise = 1.0 + 0.1 * dice.roll();
-                    let took = (model.fixed_s + model.row_s * batch.rows as f64) * noise;
+                    // As busy as it is at its start: simple, and it errs on both sides.
+                    let shared = ((running.len() + 1) as f64 / model.processors as f64).max(1.0);
+                    let took = (model.fixed_s + model.row_s * batch.rows as f64) * noise * shared;
                     running.push(Reverse((((now + took) * 1e9) as u64, batches.len())));
                     batches.push((
                         batch.rows,
@@ -103,21 +111,22 @@ fn simulate(model: &Model, target: Duration, rate: f64, seed: u64, seconds: f64)
         }
     }
     outcome.seconds = seconds * 0.75;
+    outcome.sessions = keeper.sessions();
     outcome
 }
 
 /// Rows a second when every batch is full.
 fn capacity(model: &Model, rows: f64) -> f64 {
-    model.sessions as f64 * rows / (model.fixed_s + model.row_s * rows)
+    model.sessions.min(model.processors) as f64 * rows / (model.fixed_s + model.row_s * rows)
 }
 
 #[test]
 fn the_target_is_kept_below_and_beyond_what_can_be_answered() {
     let target = Duration::from_millis(20);
     for (number, model) in [
-        Model { fixed_s: 1e-3, row_s: 2e-4, sessions: 2 },
-        Model { fixed_s: 2e-5, row_s: 1e-3, sessions: 1 },
-        Model { fixed_s: 3e-3, row_s: 1e-5, sessions: 2 },
+        Model { fixed_s: 1e-3, row_s: 2e-4, sessions: 2, processors: 2 },
+        Model { fixed_s: 2e-5, row_s: 1e-3, sessions: 1, processors: 1 },
+        Model { fixed_s: 3e-3, row_s: 1e-5, sessions: 2, processors: 2 },
     ]
     .iter()
     .enumerate()
@@ -143,18 +152,24 @@ fn the_target_is_kept_below_and_beyond_what_can_be_answered() {
     }
 }
 
+/// One that ended, with nothing behind it.
+#[expect(clippy::disallowed_methods, reason = "an arbitrary instant; no test depends on its value")]
+fn batch(rows: usize, took: Duration) -> Ended {
+    Ended { at: Instant::now(), rows, took, backlog: false }
+}
+
 #[test]
 fn limits_follow_the_cost_and_stay_within_what_is_allowed() {
     let mut keeper = Target::new(Duration::from_millis(10), 2, allowed());
     let first = keeper.limits();
     assert_eq!((first.batch_rows_max, first.queue_rows_max), (64, 128), "nothing is known yet");
     for rows in [1, 16, 4, 2].repeat(10) {
-        keeper.observe(rows, Duration::from_micros(100 * rows as u64), std::iter::empty());
+        keeper.observe(batch(rows, Duration::from_micros(100 * rows as u64)), std::iter::empty());
     }
     let cheap = keeper.limits();
     assert!((25..=35).contains(&cheap.batch_rows_max) && cheap.batch_delay.is_zero(), "{cheap:?}");
     for rows in [1, 8, 4, 2].repeat(40) {
-        keeper.observe(rows, Duration::from_millis(20 * rows as u64), std::iter::empty());
+        keeper.observe(batch(rows, Duration::from_millis(20 * rows as u64)), std::iter::empty());
     }
     let dear = keeper.limits();
     assert_eq!(dear.batch_rows_max, 1, "a row alone takes longer than the target: {dear:?}");
@@ -164,15 +179,34 @@ fn limits_follow_the_cost_and_stay_within_what_is_allowed() {
 #[test]
 fn late_answers_tighten_the_limits_and_good_times_loosen_them() {
     let mut keeper = Target::new(Duration::from_millis(10), 1, allowed());
-    let batch = |keeper: &mut Target, waited_ms: u64| {
-        let waits = std::iter::repeat_n(Duration::from_millis(waited_ms), 10);
-        keeper.observe(10, Duration::from_millis(1), waits);
+    let run = |keeper: &mut Target, waited_ms: u64| {
+        let requests = std::iter::repeat_n((1, Duration::from_millis(waited_ms)), 10);
+        keeper.observe(batch(10, Duration::from_millis(1)), requests);
     };
-    (0..20).for_each(|_| batch(&mut keeper, 1));
+    (0..20).for_each(|_| run(&mut keeper, 1));
     let before = keeper.limits();
-    (0..40).for_each(|_| batch(&mut keeper, 50));
+    (0..40).for_each(|_| run(&mut keeper, 50));
     let tight = keeper.limits();
     assert!(tight.queue_rows_max < before.queue_rows_max, "{tight:?} after {before:?}");
-    (0..600).for_each(|_| batch(&mut keeper, 1));
+    (0..600).for_each(|_| run(&mut keeper, 1));
     assert_eq!(keeper.limits(), before);
+}
+
+#[test]
+fn sessions_are_as_many_as_answer_more_in_time() {
+    let target = Duration::from_millis(20);
+    for (processors, sessions, wanted) in [(1, 4, 1..=1), (2, 2, 2..=2), (2, 4, 2..=2), (4, 4, 4..=4)] {
+        let model = Model { fixed_s: 5e-4, row_s: 1e-4, sessions, processors };
+        let rate = 2.0 * capacity(&model, 64.0);
+        let outcome = simulate(&model, target, rate, 5, 10.0);
+        let late = outcome.late as f64 / outcome.answered.max(1) as f64;
+        assert!(late <= LATE_MAX, "{processors} processors, {sessions} sessions: {late} late, {outcome:?}");
+        assert!(
+            wanted.contains(&outcome.sessions),
+            "{processors} processors, {sessions} sessions: {outcome:?}"
+        );
+        let goodput = outcome.answered as f64 / outcome.seconds;
+        let fair = 0.6 * capacity(&model, 40.0);
+        assert!(goodput >= fair, "{processors} processors, {sessions} sessions: {goodput} of {fair}");
+    }
 }

@@ -76,6 +76,7 @@ pub(crate) struct Telemetry {
     batch_rows: Times,
     in_flight: Levels,
     queue_rows: Levels,
+    sessions: Levels,
     loaded: Gauge,
     rollouts: RolloutSeries,
     memory: MemorySeries,
@@ -97,6 +98,7 @@ impl Telemetry {
             batch_rows: Times::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 13))),
             in_flight: Levels::default(),
             queue_rows: Levels::default(),
+            sessions: Levels::default(),
             loaded: Gauge::default(),
             rollouts: RolloutSeries::default(),
             memory: MemorySeries::default(),
@@ -133,6 +135,11 @@ impl Telemetry {
             telemetry.queue_rows.clone(),
         );
         registry.register(
+            "modelyard_sessions",
+            "Batches that may be computed at once now",
+            telemetry.sessions.clone(),
+        );
+        registry.register(
             "modelyard_versions_loaded",
             "Model versions in memory that can answer now",
             telemetry.loaded.clone(),
@@ -157,6 +164,7 @@ impl Telemetry {
             batch_rows: self.batch_rows.get_or_create_owned(&labels),
             in_flight: self.in_flight.get_or_create_owned(&labels),
             queue_rows: self.queue_rows.get_or_create_owned(&labels),
+            sessions: self.sessions.get_or_create_owned(&labels),
             failures: self.failures.clone(),
             loaded: self.loaded.clone(),
             labels,
@@ -233,6 +241,7 @@ pub(crate) struct VersionTelemetry {
     batch_rows: Histogram,
     in_flight: Gauge,
     queue_rows: Gauge,
+    sessions: Gauge,
     failures: Family<Labels, Counter>,
     loaded: Gauge,
     labels: Labels,
@@ -254,6 +263,11 @@ impl VersionTelemetry {
     /// So many rows wait now.
     pub(crate) fn waiting(&self, rows: usize) {
         self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// So many batches may be computed at once from now on.
+    pub(crate) fn sessions(&self, count: usize) {
+        self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An answer was written in this time.
@@ -288,6 +302,7 @@ impl Drop for VersionTelemetry {
     fn drop(&mut self) {
         self.loaded.dec();
         self.queue_rows.set(0);
+        self.sessions.set(0);
     }
 }
 
@@ -303,6 +318,7 @@ mod tests {
         version.request();
         version.request();
         version.waiting(5);
+        version.sessions(2);
         version.encoded(Duration::from_micros(3));
         version.rode(Duration::from_micros(15), Duration::from_millis(2));
         version.computed(3, Duration::from_millis(2), SystemTime::UNIX_EPOCH);
@@ -314,6 +330,7 @@ mod tests {
             "# TYPE modelyard_requests_total counter",
             "modelyard_requests_total{model=\"digits\",version=\"1\"} 2",
             "modelyard_requests_in_flight{model=\"digits\",version=\"1\"} 1",
+            "modelyard_sessions{model=\"digits\",version=\"1\"} 2",
             "modelyard_queue_rows{model=\"digits\",version=\"1\"} 5",
             "modelyard_encode_seconds_count{model=\"digits\",version=\"1\"} 1",
             "modelyard_request_failures_total{model=\"digits\",version=\"1\",kind=\"deadline_exceeded\"} 1",

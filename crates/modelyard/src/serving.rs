@@ -36,7 +36,8 @@ pub(crate) struct ServingArgs {
     #[arg(long, env = "MODELYARD_BATCH_DELAY_MS", value_name = "MS")]
     batch_delay_ms: Option<u64>,
     /// Keep 99 of 100 answers within this time, in milliseconds: how many rows are computed together, how long
-    /// a request waits for others and how many may wait then follow from what is measured.
+    /// a request waits for others, how many may wait and how many batches run at once then follow from what is
+    /// measured.
     #[arg(long, env = "MODELYARD_LATENCY_TARGET_MS", value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     latency_target_ms: Option<u64>,
     /// The most rows that may wait for one model; further requests are refused with 429.

@@ -6,24 +6,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use modelyard_bench::client::{Connection, post};
-use modelyard_bench::models::{cnn, import, infer_body, mlp, text, values};
+use modelyard_bench::models::{cnn, import, infer_body, infer_rows, lstm, mlp, text, values};
 use modelyard_bench::process::clock_ticks;
 use modelyard_bench::server::Server;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Options;
 use crate::contender::Contender;
 use crate::load::Tool;
-use crate::messages::{binary, binary_numbers, grpc, json_numbers, no_numbers, plain_numbers};
+use crate::messages::{
+    MANY, binary, binary_numbers, binary_numbers_of_many, grpc, json_numbers, no_numbers, plain_numbers,
+};
 
 const MLP: [usize; 1] = [100];
 const IMAGE: [usize; 3] = [28, 28, 1];
+const SERIES: [usize; 2] = [28, 28];
 /// Those who ask a network that is worth batching.
-const CNN_CONNECTIONS: usize = 32;
+const BATCHED_CONNECTIONS: usize = 32;
 /// Connections that all calls of a client share, as gRPC's clients do.
 const GRPC_CONNECTIONS: usize = 2;
 const MLP_PATH: &str = "/v2/models/mlp/infer";
 const CNN_PATH: &str = "/v2/models/cnn/infer";
+const LSTM_PATH: &str = "/v2/models/lstm/infer";
 const JSON: &str = "content-type: application/json\r\n";
 const GRPC: &str = "content-type: application/grpc\r\nte: trailers\r\n";
 
@@ -45,18 +49,23 @@ pub(crate) fn contenders(options: &Options, folder: &Path) -> Result<Vec<Contend
     let network = mlp(42)?;
     import(&options.binary, &store, "mlp", &network)?;
     import(&options.binary, &store, "cnn", &cnn(42)?)?;
+    import(&options.binary, &store, "lstm", &lstm(42)?)?;
     let server = Server::start(&options.binary, &store, &[])?;
-    let ask = |path: &str, shape: &[usize]| -> Result<Vec<u8>> {
-        let request = post(path, infer_body(shape).to_string().as_bytes());
+    let ask = |path: &str, body: &Value| -> Result<Vec<u8>> {
+        let request = post(path, body.to_string().as_bytes());
         Ok(Connection::open(server.address())?.ask(&request)?.body)
     };
-    let answer = ask(MLP_PATH, &MLP)?;
+    let numbers = |path: &str, body: &Value| -> Result<Vec<f64>> {
+        json_numbers(&ask(path, body)?).with_context(|| format!("{path} gives no answer"))
+    };
+    let answer = ask(MLP_PATH, &infer_body(&MLP))?;
     let expected = json_numbers(&answer).context("the network answers")?;
-    let image_expected = json_numbers(&ask(CNN_PATH, &IMAGE)?).context("the network answers")?;
+    let expected_of_many = numbers(MLP_PATH, &infer_rows(MANY, &MLP))?;
+    let image_expected = numbers(CNN_PATH, &infer_body(&IMAGE))?;
+    let series_expected = numbers(LSTM_PATH, &infer_body(&SERIES))?;
     drop(server);
     let mut desk = Desk { options, folder, store, ticks: clock_ticks()?, port: 18_080 };
-    let (mlp_headers, mlp_binary) = binary(&MLP);
-    let (cnn_headers, cnn_binary) = binary(&IMAGE);
+    let (mlp_headers, mlp_binary) = binary(1, &MLP);
     let mut all = Vec::new();
     if let Some(python) = &options.peer_python {
         all.push(Contender { expected: expected.clone(), ..desk.peer(python, &network.to_onnx()?)? });
@@ -74,17 +83,9 @@ pub(crate) fn contenders(options: &Options, folder: &Path) -> Result<Vec<Contend
         }
     }
     all.push(desk.bare(body.as_bytes(), &answer)?);
-    for (name, size) in [("cnn-batched", "64"), ("cnn-single", "1")] {
-        let limits = ["--model", "cnn", "--batch-size-max", size];
-        let contender = desk.own(name, CNN_PATH, &cnn_binary, &limits)?;
-        all.push(Contender {
-            headers: cnn_headers.clone(),
-            numbers: binary_numbers,
-            expected: image_expected.clone(),
-            connections: vec![CNN_CONNECTIONS],
-            ..contender
-        });
-    }
+    all.extend(desk.large(&expected_of_many)?);
+    all.extend(desk.batched(["cnn-batched", "cnn-single"], CNN_PATH, &IMAGE, &image_expected)?);
+    all.extend(desk.batched(["lstm-batched", "lstm-single"], LSTM_PATH, &SERIES, &series_expected)?);
     Ok(all)
 }
 
@@ -122,6 +123,42 @@ impl Desk<'_> {
             [&text(&self.options.binary), "serve", "--store", &text(&self.store), "--listen", &address];
         let command = fixed.iter().chain(options).map(ToString::to_string).collect();
         Ok(Contender { command, numbers: json_numbers, ..contender })
+    }
+
+    /// Requests of many rows, as JSON and as raw bytes.
+    fn large(&mut self, expected: &[f64]) -> Result<[Contender; 2]> {
+        let body = infer_rows(MANY, &MLP).to_string();
+        let json = self.own("json32", MLP_PATH, body.as_bytes(), &["--model", "mlp"])?;
+        let (headers, body) = binary(MANY, &MLP);
+        let raw = self.own("binary32", MLP_PATH, &body, &["--model", "mlp"])?;
+        let expected = expected.to_vec();
+        Ok([
+            Contender { expected: expected.clone(), ..json },
+            Contender { headers, numbers: binary_numbers_of_many, expected, ..raw },
+        ])
+    }
+
+    /// One row a request of many callers, in batches of up to 64 rows and of one.
+    fn batched(
+        &mut self,
+        names: [&'static str; 2],
+        path: &'static str,
+        row_shape: &[usize],
+        expected: &[f64],
+    ) -> Result<Vec<Contender>> {
+        let (headers, body) = binary(1, row_shape);
+        let model = path.split('/').nth(3).context("a path names its model")?;
+        let contender = |(name, size)| {
+            let contender = self.own(name, path, &body, &["--model", model, "--batch-size-max", size])?;
+            Ok(Contender {
+                headers: headers.clone(),
+                numbers: binary_numbers,
+                expected: expected.to_vec(),
+                connections: vec![BATCHED_CONNECTIONS],
+                ..contender
+            })
+        };
+        names.into_iter().zip(["64", "1"]).map(contender).collect()
     }
 
     fn peer(&mut self, python: &str, onnx: &[u8]) -> Result<Contender> {

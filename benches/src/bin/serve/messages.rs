@@ -3,13 +3,15 @@
 use modelyard_bench::models::values;
 use serde_json::{Value, json};
 
+/// Rows of a large request.
+pub(crate) const MANY: usize = 32;
 /// The header that says how many bytes of a body are JSON.
 const JSON_BYTES: &str = "inference-header-content-length";
 
 /// JSON in front of raw values, and the header lines that say so.
-pub(crate) fn binary(row_shape: &[usize]) -> (String, Vec<u8>) {
-    let raw = raw(row_shape);
-    let shape: Vec<usize> = std::iter::once(1).chain(row_shape.iter().copied()).collect();
+pub(crate) fn binary(rows: usize, row_shape: &[usize]) -> (String, Vec<u8>) {
+    let shape: Vec<usize> = std::iter::once(rows).chain(row_shape.iter().copied()).collect();
+    let raw = raw(&shape);
     let parameters = json!({ "binary_data_size": raw.len() });
     let input = json!({ "name": "input", "shape": shape, "datatype": "FP32", "parameters": parameters });
     let request = json!({ "inputs": [input], "parameters": { "binary_data_output": true } }).to_string();
@@ -28,8 +30,8 @@ pub(crate) fn grpc(model: &str, row_shape: &[usize]) -> Vec<u8> {
     [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat()
 }
 
-fn raw(row_shape: &[usize]) -> Vec<u8> {
-    values(row_shape.iter().product()).iter().flat_map(|value| (*value as f32).to_le_bytes()).collect()
+fn raw(shape: &[usize]) -> Vec<u8> {
+    values(shape.iter().product()).iter().flat_map(|value| (*value as f32).to_le_bytes()).collect()
 }
 
 /// A field of bytes in Protocol Buffers' wire format.
@@ -60,9 +62,18 @@ pub(crate) fn json_numbers(body: &[u8]) -> Option<Vec<f64>> {
     json["outputs"][0]["data"].as_array()?.iter().map(Value::as_f64).collect()
 }
 
-/// The numbers behind our JSON: the ten classes that all these networks tell apart.
+/// The numbers behind our JSON: the ten classes that all these networks tell apart, for one row.
 pub(crate) fn binary_numbers(body: &[u8]) -> Option<Vec<f64>> {
-    let raw = body.get(body.len().checked_sub(40)?..)?;
+    last_numbers(body, 10)
+}
+
+/// The same for many rows.
+pub(crate) fn binary_numbers_of_many(body: &[u8]) -> Option<Vec<f64>> {
+    last_numbers(body, 10 * MANY)
+}
+
+fn last_numbers(body: &[u8], count: usize) -> Option<Vec<f64>> {
+    let raw = body.get(body.len().checked_sub(4 * count)?..)?;
     let number = |bytes: &[u8]| Some(f64::from(f32::from_le_bytes(bytes.try_into().ok()?)));
     raw.chunks_exact(4).map(number).collect()
 }

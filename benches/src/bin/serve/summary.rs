@@ -39,8 +39,12 @@ fn targets() -> Vec<Target> {
         target("binary", "json", 16, CPU, AtMost(0.6)),
         target("grpc-streams", "json", 16, CPU, AtMost(0.7)),
         target("grpc", "json", 16, CPU, AtMost(0.7)),
+        target("binary32", "json32", 16, CPU, AtMost(0.6)),
+        target("binary", "fastapi", 16, CPU, AtMost(0.132)),
+        target("grpc", "fastapi", 16, CPU, AtMost(0.154)),
         target("json", "bare", 16, CPU, AtMost(1.8)),
         target("cnn-batched", "cnn-single", 32, RATE, AtLeast(1.5)),
+        target("lstm-batched", "lstm-single", 32, RATE, AtLeast(1.5)),
     ]
 }
 
@@ -57,7 +61,7 @@ pub(crate) fn print(rows: &Rows) {
             Wanted::AtMost(limit) => (format!("≤ {limit}"), ratio <= limit),
             Wanted::AtLeast(limit) => (format!("≥ {limit}"), ratio >= limit),
         };
-        println!("| {ours} / {other} | {connections} | {what} | {ratio:.2} | {target} | {} |", word(reached));
+        println!("| {ours} / {other} | {connections} | {what} | {ratio:.3} | {target} | {} |", word(reached));
     }
     let Some(own) = rows.iter().find_map(|((name, _), rows)| (*name == "json").then_some(rows)) else {
         return;

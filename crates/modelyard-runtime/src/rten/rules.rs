@@ -14,7 +14,7 @@ use crate::library::INSTALL_HINT;
 
 /// The operators that may be used. Not on it although rten has them: `ConvInteger` (wrong numbers with
 /// padding or batches), sequences and random numbers, and `com.microsoft`'s.
-const OPERATORS: [&str; 121] = [
+const OPERATORS: [&str; 122] = [
     "Abs",
     "Acos",
     "Acosh",
@@ -135,6 +135,7 @@ const OPERATORS: [&str; 121] = [
     "Tile",
     "TopK",
     "Transpose",
+    "Unsqueeze",
     "Where",
 ];
 

@@ -1,12 +1,14 @@
 //! Networks over sequences: recurrent layers and embeddings, with padding and without, must answer alike on every
 //! engine that takes them; rten refuses by name what it would compute wrongly.
 
+use modelyard_model::onnx::GraphBuilder;
+use modelyard_model::onnx::proto::AttributeProto;
 use modelyard_runtime::{LoadOptions, ModelFiles, ParityReport, parity};
-use modelyard_types::{ErrorKind, NamedTensor};
+use modelyard_types::{DataType, Dim, ErrorKind, NamedTensor};
 use serde_json::{Value, json};
 
 use crate::exported::{TOLERANCE, network};
-use crate::support::{named, noise, onnx_engines, runtimes};
+use crate::support::{files, named, noise, onnx_engines, runtimes};
 
 const STEPS: usize = 7;
 const FEATURES: usize = 3;
@@ -168,4 +170,58 @@ fn numbers_that_are_no_tokens_are_refused_by_every_engine() {
     let error = native.load(&files, &LoadOptions::default()).and_then(|model| model.session()?.run(&[rows]));
     let error = error.expect_err("no token");
     assert!(error.hint().is_some_and(|hint| hint.contains("whole numbers from 0 to 6")), "{error}");
+}
+
+/// An LSTM of 5 units over `x`, batch first. PyTorch's exporter makes the first state as large as the batch by
+/// reading its shape; left out, it is zero.
+fn exported_lstm(states: bool) -> Vec<u8> {
+    const UNITS: usize = 5;
+    let mut graph = GraphBuilder::new("lstm");
+    graph.input("x", DataType::F32, &[Dim::Any, Dim::Fixed(STEPS), Dim::Fixed(FEATURES)]);
+    let mut weight = |name: &str, shape: &[usize], seed| {
+        graph.initializer_f32(name, shape, &noise(shape.iter().product(), seed))
+    };
+    let kernel = weight("w", &[1, 4 * UNITS, FEATURES], 1);
+    let recurrent = weight("r", &[1, 4 * UNITS, UNITS], 2);
+    let bias = weight("b", &[1, 8 * UNITS], 3);
+    let turn = || vec![AttributeProto::ints("perm", &[1, 0, 2])];
+    let steps_first = graph.node("Transpose", &["x"], turn());
+    let mut inputs = vec![steps_first, kernel, recurrent, bias];
+    if states {
+        let first = graph.initializer_i64("first", &[], &[0]);
+        let front = graph.initializer_i64("front", &[1], &[0]);
+        let one = graph.initializer_i64("one", &[1], &[1]);
+        let units = graph.initializer_i64("units", &[1], &[UNITS as i64]);
+        let shape = graph.node("Shape", &["x"], Vec::new());
+        let rows = graph.node("Gather", &[&shape, &first], vec![AttributeProto::int("axis", 0)]);
+        let rows = graph.node("Unsqueeze", &[&rows, &front], Vec::new());
+        let shape = graph.node("Concat", &[&one, &rows, &units], vec![AttributeProto::int("axis", 0)]);
+        let zeros = graph.node("ConstantOfShape", &[&shape], Vec::new());
+        inputs.extend([String::new(), zeros.clone(), zeros]);
+    }
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let units = vec![AttributeProto::int("hidden_size", UNITS as i64)];
+    graph.node_to("LSTM", &inputs, &["all", "hidden", "cell"], units);
+    let directions = graph.initializer_i64("directions", &[1], &[1]);
+    let all = graph.node("Squeeze", &["all", &directions], Vec::new());
+    graph.node_to("Transpose", &[&all], &["y"], turn());
+    graph.output("y", DataType::F32, &[Dim::Any, Dim::Fixed(STEPS), Dim::Fixed(UNITS)]);
+    graph.finish()
+}
+
+#[test]
+fn states_made_from_the_shape_of_the_batch_answer_as_states_left_out() {
+    let (with, without) = (exported_lstm(true), exported_lstm(false));
+    for engine in onnx_engines() {
+        let answer = |onnx: &[u8], rows: usize| {
+            let model = engine.load(&files(onnx), &LoadOptions::default());
+            let model = model.unwrap_or_else(|error| panic!("{}: {error}", engine.name()));
+            let row = named("x", &[rows, STEPS, FEATURES], noise(rows * STEPS * FEATURES, 9));
+            let outputs = model.session().and_then(|mut session| session.run(&[row]));
+            outputs.unwrap_or_else(|error| panic!("{}: {error}", engine.name()))
+        };
+        for rows in [1, 4] {
+            assert_eq!(answer(&with, rows), answer(&without, rows), "{} rows on {}", rows, engine.name());
+        }
+    }
 }
