@@ -33,6 +33,7 @@ fn ask(address: SocketAddr, model: &str) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the operating system takes pages back when it likes")]
 fn what_is_unloaded_leaves_the_process() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let models = folder.path().join("models");
