@@ -9,6 +9,7 @@ mod config;
 mod cost;
 mod error;
 mod graph;
+mod journey;
 mod made_up;
 mod pool;
 mod probe;
@@ -27,7 +28,8 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
+pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+pub use journey::{HOPS_MAX, Journey, StepSpan, Terms, Trail};
 pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use modelyard_model::Sampling;
 pub use rollout::{CANARY_LABEL, Labels, Routed};

@@ -1,5 +1,6 @@
 //! One model version in memory: its network behind a pool of sessions, and its fitted pipeline.
 
+mod arrival;
 mod drawing;
 mod engine;
 mod finite;
@@ -14,22 +15,21 @@ use std::time::{Duration, Instant};
 use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
 use modelyard_registry::document::WiredGraph;
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
-use modelyard_types::{
-    Clock, Deadline, ErrorKind, ModelName, NamedTensor, Signature, Tensor, TensorData, Version,
-};
+use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
 
 use crate::batch;
 use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::graph::{GraphRun, Surroundings};
+use crate::journey::Terms;
 use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
 use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
-use crate::urgency::Urgency;
 use crate::warm::warm;
+use arrival::Arrival;
 use engine::Engine;
 use finite::check_finite;
 
@@ -254,6 +254,11 @@ impl ServedVersion {
         }
     }
 
+    /// Whether it is a graph of models.
+    pub fn is_graph(&self) -> bool {
+        self.graph().is_some()
+    }
+
     /// The engine that runs it; `graph` for a graph of models.
     pub fn runtime(&self) -> &'static str {
         self.engine.name()
@@ -298,10 +303,10 @@ impl ServedVersion {
         &self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        terms: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let arrived = self.arrive();
-        arrived.end(self.answer(inputs, wanted, urgency).await)
+        arrived.end(self.answer(inputs, wanted, terms).await)
     }
 
     /// Rows by name in, named answers out, one for each row; a language model continues their texts.
@@ -357,14 +362,14 @@ impl ServedVersion {
 
     fn arrive(&self) -> Arrival<'_> {
         self.engine.telemetry().request();
-        Arrival { version: self, at: self.clock.now(), ended: false }
+        Arrival::new(self)
     }
 
     async fn answer(
         &self,
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        Terms { urgency, journey }: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let signature = self.signature();
         let rows = signature.check_inputs(&inputs).map_err(ServeError::Input)?;
@@ -375,7 +380,8 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
+        let work = Work { inputs, rows, shape, urgency };
+        let Ran { mut outputs, times } = self.engine.run(work, journey).await?;
         if wanted.is_empty() {
             return Ok(Answered { answer: outputs, times });
         }
@@ -467,34 +473,5 @@ impl ServedVersion {
             }
         }
         Ok(())
-    }
-}
-
-/// A request that reached a version, counted once it ends: by its outcome, or as cancelled where its caller
-/// went away before there was one.
-struct Arrival<'a> {
-    version: &'a ServedVersion,
-    at: Instant,
-    ended: bool,
-}
-
-impl Arrival<'_> {
-    fn end<T>(mut self, outcome: Result<T, ServeError>) -> Result<T, ServeError> {
-        self.ended = true;
-        self.count(outcome.as_ref().err().map(ServeError::kind));
-        outcome
-    }
-
-    fn count(&self, failure: Option<ErrorKind>) {
-        let took = self.version.clock.now().saturating_duration_since(self.at);
-        self.version.engine.telemetry().ended(failure, took);
-    }
-}
-
-impl Drop for Arrival<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.count(Some(ErrorKind::Cancelled));
-        }
     }
 }

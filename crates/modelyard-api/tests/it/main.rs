@@ -3,6 +3,7 @@
 
 mod crowd;
 mod extensions;
+mod graphs;
 mod life;
 mod limits;
 mod packed;
