@@ -34,13 +34,14 @@ impl Watcher for Keeps {
 }
 
 struct Watched {
+    store: Store,
     running: Running,
     calls: UnboundedReceiver<Call>,
     log: Paper,
 }
 
 /// A server of this store that is watched, and whose graphs reach others.
-async fn serve(store: &Store) -> Watched {
+async fn serve(store: Store) -> Watched {
     let (kept, calls) = unbounded_channel();
     let log = Paper::default();
     let lines = AccessLog::start(log.clone()).expect("a thread");
@@ -48,7 +49,7 @@ async fn serve(store: &Store) -> Watched {
     let api = ApiConfig { watchers, ..ApiConfig::default() };
     let running = store.serve_with(ServeConfig::default(), api).await;
     running.server.reach_by(Arc::new(GrpcServers::default()));
-    Watched { running, calls, log }
+    Watched { store, running, calls, log }
 }
 
 fn tensor(name: &str, width: usize) -> Value {
@@ -98,13 +99,13 @@ async fn ask(client: &mut Client, model: &str, flags: u8, body: &str) -> (u16, V
 async fn two_servers() -> (Watched, Watched) {
     let (front, back) = (Store::new().await, Store::new().await);
     back.publish("there", model(2)).await;
-    let behind = serve(&back).await;
+    let behind = serve(back).await;
     front.publish("here", model(1)).await;
     let mut there = far("there", &behind.running.address.to_string(), "near");
     there["scatter_rows"] = json!(1);
     let near = json!({ "name": "near", "model": "here", "inputs": { "input": "request.input" } });
     set_graph(&front, "joined", json!([near, there]), "far").await;
-    (serve(&front).await, behind)
+    (serve(front).await, behind)
 }
 
 #[tokio::test]
@@ -177,7 +178,7 @@ async fn graphs_that_lead_back_to_each_other_end_at_once() {
     let (left, right) = (Store::new().await, Store::new().await);
     left.publish("m", model(1)).await;
     right.publish("m", model(2)).await;
-    let here = serve(&left).await;
+    let here = serve(left).await;
     set_graph(
         &right,
         "round",
@@ -185,9 +186,9 @@ async fn graphs_that_lead_back_to_each_other_end_at_once() {
         "far",
     )
     .await;
-    let mut there = serve(&right).await;
+    let mut there = serve(right).await;
     set_graph(
-        &left,
+        &here.store,
         "round",
         json!([far("round", &there.running.address.to_string(), "request.input")]),
         "far",
