@@ -28,5 +28,6 @@ pub use error::{ApiError, Failure};
 pub use listen::serve;
 pub use openapi::openapi;
 pub use watch::{
-    AccessLog, Call, LogLevels, LogSettings, Otlp, Served, TraceContext, TraceSettings, Watcher, Watchers,
+    AccessLog, Call, LogLevels, LogSettings, Otlp, Served, Steps, TraceContext, TraceSettings, Watcher,
+    Watchers,
 };

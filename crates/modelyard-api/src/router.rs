@@ -19,7 +19,7 @@ use crate::error::{ApiError, Failure};
 use crate::intake::Intake;
 use crate::open_inference::grpc;
 use crate::routes::{About, Content, Operation, Routes};
-use crate::watch::{self, Begun, Ids, TRACEPARENT, TraceContext};
+use crate::watch::{self, Begun, CallTrail, Ids, TRACEPARENT, TraceContext};
 use crate::{open_inference, page, predict, triton_metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -82,14 +82,14 @@ impl Door {
     }
 
     /// Answers one request. Never fails: failures are answers.
-    pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn answer(&self, mut request: Request<Body>) -> Response {
         let mut id = self.request_id(&request);
         // Its like never comes again: HTTP/2 is not to keep it in its table of headers.
         id.set_sensitive(true);
         // HTTP/2 connections are told to close by a frame of their own.
         let says_close = request.version() <= Version::HTTP_11 && self.state.closing.load(Ordering::Relaxed);
         let trace = TraceContext::taken_over(request.headers(), &self.state.trace_ids);
-        let begun = self.begin(&request, trace, &id);
+        let begun = self.begin(&mut request, trace, &id);
         let mut response = self.dispatch(request).await;
         let failed = response.status().is_client_error() || response.status().is_server_error();
         let mut kind = None;
@@ -128,15 +128,27 @@ impl Door {
         response
     }
 
-    /// Tells the watchers of a request, once it ends; none where nobody watches.
-    fn begin(&self, request: &Request<Body>, trace: Option<TraceContext>, id: &HeaderValue) -> Option<Begun> {
+    /// Tells the watchers of a request, once it ends; none where nobody watches. Its trail goes with the request,
+    /// also where only the caller keeps a trace.
+    fn begin(
+        &self,
+        request: &mut Request<Body>,
+        trace: Option<TraceContext>,
+        id: &HeaderValue,
+    ) -> Option<Begun> {
         let watchers = &self.service.config.watchers;
-        if watchers.is_empty() {
+        if watchers.is_empty() && trace.is_none() {
             return None;
         }
         let trace = trace.unwrap_or_else(|| TraceContext::new(&self.state.trace_ids));
-        let call = watch::call(self.service.server.wall(), trace, request, id.to_str().unwrap_or_default());
-        Some(Begun::new(&self.service.server, watchers, call))
+        let trail = CallTrail::new(trace, request.headers(), watchers);
+        request.extensions_mut().insert(Arc::clone(&trail));
+        if watchers.is_empty() {
+            return None;
+        }
+        let server = &self.service.server;
+        let call = watch::call(server.wall(), &trail, request, id.to_str().unwrap_or_default());
+        Some(Begun::new(server, trail, call))
     }
 
     /// The caller's own id, or a new one.

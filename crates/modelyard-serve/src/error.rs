@@ -352,6 +352,16 @@ pub enum ServeError {
     /// Every server that could be asked failed several times in a row just now.
     #[error("the servers that run it are left alone for a moment, after failures in a row")]
     ServersRest,
+    /// A request came through too many servers to be passed on to one more.
+    #[error(
+        "graph {graph} asks no further server: the request came through {limit} servers, and no more may pass it on"
+    )]
+    TooManyHops {
+        /// The graph.
+        graph: ModelName,
+        /// Servers that may pass a request on.
+        limit: u8,
+    },
     /// The registry failed.
     #[error("the registry could not be read")]
     Registry(#[source] Box<RegistryError>),
@@ -391,7 +401,9 @@ impl ServeError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownSequence { .. } => {
                 ErrorKind::NotFound
             }
-            Self::NothingToServe { .. } | Self::Unservable { .. } => ErrorKind::FailedPrecondition,
+            Self::NothingToServe { .. } | Self::Unservable { .. } | Self::TooManyHops { .. } => {
+                ErrorKind::FailedPrecondition
+            }
             Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
                 ErrorKind::InvalidArgument
             }
@@ -472,6 +484,9 @@ impl ServeError {
             Self::Load { source, .. } => source.hint(),
             Self::Generation(error) => error.hint(),
             Self::Step { cause, .. } => cause.hint(),
+            Self::TooManyHops { .. } => Some(
+                "graphs of these servers lead back to each other: look at the servers of their steps".to_owned(),
+            ),
             Self::ServersRest => {
                 Some("look whether they run; one request tries again each second".to_owned())
             }

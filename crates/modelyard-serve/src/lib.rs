@@ -11,6 +11,7 @@ mod cost;
 mod error;
 mod graph;
 mod heap;
+mod journey;
 mod made_up;
 mod parallel;
 mod pool;
@@ -32,7 +33,8 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
+pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+pub use journey::{HOPS_MAX, Journey, StepSpan, Terms, Trail};
 pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use modelyard_model::Sampling;
 pub use rollout::{CANARY_LABEL, Labels, Routed};

@@ -23,13 +23,13 @@ use crate::config::ServeConfig;
 use crate::cost::RowCost;
 use crate::error::ServeError;
 use crate::graph::{GraphRun, Surroundings};
+use crate::journey::Terms;
 use crate::pool::{Pool, Ran, Work};
 use crate::settings::ModelSettings;
 use crate::source::{SourceFiles, SourceVersion};
 use crate::stateful::SequenceSettings;
 use crate::statistics::{Statistics, Times};
 use crate::telemetry::{Held, Telemetry};
-use crate::urgency::Urgency;
 use crate::warm::warm;
 use engine::Engine;
 use finite::check_finite;
@@ -278,6 +278,11 @@ impl ServedVersion {
         }
     }
 
+    /// Whether it is a graph of models.
+    pub fn is_graph(&self) -> bool {
+        self.graph().is_some()
+    }
+
     /// The engine that runs it; `graph` for a graph of models.
     pub fn runtime(&self) -> &'static str {
         self.engine.name()
@@ -327,10 +332,10 @@ impl ServedVersion {
         &self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        terms: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let arrived = self.arrive();
-        arrived.end(self.answer(inputs, wanted, urgency).await)
+        arrived.end(self.answer(inputs, wanted, terms).await)
     }
 
     /// Rows by name in, named answers out, one for each row; a language model continues their texts.
@@ -388,7 +393,7 @@ impl ServedVersion {
         &self,
         mut inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        Terms { urgency, journey }: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         if self.stateful.is_some() {
             return Err(ServeError::SequenceNeeded { model: self.model.clone() });
@@ -402,7 +407,8 @@ impl ServedVersion {
         }
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
+        let work = Work { inputs, rows, shape, urgency };
+        let Ran { outputs, times } = self.engine.run(work, journey).await?;
         Ok(Answered { answer: picked(outputs, wanted), times })
     }
 

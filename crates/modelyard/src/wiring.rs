@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use modelyard_registry::Registry;
+use modelyard_registry::{Registry, RegistryError};
 use modelyard_runtime::{RuntimeConfig, Runtimes};
 use modelyard_types::Caller;
 
@@ -30,6 +30,17 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     // Whatever still runs belongs to a stopped server; waiting for it would delay the exit.
     runtime.shutdown_background();
     result
+}
+
+/// A stored record, or what is wrong with it: in a list, a damaged one hides no other.
+///
+/// # Errors
+/// Every error but damage.
+pub(crate) fn whole_or_damaged<T>(read: Result<T, RegistryError>) -> Result<Result<T, String>, Failure> {
+    match read {
+        Ok(whole) => Ok(Ok(whole)),
+        Err(error) => Ok(Err(error.damage()?)),
+    }
 }
 
 /// Opens a store that must be there already.

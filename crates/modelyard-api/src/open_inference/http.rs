@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::Answered;
+use modelyard_serve::{Answered, Terms};
 use modelyard_types::VersionSelector;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
-use crate::watch::Served;
+use crate::watch::{self, Served};
 
 const JSON_BYTES: HeaderName = HeaderName::from_static(BINARY_HEADER);
 
@@ -216,6 +216,7 @@ async fn respond(
     let json_bytes = json_bytes(request.headers())?;
     let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
     let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
+    let journey = watch::journey(&version, request.headers(), request.extensions());
     let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
     version.check_room()?;
     let mut decoded = match json_bytes {
@@ -226,7 +227,10 @@ async fn respond(
     drop(body);
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
     let (version, answered) = match decoded.sequence.take() {
-        None => (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?),
+        None => {
+            let terms = Terms { urgency, journey };
+            (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?)
+        }
         Some(step) => {
             let turn = server.take_turn(&version, selector.is_some(), step)?;
             (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use modelyard_serve::{Answered, Routed, SequenceTurn, ServedVersion, Server, Urgency};
+use modelyard_serve::{Answered, Routed, SequenceTurn, ServedVersion, Server, Terms, Urgency};
 use modelyard_types::{DataType, Deadline, Dim, NamedTensor, Tensor, TensorData, TensorSpec};
 
 use super::classify::classify;
@@ -28,10 +28,10 @@ pub(super) fn urgency(server: &Server, arrived: Deadline, parameters: &Parameter
 pub(super) async fn run(
     version: &Routed,
     request: &mut DecodedRequest,
-    urgency: Urgency,
+    terms: Terms,
 ) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
-    let answered = version.infer(inputs, &request.output_names(), urgency).await?;
+    let answered = version.infer(inputs, &request.output_names(), terms).await?;
     with_classes(version, request, answered)
 }
 

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, Answered, Drawing, FieldInfo, Kind, Routed, Row, Times, Value};
+use modelyard_serve::{Answer, Answered, Drawing, FieldInfo, Kind, Routed, Row, Terms, Times, Value};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, Version, VersionSelector};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
 use crate::routes::{About, Content, Routes};
-use crate::watch::Served;
+use crate::watch::{self, Served};
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const VERB: &str = ":predict";
@@ -155,6 +155,7 @@ async fn answer(
     let chosen = server.choose(model, selector.as_ref(), &router::labels(request.headers()));
     let version = server.open_chosen(chosen, model, selector.as_ref()).await?;
     let raw_image = is_image(&request);
+    let journey = watch::journey(&version, request.headers(), request.extensions());
     let body = body::read(request, service.config.body_bytes_max, &service.intake).await?;
     version.check_room()?;
     let (json, times) = match version.fields() {
@@ -186,7 +187,10 @@ async fn answer(
             }
         }
         None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
-        None => tensor_answer(&version, &body, envelope, deadline).await?,
+        None => {
+            let terms = Terms { urgency: deadline.into(), journey };
+            tensor_answer(&version, &body, envelope, terms).await?
+        }
     };
     Ok(stamped(json_response(json), service.config.watchers.served(&version, times), version.version()))
 }
@@ -257,13 +261,13 @@ async fn tensor_answer(
     version: &Routed,
     body: &[u8],
     envelope: Envelope,
-    deadline: Deadline,
+    terms: Terms,
 ) -> Result<(Vec<u8>, Times), Failure> {
     let mut rows = TensorRows::new(&version.signature().inputs);
     decode(body, envelope, &mut rows)?;
     let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
-    let Answered { answer: outputs, times } = version.infer(inputs, &[], deadline.into()).await?;
+    let Answered { answer: outputs, times } = version.infer(inputs, &[], terms).await?;
     check_row_count(&outputs, count)?;
     let mut json = Vec::with_capacity(256);
     wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;

@@ -6,8 +6,10 @@ mod courier;
 mod log_settings;
 mod otlp;
 mod otlp_messages;
+mod spans;
 mod trace_context;
 mod trace_settings;
+mod trail;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +28,8 @@ pub use trace_context::TraceContext;
 pub(crate) use trace_context::{Ids, TRACEPARENT};
 pub use trace_settings::TraceSettings;
 pub(crate) use trace_settings::{Change, TraceChange, TraceView};
+pub use trail::Steps;
+pub(crate) use trail::{CallTrail, HOPS, journey};
 
 /// A longer path is cut: it comes from outside.
 const PATH_CHARS_MAX: usize = 200;
@@ -34,6 +38,10 @@ const CLIENT_CLOSED: u16 = 499;
 
 /// Is told of every call once it ended.
 pub trait Watcher: Send + Sync {
+    /// Whether it will keep the spans of a request for this model; most keep none.
+    fn records(&self, _trace: &TraceContext, _model: &str) -> bool {
+        false
+    }
     /// Takes a call in, without waiting.
     fn ended(&self, call: &Call);
     /// Waits until all that was taken in is where it belongs.
@@ -59,6 +67,11 @@ impl Watchers {
         let served =
             || Served { model: version.model().to_string(), version: version.version().get(), times };
         (!self.is_empty()).then(served)
+    }
+
+    /// Whether one of them will keep the spans of a request for this model.
+    fn record(&self, trace: &TraceContext, model: &str) -> bool {
+        self.0.iter().any(|watcher| watcher.records(trace, model))
     }
 
     /// Waits for each to finish.
@@ -98,6 +111,8 @@ pub struct Call {
     pub kind: Option<ErrorKind>,
     /// The version that answered, where one did.
     pub served: Option<Served>,
+    /// What the steps of a graph did for it, where somebody keeps that.
+    pub steps: Steps,
 }
 
 /// Which version answered, and how long its parts took.
@@ -123,19 +138,19 @@ impl Served {
 /// A call under way. One that is dropped without an end had its caller go away.
 pub(crate) struct Begun {
     server: Arc<Server>,
-    watchers: Watchers,
     start: Instant,
     /// None once it was told.
     call: Option<Call>,
+    trail: Arc<CallTrail>,
 }
 
 /// A request as it came, as yet without an answer.
-pub(crate) fn call(at: SystemTime, trace: TraceContext, request: &Request<Body>, request_id: &str) -> Call {
+pub(crate) fn call(at: SystemTime, trail: &CallTrail, request: &Request<Body>, request_id: &str) -> Call {
     Call {
         at,
         took: Duration::ZERO,
         request_id: request_id.to_owned(),
-        trace,
+        trace: trail.context(),
         method: request.method().to_string(),
         path: request.uri().path().chars().take(PATH_CHARS_MAX).collect(),
         protocol: if request.version() == Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" },
@@ -143,13 +158,14 @@ pub(crate) fn call(at: SystemTime, trace: TraceContext, request: &Request<Body>,
         grpc_status: None,
         kind: Some(ErrorKind::Cancelled),
         served: None,
+        steps: Steps::default(),
     }
 }
 
 impl Begun {
-    pub(crate) fn new(server: &Arc<Server>, watchers: &Watchers, call: Call) -> Self {
+    pub(crate) fn new(server: &Arc<Server>, trail: Arc<CallTrail>, call: Call) -> Self {
         let start = server.now();
-        Self { server: Arc::clone(server), watchers: watchers.clone(), start, call: Some(call) }
+        Self { server: Arc::clone(server), start, call: Some(call), trail }
     }
 
     /// Tells what became of it.
@@ -167,7 +183,8 @@ impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(mut call) = self.call.take() {
             call.took = self.server.now().saturating_duration_since(self.start);
-            self.watchers.0.iter().for_each(|watcher| watcher.ended(&call));
+            call.steps = self.trail.finish();
+            self.trail.watchers().0.iter().for_each(|watcher| watcher.ended(&call));
         }
     }
 }

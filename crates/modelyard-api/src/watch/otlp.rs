@@ -1,5 +1,4 @@
-//! Traces by OpenTelemetry's protocol over HTTP: a span for each call, with one for its wait and one for its
-//! run below it, sent in batches to a collector.
+//! Traces by OpenTelemetry's protocol over HTTP: the spans of calls, sent in batches to a collector.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>, OTLP/HTTP with binary Protocol Buffers. The exporter
 //! is written here because the official one brings an HTTP client and two dozen crates for one POST.
@@ -7,25 +6,21 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use prost::Message;
 
 use super::courier::Courier;
-use super::otlp_messages::{
-    ExportTraceServiceRequest, Resource, ResourceSpans, ScopeSpans, Span, SpanStatus, number, text,
-};
+use super::otlp_messages::{ExportTraceServiceRequest, Resource, ResourceSpans, ScopeSpans, text};
+use super::spans::spans;
 use super::trace_settings::TraceSettings;
-use super::{Call, Watcher};
+use super::{Call, TraceContext, Watcher};
 
 /// How long spans wait for others to share a message.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the collector may take for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 const DEFAULT_PATH: &str = "/v1/traces";
-const INTERNAL: i32 = 1;
-const SERVER: i32 = 2;
-const ERROR: i32 = 2;
 
 /// Sends spans to a collector.
 pub struct Otlp {
@@ -78,6 +73,10 @@ impl Otlp {
 }
 
 impl Watcher for Otlp {
+    fn records(&self, trace: &TraceContext, model: &str) -> bool {
+        self.settings.would_take(trace, model)
+    }
+
     fn ended(&self, call: &Call) {
         if self.settings.take(call) {
             self.calls.send(call.clone());
@@ -149,67 +148,16 @@ fn message(calls: &[Call]) -> ExportTraceServiceRequest {
     }
 }
 
-/// A call's own span, and those of its wait and its run.
-fn spans(call: &Call) -> Vec<Span> {
-    let trace_id = call.trace.trace.to_be_bytes().to_vec();
-    let start = nanoseconds(call.at.duration_since(UNIX_EPOCH).unwrap_or_default());
-    let end = start.saturating_add(nanoseconds(call.took));
-    let mut attributes = vec![
-        text("http.request.method", &*call.method),
-        text("url.path", &*call.path),
-        number("http.response.status_code", call.status.into()),
-        text("modelyard.request_id", &*call.request_id),
-    ];
-    attributes.extend(call.grpc_status.map(|status| number("rpc.grpc.status_code", status.into())));
-    attributes.extend(call.kind.as_ref().map(|kind| text("error.type", kind.as_str())));
-    let mut all = Vec::new();
-    if let Some(served) = &call.served {
-        attributes.push(text("modelyard.model", &*served.model));
-        attributes.push(number("modelyard.version", served.version));
-        // The run ends where the answer is written, and the wait where the run begins: close, not exact.
-        let ran = end.saturating_sub(nanoseconds(served.times.compute)).max(start);
-        let waited = ran.saturating_sub(nanoseconds(served.times.queue)).max(start);
-        for (number, name, from, to) in [(1, "queue", waited, ran), (2, "compute", ran, end)] {
-            all.push(Span {
-                trace_id: trace_id.clone(),
-                span_id: call.trace.span.wrapping_add(number).max(1).to_be_bytes().to_vec(),
-                parent_span_id: call.trace.span.to_be_bytes().to_vec(),
-                name: name.to_owned(),
-                kind: INTERNAL,
-                start_time_unix_nano: from,
-                end_time_unix_nano: to,
-                ..Span::default()
-            });
-        }
-    }
-    let failed = call.status >= 500 || call.grpc_status.is_some_and(|status| status != 0);
-    all.push(Span {
-        trace_id,
-        span_id: call.trace.span.to_be_bytes().to_vec(),
-        parent_span_id: call.trace.parent.map(|span| span.to_be_bytes().to_vec()).unwrap_or_default(),
-        name: format!("{} {}", call.method, call.path),
-        kind: SERVER,
-        start_time_unix_nano: start,
-        end_time_unix_nano: end,
-        attributes,
-        status: failed.then_some(SpanStatus { code: ERROR }),
-    });
-    all
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
     use std::sync::mpsc::channel;
+    use std::time::UNIX_EPOCH;
 
     use modelyard_serve::Times;
 
     use super::*;
-    use crate::watch::{Served, TraceContext};
+    use crate::watch::{Served, Steps};
 
     fn call(trace: u128, parent: Option<u64>, sampled: bool) -> Call {
         Call {
@@ -228,6 +176,7 @@ mod tests {
                 version: 3,
                 times: Times { queue: Duration::from_micros(100), compute: Duration::from_micros(200) },
             }),
+            steps: Steps::default(),
         }
     }
 

@@ -8,6 +8,8 @@ use axum::http::HeaderMap;
 
 /// The header that carries it.
 pub(crate) const TRACEPARENT: &str = "traceparent";
+/// The header of what others in the trace say of it, which is passed on as it is.
+pub(super) const TRACESTATE: &str = "tracestate";
 const SAMPLED: u8 = 1;
 
 /// A trace, the caller's span in it where there is one, and our own.

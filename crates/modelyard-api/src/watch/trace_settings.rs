@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Call;
 use super::courier::BATCH_MAX;
+use super::{Call, TraceContext};
 
 /// The settings in force: for all models, and for single ones that want otherwise.
 #[derive(Debug)]
@@ -116,19 +116,17 @@ impl TraceSettings {
         }
     }
 
+    /// Whether a call of this model that ended now would be traced.
+    pub(super) fn would_take(&self, trace: &TraceContext, model: &str) -> bool {
+        let mut state = self.lock();
+        self.left(&mut state, trace, Some(model)).is_some_and(|left| left.is_none_or(|left| *left > 0))
+    }
+
     /// Whether this call is traced; where only so many more are, it counts as one of them.
     pub(super) fn take(&self, call: &Call) -> bool {
         let mut state = self.lock();
-        let State { all, models } = &mut *state;
-        let own = call.served.as_ref().and_then(|served| models.get_mut(&served.model));
-        let of_own = own.as_deref().copied().unwrap_or_default();
-        if !of_own.on.or(all.on).unwrap_or(true) || !self.wants(call, of_own.rate.or(all.rate)) {
-            return false;
-        }
-        let left = match own {
-            Some(Scope { left: Some(left), .. }) => left.as_mut(),
-            _ => all.left.as_mut().and_then(Option::as_mut),
-        };
+        let model = call.served.as_ref().map(|served| served.model.as_str());
+        let Some(left) = self.left(&mut state, &call.trace, model) else { return false };
         match left {
             None => true,
             Some(0) => false,
@@ -139,9 +137,28 @@ impl TraceSettings {
         }
     }
 
-    fn wants(&self, call: &Call, rate: Option<u32>) -> bool {
-        if call.trace.parent.is_some() {
-            return call.trace.sampled;
+    /// How many more are traced of what this trace belongs to, all where that is none; none where it is not.
+    fn left<'s>(
+        &self,
+        state: &'s mut State,
+        trace: &TraceContext,
+        model: Option<&str>,
+    ) -> Option<Option<&'s mut u64>> {
+        let State { all, models } = state;
+        let own = model.and_then(|model| models.get_mut(model));
+        let of_own = own.as_deref().copied().unwrap_or_default();
+        if !of_own.on.or(all.on).unwrap_or(true) || !self.wants(trace, of_own.rate.or(all.rate)) {
+            return None;
+        }
+        Some(match own {
+            Some(Scope { left: Some(left), .. }) => left.as_mut(),
+            _ => all.left.as_mut().and_then(Option::as_mut),
+        })
+    }
+
+    fn wants(&self, trace: &TraceContext, rate: Option<u32>) -> bool {
+        if trace.parent.is_some() {
+            return trace.sampled;
         }
         let share = match rate {
             None => self.share,
@@ -149,7 +166,7 @@ impl TraceSettings {
             Some(rate) => 1.0 / f64::from(rate),
         };
         // The low half of a trace's id is as good as a random number.
-        (call.trace.trace as u64) as f64 <= share * u64::MAX as f64
+        (trace.trace as u64) as f64 <= share * u64::MAX as f64
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -184,7 +201,7 @@ mod tests {
     use modelyard_serve::Times;
 
     use super::*;
-    use crate::watch::{Served, TraceContext};
+    use crate::watch::{Served, Steps};
 
     /// A call of this model whose trace begins here.
     fn call(model: &str, trace: u64) -> Call {
@@ -200,6 +217,7 @@ mod tests {
             grpc_status: None,
             kind: None,
             served: Some(Served { model: model.to_owned(), version: 1, times: Times::default() }),
+            steps: Steps::default(),
         }
     }
 
@@ -223,9 +241,10 @@ mod tests {
         settings.change(None, TraceChange { count: Change::Set(Some(2)), ..TraceChange::default() });
         let taken: Vec<bool> = (0..4).map(|_| settings.take(&call("m", 1))).collect();
         assert_eq!(taken, [true, true, false, false]);
+        assert!(!settings.would_take(&call("m", 1).trace, "m"));
         assert_eq!(settings.view(Some("m")).left, Some(0));
         settings.change(None, TraceChange { count: Change::Set(None), ..TraceChange::default() });
-        assert!(settings.take(&call("m", 1)));
+        assert!(settings.would_take(&call("m", 1).trace, "m") && settings.take(&call("m", 1)));
     }
 
     #[test]

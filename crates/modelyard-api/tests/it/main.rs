@@ -4,6 +4,7 @@
 mod calls;
 mod crowd;
 mod extensions;
+mod graphs;
 mod life;
 mod limits;
 mod packed;

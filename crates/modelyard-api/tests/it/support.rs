@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_api::ApiConfig;
@@ -283,6 +283,29 @@ impl Client {
     pub(crate) async fn closed(&mut self) {
         let closed = async { while self.stream.read_buf(&mut self.read).await.is_ok_and(|got| got > 0) {} };
         tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the server closes it");
+    }
+}
+
+/// What was written, shared with the test.
+#[derive(Clone, Default)]
+pub(crate) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let bytes = self.0.lock().expect("not poisoned").clone();
+        let text = String::from_utf8(bytes).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 }
 

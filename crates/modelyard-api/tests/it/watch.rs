@@ -1,40 +1,16 @@
 //! Who watches requests: the access log, the caller's trace, and the metrics under other names.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use modelyard_api::{AccessLog, ApiConfig, Call, Watcher, Watchers};
 use modelyard_serve::ServeConfig;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Running, Store, infer_body, native};
+use crate::support::{Paper, Running, Store, infer_body, native};
 
 const INFER: &str = "/v2/models/m/infer";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-/// What was written, shared with the test.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn lines(&self) -> Vec<Value> {
-        let bytes = self.0.lock().expect("not poisoned").clone();
-        let text = String::from_utf8(bytes).expect("text");
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-    }
-}
 
 async fn serve(api: ApiConfig) -> Running {
     let store = Store::new().await;

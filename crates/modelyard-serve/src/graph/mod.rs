@@ -5,6 +5,7 @@
 mod breaker;
 mod budget;
 mod combine;
+mod follow;
 mod remote;
 mod scatter;
 mod walk;
@@ -20,16 +21,17 @@ use modelyard_registry::document::{ModelStep, WiredGraph};
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor, Signature, VersionSelector};
 
 use crate::error::ServeError;
+use crate::journey::{HOPS_MAX, Journey, Terms};
 use crate::pool::{Ran, Work};
 use crate::server::Server;
 use crate::statistics::Times;
 use crate::telemetry::{StepTelemetry, Telemetry, VersionTelemetry};
-use crate::urgency::Urgency;
 use crate::version::check_answer;
+use follow::Followed;
 use remote::{Asking, Servers};
 use walk::{Start, Walk};
 
-pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
+pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
 
 /// Parts of one scattered request that are under way at once, for each place that runs them.
 const PARTS_PER_PLACE: usize = 8;
@@ -64,6 +66,16 @@ struct Place {
 enum At {
     Here { model: ModelName, version: Option<VersionSelector> },
     Servers(Servers),
+}
+
+/// A model step of one request, or one part of it.
+#[derive(Clone, Copy)]
+struct Task<'g> {
+    step: &'g str,
+    model: &'g ModelStep,
+    place: &'g Place,
+    terms: &'g Terms,
+    part: Option<usize>,
 }
 
 impl GraphRun {
@@ -131,11 +143,13 @@ impl GraphRun {
     pub(crate) fn run(
         &self,
         work: Work,
+        journey: Journey,
     ) -> Pin<Box<dyn Future<Output = Result<Ran, ServeError>> + Send + '_>> {
         Box::pin(async move {
             let (began, rows) = (self.around.clock.now(), work.rows);
             let _under_way = self.enter(rows)?;
-            let outputs = self.walk(work.inputs, work.urgency).await?;
+            let terms = Terms { urgency: work.urgency, journey };
+            let outputs = self.walk(work.inputs, &terms).await?;
             let took = self.around.clock.now().saturating_duration_since(began);
             let times = Times { compute: took, ..Times::default() };
             self.telemetry.rode(times.queue, took);
@@ -144,7 +158,7 @@ impl GraphRun {
         })
     }
 
-    async fn walk(&self, inputs: Vec<NamedTensor>, urgency: Urgency) -> Result<Vec<NamedTensor>, ServeError> {
+    async fn walk(&self, inputs: Vec<NamedTensor>, terms: &Terms) -> Result<Vec<NamedTensor>, ServeError> {
         let mut walk = Walk::new(&self.wired.graph, inputs);
         let mut running = FuturesUnordered::new();
         loop {
@@ -153,7 +167,7 @@ impl GraphRun {
                 let cause = if stuck.by_request { ServeError::Joint { what } } else { self.broken(what) };
                 ServeError::Step { step: stuck.step, cause: Box::new(cause) }
             })?;
-            running.extend(starts.into_iter().map(|start| self.step(start, urgency)));
+            running.extend(starts.into_iter().map(|start| self.step(start, terms)));
             let Some(ended) = running.next().await else { break };
             let (step, outputs) = ended?;
             walk.give(step, outputs);
@@ -163,16 +177,16 @@ impl GraphRun {
 
     /// Runs a model step, whose failure is told with its name.
     async fn step<'g>(
-        &self,
+        &'g self,
         start: Start<'g>,
-        urgency: Urgency,
+        terms: &'g Terms,
     ) -> Result<(&'g str, Vec<NamedTensor>), ServeError> {
         let Start { step, model, inputs } = start;
-        let place = &self.places[step];
+        let task = Task { step, model, place: &self.places[step], terms, part: None };
         let began = self.around.clock.now();
-        let outcome = self.whole_or_scattered(place, model, inputs, urgency).await;
+        let outcome = self.whole_or_scattered(task, inputs).await;
         let took = self.around.clock.now().saturating_duration_since(began);
-        place.telemetry.ended(took, outcome.as_ref().err().map(ServeError::kind));
+        task.place.telemetry.ended(took, outcome.as_ref().err().map(ServeError::kind));
         match outcome {
             Ok(outputs) => Ok((step, outputs)),
             Err(cause) => Err(ServeError::Step { step: step.to_owned(), cause: Box::new(cause) }),
@@ -181,67 +195,83 @@ impl GraphRun {
 
     async fn whole_or_scattered(
         &self,
-        place: &Place,
-        model: &ModelStep,
+        task: Task<'_>,
         inputs: Vec<NamedTensor>,
-        urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
         let rows = inputs.first().map_or(0, |input| input.tensor.rows());
-        let Some(rows_max) = model.scatter_rows.filter(|rows_max| rows > *rows_max) else {
-            return self.part(place, model, inputs, urgency).await;
+        let Some(rows_max) = task.model.scatter_rows.filter(|rows_max| rows > *rows_max) else {
+            return self.part(task, inputs).await;
         };
         if let Some(other) = inputs.iter().find(|input| input.tensor.rows() != rows) {
             let what =
                 format!("its inputs have {rows} rows and {:?} has {}", other.name, other.tensor.rows());
             return Err(ServeError::Joint { what });
         }
-        let places = if let At::Servers(servers) = &place.at { servers.len() } else { 1 };
+        let places = if let At::Servers(servers) = &task.place.at { servers.len() } else { 1 };
         let parts = scatter::cut(&inputs, rows, rows_max);
         drop(inputs);
-        let parts = parts.into_iter().map(|part| self.part(place, model, part, urgency));
+        let parts = parts.into_iter().enumerate();
+        let parts = parts.map(|(number, part)| self.part(Task { part: Some(number), ..task }, part));
         let answers: Vec<_> = stream::iter(parts).buffered(places * PARTS_PER_PLACE).try_collect().await?;
         scatter::gather(&answers).map_err(|what| self.broken(what))
     }
 
-    async fn part(
-        &self,
-        place: &Place,
-        step: &ModelStep,
-        inputs: Vec<NamedTensor>,
-        urgency: Urgency,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
-        match &place.at {
+    async fn part(&self, task: Task<'_>, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>, ServeError> {
+        match &task.place.at {
             At::Here { model, version } => {
-                let server = self.around.server.upgrade().ok_or(ServeError::Draining)?;
-                let version = server.open_for_step(model, version.as_ref()).await?;
-                Ok(version.infer(inputs, &[], urgency).await?.answer)
+                let mut followed = Followed::begin(&task, self.around.clock.as_ref());
+                let outcome = self.ask_here((model, version.as_ref()), inputs, &task, &mut followed).await;
+                if let Some(followed) = followed {
+                    followed.end(&outcome);
+                }
+                outcome
             }
             At::Servers(servers) => {
                 let call = RemoteCall {
-                    model: step.model.clone(),
-                    version: step.version.clone(),
+                    model: task.model.model.clone(),
+                    version: task.model.version.clone(),
                     inputs,
-                    priority: urgency.priority,
+                    priority: task.terms.urgency.priority,
                 };
-                let outputs = self.ask(servers, &place.telemetry, &call, urgency).await?;
-                self.check_given(step, &outputs)?;
+                let outputs = self.ask(servers, &task, &call).await?;
+                self.check_given(task.model, &outputs)?;
                 Ok(outputs)
             }
         }
     }
 
+    async fn ask_here(
+        &self,
+        (model, version): (&ModelName, Option<&VersionSelector>),
+        inputs: Vec<NamedTensor>,
+        task: &Task<'_>,
+        followed: &mut Option<Followed<'_>>,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        let server = self.around.server.upgrade().ok_or(ServeError::Draining)?;
+        let version = server.open_for_step(model, version).await?;
+        if let Some(followed) = followed {
+            followed.span.version = Some(version.version().get());
+        }
+        let answered = version.infer(inputs, &[], task.terms.urgency.into()).await?;
+        if let Some(followed) = followed {
+            followed.span.times = Some(answered.times);
+        }
+        Ok(answered.answer)
+    }
+
     async fn ask(
         &self,
         servers: &Servers,
-        telemetry: &StepTelemetry,
+        task: &Task<'_>,
         call: &RemoteCall,
-        urgency: Urgency,
     ) -> Result<Vec<NamedTensor>, ServeError> {
+        if task.terms.journey.hops >= HOPS_MAX {
+            return Err(ServeError::TooManyHops { graph: self.name.clone(), limit: HOPS_MAX });
+        }
         let nobody = || self.broken("this process speaks to no other servers".to_owned());
         let client = self.around.remote.get().ok_or_else(nobody)?;
         let clock = self.around.clock.as_ref();
-        let asking = Asking { graph: &self.name, client: client.as_ref(), clock, telemetry, urgency };
-        servers.ask(&asking, call).await
+        servers.ask(&Asking { graph: &self.name, client: client.as_ref(), clock, task }, call).await
     }
 
     /// Whether another server gave what the graph was promised.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
 
+use super::Task;
 use super::breaker::{Breaker, Ticket};
 use super::budget::RetryBudget;
+use super::follow::Followed;
 use crate::error::ServeError;
-use crate::telemetry::StepTelemetry;
-use crate::urgency::Urgency;
 
 /// Most times that one request, or one part of it, is sent.
 const ATTEMPTS_MAX: usize = 3;
@@ -28,8 +28,19 @@ pub struct RemoteCall {
     pub version: Option<String>,
     /// The inputs.
     pub inputs: Vec<NamedTensor>,
-    /// As [`Urgency::priority`].
+    /// As [`Urgency::priority`](crate::Urgency::priority).
     pub priority: u8,
+}
+
+/// How a server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteTerms {
+    /// The time that it has for its answer.
+    pub time: Duration,
+    /// Servers that passed the request on, the one that asks among them.
+    pub hops: u8,
+    /// What else it is told by name, see [`Trail::carried`](crate::Trail::carried).
+    pub carried: Vec<(&'static str, String)>,
 }
 
 /// Why a server gave no answer.
@@ -47,8 +58,8 @@ pub type RemoteAnswer<'a> =
 
 /// Speaks to the servers that run steps of graphs. Whoever implements it knows a wire format; nothing else does.
 pub trait RemoteModels: Send + Sync {
-    /// Asks a server, named as `host:port`, which has so much time for its answer.
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, time: Duration) -> RemoteAnswer<'a>;
+    /// Asks a server, named as `host:port`.
+    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a>;
 }
 
 /// The servers of one step.
@@ -69,8 +80,7 @@ pub(super) struct Asking<'a> {
     pub(super) graph: &'a ModelName,
     pub(super) client: &'a dyn RemoteModels,
     pub(super) clock: &'a dyn Clock,
-    pub(super) telemetry: &'a StepTelemetry,
-    pub(super) urgency: Urgency,
+    pub(super) task: &'a Task<'a>,
 }
 
 impl Servers {
@@ -98,7 +108,7 @@ impl Servers {
         let mut failed: Option<(usize, ServeError)> = None;
         for _ in 0..ATTEMPTS_MAX {
             let now = asking.clock.now();
-            let time = asking.urgency.deadline.0.saturating_duration_since(now);
+            let time = asking.task.terms.urgency.deadline.0.saturating_duration_since(now);
             if time.is_zero() {
                 return Err(ServeError::DeadlineExceeded { model: asking.graph.clone() });
             }
@@ -109,7 +119,7 @@ impl Servers {
             let Some((at, ticket)) = chosen else { break };
             let trial = Trial { servers: self, at, ticket, began: now, asking, is_told: false };
             if failed.is_some() {
-                asking.telemetry.retried();
+                asking.task.place.telemetry.retried();
             }
             match self.try_one(trial, call, time).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => failed = Some((at, error)),
@@ -126,11 +136,19 @@ impl Servers {
         time: Duration,
     ) -> Result<Vec<NamedTensor>, ServeError> {
         let (server, asking) = (&self.names[trial.at], trial.asking);
+        let mut followed = Followed::begin(asking.task, asking.clock);
+        let mut carried = Vec::new();
+        if let Some(followed) = &mut followed {
+            followed.span.server = Some(server.clone());
+            carried = followed.carried();
+        }
+        let hops = asking.task.terms.journey.hops.saturating_add(1);
         let late = |_| RemoteFailure {
             kind: ErrorKind::DeadlineExceeded,
             message: "it did not answer before the deadline".to_owned(),
         };
-        let answer = tokio::time::timeout(time, asking.client.infer(server, call, time)).await;
+        let asked = asking.client.infer(server, call, RemoteTerms { time, hops, carried });
+        let answer = tokio::time::timeout(time, asked).await;
         let answer = answer.map_err(late).and_then(|answer| answer);
         match answer.as_ref().map_err(|failure| failure.kind) {
             Err(ErrorKind::Unavailable) => trial.failed(),
@@ -138,11 +156,15 @@ impl Servers {
             Err(ErrorKind::DeadlineExceeded) => drop(trial),
             _ => trial.succeeded(),
         }
-        answer.map_err(|RemoteFailure { kind, message }| {
+        let outcome = answer.map_err(|RemoteFailure { kind, message }| {
             let graph = asking.graph.as_str();
             tracing::info!(graph, server, kind = kind.as_str(), message, "a server did not run a step");
             ServeError::Remote { kind, message }
-        })
+        });
+        if let Some(followed) = followed {
+            followed.end(&outcome);
+        }
+        outcome
     }
 
     /// The next server that does not rest, with its breaker's ticket; the one that just failed only where there is
@@ -187,7 +209,7 @@ impl Trial<'_> {
         if self.servers.lock().breakers[self.at].failed(now, self.ticket) {
             let (server, graph) = (&self.servers.names[self.at], self.asking.graph.as_str());
             tracing::warn!(graph, server, "a server rests after failures in a row");
-            self.asking.telemetry.opened();
+            self.asking.task.place.telemetry.opened();
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use super::watch::Part;
 use super::{COPIES_MAX, Rollout, agreement};
 use crate::error::ServeError;
+use crate::journey::Terms;
 use crate::urgency::Urgency;
 use crate::version::{Answered, Drawing, Generation, ServedVersion, check_answer};
 
@@ -70,17 +71,17 @@ impl Routed {
         &self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        terms: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let copied = self.copy().map(|_| inputs.clone());
         let arrived = self.version.now();
-        let outcome = self.version.infer(inputs, wanted, urgency).await;
+        let outcome = self.version.infer(inputs, wanted, terms).await;
         let outcome = outcome.and_then(|outputs| check_answer(&outputs.answer).map(|()| outputs));
         self.ended(arrived, &outcome);
         if let (Ok(outputs), Some(inputs), Some(copy)) = (&outcome, copied, self.copy()) {
             let (mine, wanted, copy) = (outputs.answer.clone(), wanted.to_vec(), copy.clone());
             self.compare(async move {
-                let theirs = copy.version.infer(inputs, &wanted, copy.urgency()).await?;
+                let theirs = copy.version.infer(inputs, &wanted, copy.urgency().into()).await?;
                 Ok(agreement::of_tensors(&mine, &theirs.answer, copy.tolerance))
             });
         }

@@ -7,6 +7,7 @@ use modelyard_types::Signature;
 
 use crate::error::ServeError;
 use crate::graph::GraphRun;
+use crate::journey::Journey;
 use crate::pool::{Pool, Ran, Work};
 use crate::telemetry::VersionTelemetry;
 
@@ -61,10 +62,11 @@ impl Engine {
         }
     }
 
-    pub(super) async fn run(&self, work: Work) -> Result<Ran, ServeError> {
+    /// Runs a request, of whose journey only graphs want to know.
+    pub(super) async fn run(&self, work: Work, journey: Journey) -> Result<Ran, ServeError> {
         match self {
             Self::Sessions { pool, .. } => pool.run(work).await,
-            Self::Graph(graph) => graph.run(work).await,
+            Self::Graph(graph) => graph.run(work, journey).await,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::stateful::Stateful;
 use super::{Answered, ServedVersion, check_finite, picked};
 use crate::batch;
 use crate::error::ServeError;
+use crate::journey::Journey;
 use crate::pool::{Pool, Ran, Work};
 use crate::sequence::SequenceStep;
 use crate::urgency::Urgency;
@@ -161,7 +162,9 @@ impl ServedVersion {
         let signature = self.engine.signature();
         batch::order_inputs(signature, &mut inputs);
         let shape = batch::row_shape(signature, &inputs);
-        let Ran { mut outputs, times } = self.engine.run(Work { inputs, rows, shape, urgency }).await?;
+        // A network of its own, never a graph: nobody follows its steps.
+        let work = Work { inputs, rows, shape, urgency };
+        let Ran { mut outputs, times } = self.engine.run(work, Journey::default()).await?;
         let past = stateful.remember(&outputs).map_err(|what| self.broken(&what))?;
         let given =
             |output: &NamedTensor| stateful.signature.outputs.iter().any(|own| own.name == output.name);

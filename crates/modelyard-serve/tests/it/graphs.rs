@@ -13,7 +13,7 @@ use modelyard_registry::document::{Graph, SignatureDocument};
 use modelyard_registry::{NewGraph, NewVersion, Origin, Registry};
 use modelyard_runtime::{LoadOptions, ModelFiles, RuntimeConfig, Runtimes};
 use modelyard_serve::{
-    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, ServeConfig, ServeError, Server,
+    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms, ServeConfig, ServeError, Server,
 };
 use modelyard_types::{
     Caller, Clock, Deadline, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
@@ -261,9 +261,9 @@ struct Doubles {
 }
 
 impl RemoteModels for Doubles {
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, time: Duration) -> RemoteAnswer<'a> {
+    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a> {
         let tensor = &call.inputs[0].tensor;
-        self.asked.lock().expect("whole").push((server.to_owned(), tensor.rows(), time));
+        self.asked.lock().expect("whole").push((server.to_owned(), tensor.rows(), terms.time));
         let failing = self.failing.lock().expect("whole").get(server).copied();
         let doubled: Vec<f32> = tensor.as_f32().expect("FP32").iter().map(|value| value * 2.0).collect();
         let shape = tensor.shape().to_vec();

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-
+use modelyard_registry::Registry;
 use modelyard_types::{ModelName, VersionSelector};
+
+use crate::failure::Failure;
+use crate::wiring;
 
 /// The name of the store's folder, beside the project file or in the current folder.
 pub(crate) const STORE_FOLDER: &str = ".modelyard";
@@ -31,6 +34,26 @@ pub(crate) struct StoreArgs {
     /// `PROJECT/.modelyard`.
     #[arg(long, env = "MODELYARD_STORE", value_name = "FOLDER", default_value = STORE_FOLDER)]
     pub(crate) store: PathBuf,
+}
+
+/// Which store is changed, and why, for commands whose change the store remembers.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// The reason, for the history.
+    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
+    pub(crate) why: String,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl ChangeArgs {
+    /// The store.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be opened.
+    pub(crate) async fn open(&self) -> Result<Registry, Failure> {
+        wiring::open_existing(&self.store.store).await
+    }
 }
 
 /// One version of one model.

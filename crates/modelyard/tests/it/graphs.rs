@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Running, http, run, trained, trained_twice};
+use crate::harness::{Running, damage, http, run, trained, trained_twice};
 
 const ENSEMBLE: &str = r#"
 [outputs]
@@ -135,6 +135,23 @@ fn a_graph_that_makes_no_sense_is_refused_with_the_reason() {
     run(at, &["graphs", "show", "bad"]).expect(5).says("there is no graph named \"bad\"");
     run(at, &["graphs", "set", "bad", "nowhere.toml"]).expect(5).says("nowhere.toml");
     run(at, &["graphs", "list"]).expect(0).prints("no graphs yet");
+}
+
+#[test]
+fn a_damaged_graph_is_named_and_the_others_are_listed() {
+    let folder = trained_twice();
+    let at = folder.path();
+    fs::write(at.join("both.toml"), ENSEMBLE).expect("can write");
+    run(at, &["graphs", "set", "both", "both.toml"]).expect(0);
+    run(at, &["graphs", "set", "other", "both.toml"]).expect(0);
+    damage(at, "UPDATE graph_changes SET graph = '{' WHERE name = 'both'");
+    let list = run(at, &["graphs", "list"]).expect(0).prints("old: shapes 1, new: shapes 2");
+    let line = list.stdout.lines().find(|line| line.starts_with("both ")).expect("it is named");
+    assert!(line.contains("graph"), "with the reason: {line}");
+    let json = run(at, &["graphs", "list", "--json"]).expect(0).json();
+    assert_eq!((&json["graphs"][0]["graph"], &json["graphs"][1]), (&json!("other"), &Value::Null));
+    assert_eq!(json["damaged"][0]["graph"], "both", "{json}");
+    run(at, &["graphs", "show", "both"]).expect(6);
 }
 
 /// The stages of the small network: one in `store-2` alone, the other beside the whole in `store-1`.

@@ -336,3 +336,15 @@ pub(crate) fn trained_twice() -> TempDir {
     copy_folder(TRAINED_TWICE.path(), copy.path());
     copy
 }
+
+/// Damages records of the store in `folder`, by what a bad disk or a bad hand might have done.
+pub(crate) fn damage(folder: &Path, statement: &'static str) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let tables =
+            modelyard_storage::Tables::open(&folder.join(".modelyard/store.db")).await.expect("opens");
+        let changed = sqlx::query(statement).execute(tables.pool()).await.expect("changed");
+        assert!(changed.rows_affected() > 0, "{statement} changes something");
+        tables.close().await;
+    });
+}

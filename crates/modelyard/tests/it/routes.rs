@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Running, http, run, trained_twice};
+use crate::harness::{Running, damage, http, run, trained_twice};
 
 fn tensor() -> String {
     json!({ "inputs": [{ "name": "input", "datatype": "FP32", "shape": [1, 6], "data": [0, 0, 1, 0, 0, 0] }] })
@@ -69,6 +69,22 @@ fn a_canary_is_set_answers_and_is_rolled_back() {
     assert_eq!(history["changes"][0]["why"], "a try");
     run(at, &["routes", "rollback", "shapes"]).expect(6).says("nothing to undo");
     server.interrupt().expect(0);
+}
+
+#[test]
+fn a_damaged_route_is_named_and_the_others_are_shown() {
+    let folder = trained_twice();
+    let at = folder.path();
+    run(at, &["export", "shapes", "--out", "other.onnx"]).expect(0);
+    run(at, &["import", "other.onnx", "--name", "other"]).expect(0);
+    run(at, &["routes", "set", "shapes", "--canary", "2", "--percent", "50"]).expect(0);
+    damage(at, "UPDATE route_changes SET route = '{'");
+    let shown = run(at, &["routes", "show"]).expect(0);
+    let shown = shown.prints("other: every request goes to the live version").prints("shapes: ");
+    assert!(!shown.stdout.contains("shapes: every request"), "{shown}");
+    let json = run(at, &["routes", "show", "--json"]).expect(0).json();
+    assert_eq!((&json["routes"], &json["damaged"][0]["model"]), (&json!([]), &json!("shapes")), "{json}");
+    run(at, &["routes", "show", "shapes"]).expect(6);
 }
 
 #[test]

@@ -11,13 +11,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use axum::response::Response;
 use hyper::body::Frame;
 use prost::Message;
-use tokio::sync::Mutex;
 
 use super::frame::{self, PREFIX_BYTES, unframe};
 use super::proto::inference::ModelInferRequest;
-use super::service::{self, Inferred};
+use super::service::{self, Call, Inferred};
 use super::status::refuse;
-use super::{bytes_max, request, undecodable};
+use super::{bytes_max, undecodable};
 use crate::body;
 use crate::error::Failure;
 use crate::router::Service;
@@ -48,12 +47,11 @@ pub(super) async fn infer(service: &Service, request: Request<Body>) -> Response
 
 async fn answer(service: &Service, request: Request<Body>) -> Result<(Bytes, Option<Served>), Failure> {
     let (parts, body) = request.into_parts();
-    let ends = request::timeout(&parts.headers).map(|time| service.server.deadline_in(time));
+    let call = Call::new(service, parts.headers, parts.extensions);
     let bytes_max = bytes_max(&service.config).saturating_add(PREFIX_BYTES);
     let body = body::collect(body, bytes_max, &service.intake).await?;
     let message = ModelInferRequest::decode(unframe(body)?).map_err(undecodable)?;
-    let chosen = service::choose(service, &message, &parts.headers);
-    let inferred = service::run(service, chosen, message, ends, &Mutex::const_new(())).await?;
+    let inferred = service::run(service, message, &call).await?;
     Ok(inferred.write(service, |Inferred { version, id, outputs, .. }| {
         let (model, number) = (version.model().as_str(), version.version().get());
         frame::answer(model, number, id.as_deref().unwrap_or_default(), &outputs)

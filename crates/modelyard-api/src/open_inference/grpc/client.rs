@@ -16,7 +16,7 @@ use axum::http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use modelyard_serve::{PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels};
+use modelyard_serve::{PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
 use modelyard_types::{Dim, ErrorKind, NamedTensor, Signature, TensorSpec};
 use prost::Message;
 use tokio::net::TcpStream;
@@ -35,6 +35,7 @@ use super::proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
 };
 use super::request::tensor;
+use crate::watch::HOPS;
 use modelyard_client::raw;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
@@ -60,9 +61,9 @@ pub struct GrpcServers {
 }
 
 impl RemoteModels for GrpcServers {
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, time: Duration) -> RemoteAnswer<'a> {
+    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a> {
         Box::pin(async move {
-            let answer: ModelInferResponse = self.call(server, INFER, message(call), time).await?;
+            let answer: ModelInferResponse = self.call(server, INFER, request(message(call), &terms)).await?;
             read(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Internal, message })
         })
     }
@@ -81,7 +82,9 @@ impl GrpcServers {
         time: Duration,
     ) -> Result<Signature, RemoteFailure> {
         let (name, version) = (model.to_owned(), version.unwrap_or_default().to_owned());
-        let asked = self.call(server, METADATA, ModelMetadataRequest { name, version }, time);
+        let mut request = tonic::Request::new(ModelMetadataRequest { name, version });
+        request.set_timeout(time);
+        let asked = self.call(server, METADATA, request);
         let late = |_| RemoteFailure {
             kind: ErrorKind::Unavailable,
             message: format!("it did not answer within {} s", time.as_secs_f32()),
@@ -98,8 +101,7 @@ impl GrpcServers {
         &self,
         server: &str,
         path: &'static str,
-        message: Q,
-        time: Duration,
+        request: tonic::Request<Q>,
     ) -> Result<A, RemoteFailure>
     where
         Q: Message + Send + Sync + 'static,
@@ -119,8 +121,6 @@ impl GrpcServers {
             .max_decoding_message_size(ANSWER_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|error| unavailable(&error))?;
-        let mut request = tonic::Request::new(message);
-        request.set_timeout(time);
         let codec: ProstCodec<Q, A> = ProstCodec::default();
         let answer = grpc.unary(request, PathAndQuery::from_static(path), codec).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
@@ -203,6 +203,21 @@ fn failure(status: &Status) -> RemoteFailure {
         _ => ErrorKind::Internal,
     };
     RemoteFailure { kind, message: status.message().to_owned() }
+}
+
+/// A message with how it is asked, as metadata.
+fn request(message: ModelInferRequest, terms: &RemoteTerms) -> tonic::Request<ModelInferRequest> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(terms.time);
+    let metadata = request.metadata_mut();
+    metadata.insert(HOPS, u32::from(terms.hops).into());
+    for (name, value) in &terms.carried {
+        // What cannot be written there came from nobody's header.
+        if let Ok(value) = value.parse() {
+            metadata.insert(*name, value);
+        }
+    }
+    request
 }
 
 fn message(call: &RemoteCall) -> ModelInferRequest {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use futures_util::StreamExt as _;
-use modelyard_serve::{Answered, Routed, ServedVersion, Times};
+use modelyard_serve::{Answered, Journey, Routed, ServedVersion, Terms, Times};
 use modelyard_types::{Deadline, NamedTensor, VersionSelector};
 use tokio::sync::Mutex;
 use tokio_stream::Stream;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::inference::model_repository_parameter::ParameterChoice;
@@ -32,7 +31,7 @@ use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
 use crate::router::{self, Service, selector};
-use crate::watch::Served;
+use crate::watch::{self, Served};
 
 /// Requests of one stream that are under way at once; their answers keep the requests' order.
 const STREAM_REQUESTS_MAX: usize = 32;
@@ -83,6 +82,33 @@ async fn open(service: &Service, model: &str, version: &str) -> Result<Arc<Serve
     Ok(service.server.open(model, selector.as_ref()).await?)
 }
 
+/// What comes with a call, or with all requests of a stream.
+pub(super) struct Call {
+    /// Until when, where the caller says so.
+    ends: Option<Deadline>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    /// Held by requests of sequences until they have their turn, so that those of one stream keep theirs.
+    order: Mutex<()>,
+}
+
+impl Call {
+    /// By its headers and what the server laid beside them.
+    pub(super) fn new(service: &Service, headers: HeaderMap, extensions: Extensions) -> Self {
+        let ends = request::timeout(&headers).map(|time| service.server.deadline_in(time));
+        Self { ends, headers, extensions, order: Mutex::default() }
+    }
+
+    fn of<T>(service: &Service, request: Request<T>) -> (Self, T) {
+        let (metadata, extensions, message) = request.into_parts();
+        (Self::new(service, metadata.into_headers(), extensions), message)
+    }
+
+    fn journey(&self, version: &ServedVersion) -> Journey {
+        watch::journey(version, &self.headers, &self.extensions)
+    }
+}
+
 /// What an inference gave, and who gave it.
 pub(super) struct Inferred {
     pub(super) version: Arc<ServedVersion>,
@@ -106,33 +132,29 @@ impl Inferred {
 /// An inference's answer as a message.
 async fn answer(
     service: &Service,
-    chosen: Option<Routed>,
     message: ModelInferRequest,
-    call_ends: Option<Deadline>,
-    order: &Mutex<()>,
+    call: &Call,
 ) -> Result<(ModelInferResponse, Option<Served>), Failure> {
-    let inferred = run(service, chosen, message, call_ends, order).await?;
+    let inferred = run(service, message, call).await?;
     Ok(inferred
         .write(service, |Inferred { version, id, outputs, .. }| response::infer(&version, id, outputs)))
 }
 
-/// One inference by the version chosen or named, until `call_ends` where the call itself has a deadline. `order` is
-/// held by requests of sequences until they have their turn, so that those of one stream keep theirs.
+/// One inference by the version that the model's route chooses, or that is named.
 pub(super) async fn run(
     service: &Service,
-    chosen: Option<Routed>,
     message: ModelInferRequest,
-    call_ends: Option<Deadline>,
-    order: &Mutex<()>,
+    call: &Call,
 ) -> Result<Inferred, Failure> {
+    let chosen = choose(service, &message, &call.headers);
     let server = &service.server;
     let _busy = server.enter()?;
     let ordered = match request::sequence_name(&message.parameters)? {
         None => None,
-        Some(_) => Some(order.lock().await),
+        Some(_) => Some(call.order.lock().await),
     };
     let named = !message.model_version.is_empty();
-    let arrived = call_ends.unwrap_or_else(|| server.deadline());
+    let arrived = call.ends.unwrap_or_else(|| server.deadline());
     let version = match chosen {
         Some(chosen) => chosen,
         None => open(service, &message.model_name, &message.model_version).await?.into(),
@@ -140,12 +162,13 @@ pub(super) async fn run(
     version.check_room()?;
     let mut decoded = request::decode(message)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
-    urgency.deadline = call_ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
+    urgency.deadline = call.ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
     let (version, answered) = match decoded.sequence.take() {
         None => {
             // The sequence named 0 is none.
             drop(ordered);
-            (Arc::clone(&version), infer::run(&version, &mut decoded, urgency).await?)
+            let terms = Terms { urgency, journey: call.journey(&version) };
+            (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?)
         }
         Some(step) => {
             let turn = server.take_turn(&version, named, step)?;
@@ -160,15 +183,12 @@ pub(super) async fn run(
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
 async fn answer_in_stream(
     service: Service,
-    metadata: Arc<MetadataMap>,
     message: Result<ModelInferRequest, Status>,
-    call_ends: Option<Deadline>,
-    order: Arc<Mutex<()>>,
+    call: Arc<Call>,
 ) -> Result<ModelStreamInferResponse, Status> {
     let message = message?;
     let wants_final = request::is_true(&message.parameters, "triton_enable_empty_final_response");
-    let chosen = choose(&service, &message, (*metadata).as_ref());
-    Ok(match answer(&service, chosen, message, call_ends, &order).await {
+    Ok(match answer(&service, message, &call).await {
         Ok((mut answer, _)) => {
             if wants_final {
                 response::mark_final(&mut answer);
@@ -230,11 +250,8 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let timeout = request::timeout(request.metadata().as_ref());
-        let ends = timeout.map(|time| self.service.server.deadline_in(time));
-        let (metadata, _, message) = request.into_parts();
-        let chosen = choose(&self.service, &message, metadata.as_ref());
-        let answered = answer(&self.service, chosen, message, ends, &Mutex::default()).await;
+        let (call, message) = Call::of(&self.service, request);
+        let answered = answer(&self.service, message, &call).await;
         let (answer, served) = answered.map_err(|failure| refuse(&self.service, failure))?;
         let mut response = Response::new(answer);
         if let Some(served) = served {
@@ -250,15 +267,10 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        let timeout = request::timeout(request.metadata().as_ref());
-        let ends = timeout.map(|time| self.service.server.deadline_in(time));
-        let service = self.service.clone();
-        let metadata = Arc::new(request.metadata().clone());
-        let order = Arc::new(Mutex::default());
-        let answer = move |message| {
-            answer_in_stream(service.clone(), Arc::clone(&metadata), message, ends, Arc::clone(&order))
-        };
-        let answers = request.into_inner().map(answer).buffered(STREAM_REQUESTS_MAX);
+        let (call, messages) = Call::of(&self.service, request);
+        let (service, call) = (self.service.clone(), Arc::new(call));
+        let answer = move |message| answer_in_stream(service.clone(), message, Arc::clone(&call));
+        let answers = messages.map(answer).buffered(STREAM_REQUESTS_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 

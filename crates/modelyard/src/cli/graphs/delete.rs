@@ -4,7 +4,7 @@ use clap::Args;
 use modelyard_types::ModelName;
 
 use super::change;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
@@ -22,11 +22,8 @@ With --json: as `modelyard graphs set`, with the kind \"deletion\" and no declar
 pub(crate) struct DeleteArgs {
     /// The graph's name.
     name: ModelName,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Takes the graph away.
@@ -35,8 +32,8 @@ pub(crate) struct DeleteArgs {
 /// A graph that is not there.
 pub(crate) fn run(args: &DeleteArgs, output: &mut Output) -> Result<(), Failure> {
     let changed = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
-        Ok(registry.delete_graph(&args.name, &wiring::caller(), &args.why).await?)
+        let registry = args.change.open().await?;
+        Ok(registry.delete_graph(&args.name, &wiring::caller(), &args.change.why).await?)
     })?;
     change::print(&args.name, &changed, output);
     Ok(())

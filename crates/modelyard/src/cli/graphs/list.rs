@@ -14,7 +14,10 @@ const HELP: &str = "\
 Examples:
   modelyard graphs list
 
-With --json: {\"graphs\": [as `modelyard graphs set`, …]}";
+A graph whose record is damaged is named with the reason; the others are listed.
+
+With --json: {\"graphs\": [as `modelyard graphs set`, …], \"damaged\": [{\"graph\":
+  name, \"problem\": text}, …]}";
 
 /// List the graphs in a store.
 #[derive(Debug, Args)]
@@ -27,6 +30,13 @@ pub(crate) struct ListArgs {
 #[derive(Serialize)]
 struct ListJson<'c> {
     graphs: Vec<ChangeJson<'c>>,
+    damaged: Vec<DamagedJson<'c>>,
+}
+
+#[derive(Serialize)]
+struct DamagedJson<'c> {
+    graph: &'c str,
+    problem: &'c str,
 }
 
 /// Prints the list.
@@ -36,17 +46,26 @@ struct ListJson<'c> {
 pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<(), Failure> {
     let graphs = wiring::block_on(async {
         let registry = wiring::open_existing(&args.store.store).await?;
-        Ok(registry.graphs().await?)
+        let each = registry.graphs_each().await?.into_iter();
+        each.map(|(name, change)| Ok((name, wiring::whole_or_damaged(change)?)))
+            .collect::<Result<Vec<_>, Failure>>()
     })?;
     let columns = ["graph", "version", "since", "steps"].map(|title| (title, Align::Left));
     let mut table = Table::new(&columns);
     for (name, change) in &graphs {
-        let since = timestamp(change.at_unix_ms);
-        let steps = change::in_words(change.graph.as_ref());
-        table.row([name.to_string(), change.number.to_string(), since, steps]);
+        table.row(match change {
+            Ok(change) => {
+                let (version, since) = (change.number.to_string(), timestamp(change.at_unix_ms));
+                [name.to_string(), version, since, change::in_words(change.graph.as_ref())]
+            }
+            Err(problem) => [name.to_string(), "-".to_owned(), "-".to_owned(), problem.clone()],
+        });
     }
     output.text(if graphs.is_empty() { "no graphs yet".to_owned() } else { table.render(0) });
-    let graphs = graphs.iter().map(|(name, change)| ChangeJson::new(name, change)).collect();
-    output.json(&ListJson { graphs });
+    let whole = graphs.iter().filter_map(|(name, change)| Some(ChangeJson::new(name, change.as_ref().ok()?)));
+    let damaged = graphs.iter().filter_map(|(name, change)| {
+        Some(DamagedJson { graph: name.as_str(), problem: change.as_ref().err()? })
+    });
+    output.json(&ListJson { graphs: whole.collect(), damaged: damaged.collect() });
     Ok(())
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use modelyard_types::ModelName;
 
 use super::change;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
@@ -25,11 +25,8 @@ With --json: as `modelyard graphs set`, with the kind \"rollback\"";
 pub(crate) struct RollbackArgs {
     /// The graph's name.
     name: ModelName,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Puts the graph before in force again.
@@ -38,8 +35,8 @@ pub(crate) struct RollbackArgs {
 /// A graph that never was, or with nothing before; models that do not go together any more.
 pub(crate) fn run(args: &RollbackArgs, output: &mut Output) -> Result<(), Failure> {
     let changed = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
-        Ok(registry.rollback_graph(&args.name, &wiring::caller(), &args.why).await?)
+        let registry = args.change.open().await?;
+        Ok(registry.rollback_graph(&args.name, &wiring::caller(), &args.change.why).await?)
     })?;
     change::print(&args.name, &changed, output);
     Ok(())

@@ -10,7 +10,7 @@ use modelyard_registry::document::{Graph, ModelStep, SignatureDocument, Work};
 use modelyard_types::ModelName;
 
 use super::change;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::output::Output;
@@ -58,11 +58,8 @@ pub(crate) struct SetArgs {
     name: ModelName,
     /// The file that declares it.
     file: PathBuf,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Puts the graph in force.
@@ -73,9 +70,9 @@ pub(crate) fn run(args: SetArgs, output: &mut Output) -> Result<(), Failure> {
     let name = args.name.clone();
     let mut graph = read(&args.file)?;
     let change = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
+        let registry = args.change.open().await?;
         ask_servers(&mut graph).await?;
-        let wish = NewGraph { name: name.clone(), graph, by: wiring::caller(), why: args.why };
+        let wish = NewGraph { name: name.clone(), graph, by: wiring::caller(), why: args.change.why };
         Ok(registry.set_graph(wish).await?)
     })?;
     change::print(&name, &change, output);

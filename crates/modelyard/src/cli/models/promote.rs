@@ -6,7 +6,7 @@ use modelyard_registry::{GateRule, Promotion};
 use modelyard_types::{Alias, ModelName, VersionSelector};
 
 use super::history::MoveJson;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
@@ -37,11 +37,8 @@ pub(crate) struct PromoteArgs {
     /// Promote it even though it missed a gate.
     #[arg(long, env = "MODELYARD_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Moves the alias.
@@ -51,7 +48,7 @@ pub(crate) struct PromoteArgs {
 pub(crate) fn run(args: PromoteArgs, output: &mut Output) -> Result<(), Failure> {
     let name = args.model.clone();
     let moved = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
+        let registry = args.change.open().await?;
         let version = registry.find(&args.model, &args.version).await?.version;
         let promotion = Promotion {
             name: args.model,
@@ -59,7 +56,7 @@ pub(crate) fn run(args: PromoteArgs, output: &mut Output) -> Result<(), Failure>
             version,
             gates: if args.force { GateRule::Override } else { GateRule::MustPass },
             by: wiring::caller(),
-            why: args.why,
+            why: args.change.why,
         };
         Ok(registry.promote(promotion).await?)
     })?;

@@ -4,7 +4,7 @@ use clap::Args;
 use modelyard_types::{Alias, ModelName};
 
 use super::history::MoveJson;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
@@ -29,11 +29,8 @@ pub(crate) struct RollbackArgs {
     /// The alias to move back.
     #[arg(long, env = "MODELYARD_ALIAS", default_value = "live")]
     alias: Alias,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Moves the alias back.
@@ -42,8 +39,8 @@ pub(crate) struct RollbackArgs {
 /// A model or alias that is not there, or an alias that has nothing before.
 pub(crate) fn run(args: &RollbackArgs, output: &mut Output) -> Result<(), Failure> {
     let moved = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
-        Ok(registry.rollback(&args.model, &args.alias, &wiring::caller(), &args.why).await?)
+        let registry = args.change.open().await?;
+        Ok(registry.rollback(&args.model, &args.alias, &wiring::caller(), &args.change.why).await?)
     })?;
     let from = moved.from.map(|from| format!(" (before: {from})")).unwrap_or_default();
     output.text(format!("{} of {} points at version {} again{from}", moved.alias, args.model, moved.to));

@@ -6,7 +6,7 @@ use modelyard_registry::{GateRule, NewRoute};
 use modelyard_types::ModelName;
 
 use super::change;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wiring;
@@ -24,11 +24,8 @@ With --json: as `modelyard routes set`";
 pub(crate) struct ClearArgs {
     /// The model's name.
     model: ModelName,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// Puts the empty route in force.
@@ -38,9 +35,9 @@ pub(crate) struct ClearArgs {
 pub(crate) fn run(args: ClearArgs, output: &mut Output) -> Result<(), Failure> {
     let name = args.model;
     let changed = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
+        let registry = args.change.open().await?;
         let (route, gates) = (Route::default(), GateRule::MustPass);
-        let wish = NewRoute { name: name.clone(), route, gates, by: wiring::caller(), why: args.why };
+        let wish = NewRoute { name: name.clone(), route, gates, by: wiring::caller(), why: args.change.why };
         Ok(registry.set_route(wish).await?)
     })?;
     change::print(&name, changed.as_ref(), output);

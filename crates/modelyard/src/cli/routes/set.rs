@@ -7,7 +7,7 @@ use modelyard_registry::{GateRule, NewRoute};
 use modelyard_types::{ModelName, VersionSelector};
 
 use super::change;
-use crate::cli::arguments::StoreArgs;
+use crate::cli::arguments::ChangeArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::wiring;
@@ -58,11 +58,8 @@ pub(crate) struct SetArgs {
     /// Take a canary even though it missed a gate.
     #[arg(long, env = "MODELYARD_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
-    /// The reason, for the history.
-    #[arg(long, env = "MODELYARD_WHY", default_value = "", value_name = "TEXT")]
-    why: String,
     #[command(flatten)]
-    store: StoreArgs,
+    change: ChangeArgs,
 }
 
 /// When a canary is withdrawn.
@@ -97,7 +94,7 @@ pub(crate) fn run(args: SetArgs, output: &mut Output) -> Result<(), Failure> {
     }
     let name = args.model.clone();
     let changed = wiring::block_on(async {
-        let registry = wiring::open_existing(&args.store.store).await?;
+        let registry = args.change.open().await?;
         let mut route = Route::default();
         if let Some((selector, percent)) = args.canary.as_ref().zip(args.percent) {
             let version = registry.find(&name, selector).await?.version;
@@ -109,7 +106,7 @@ pub(crate) fn run(args: SetArgs, output: &mut Output) -> Result<(), Failure> {
             route.shadow = Some(Shadow { version, percent: args.shadow_percent, tolerance: args.tolerance });
         }
         let gates = if args.force { GateRule::Override } else { GateRule::MustPass };
-        let wish = NewRoute { name: name.clone(), route, gates, by: wiring::caller(), why: args.why };
+        let wish = NewRoute { name: name.clone(), route, gates, by: wiring::caller(), why: args.change.why };
         Ok(registry.set_route(wish).await?)
     })?;
     change::print(&name, changed.as_ref(), output);

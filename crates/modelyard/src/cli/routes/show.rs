@@ -18,7 +18,9 @@ Examples:
   modelyard routes show digits
 
 With --json: {\"routes\": [{\"model\": name, \"kind\": …, \"canary\": {…}, \"shadow\":
-  {…}, \"at\": time, \"by\": who, \"why\": text}, …]}; models without a route are left out";
+  {…}, \"at\": time, \"by\": who, \"why\": text}, …], \"damaged\": [{\"model\": name,
+  \"problem\": text}, …]}; models without a route are left out, and where all are
+  shown, a damaged record hides no other";
 
 /// Show which versions answer beside the live one.
 #[derive(Debug, Args)]
@@ -33,31 +35,50 @@ pub(crate) struct ShowArgs {
 #[derive(Serialize)]
 struct ShowJson<'c> {
     routes: Vec<ChangeJson<'c>>,
+    damaged: Vec<DamagedJson<'c>>,
 }
+
+#[derive(Serialize)]
+struct DamagedJson<'c> {
+    model: &'c str,
+    problem: &'c str,
+}
+
+/// A model's route, none where it never had one, or what is wrong with its record.
+type Shown = (ModelName, Result<Option<RouteChange>, String>);
 
 /// Prints the routes.
 ///
 /// # Errors
-/// A model that is not there, or a store that cannot be opened.
+/// A model that is not there or whose route alone is asked for and damaged, or a store that cannot be opened.
 pub(crate) fn run(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> {
-    let routes: Vec<(ModelName, Option<RouteChange>)> = wiring::block_on(async {
+    let routes: Vec<Shown> = wiring::block_on(async {
         let registry = wiring::open_existing(&args.store.store).await?;
-        let names = match &args.model {
-            Some(name) => vec![name.clone()],
-            None => registry.models().await?.into_iter().map(|model| model.name).collect(),
-        };
+        if let Some(name) = &args.model {
+            return Ok(vec![(name.clone(), Ok(registry.route(name).await?))]);
+        }
         let mut routes = Vec::new();
-        for name in names {
-            let change = registry.route(&name).await?;
-            routes.push((name, change));
+        for model in registry.models().await? {
+            let change = wiring::whole_or_damaged(registry.route(&model.name).await)?;
+            routes.push((model.name, change));
         }
         Ok(routes)
     })?;
     for (name, change) in &routes {
-        let route = change.as_ref().map_or_else(Route::default, |change| change.route.clone());
-        output.text(format!("{name}: {}", change::in_words(&route)));
+        let told = match change {
+            Ok(Some(change)) => change::in_words(&change.route),
+            Ok(None) => change::in_words(&Route::default()),
+            Err(problem) => problem.clone(),
+        };
+        output.text(format!("{name}: {told}"));
     }
-    let routes = routes.iter().filter_map(|(name, change)| Some(ChangeJson::new(name, change.as_ref()?)));
-    output.json(&ShowJson { routes: routes.collect() });
+    let whole = routes.iter().filter_map(|(name, change)| {
+        let change = change.as_ref().ok()?.as_ref()?;
+        Some(ChangeJson::new(name, change))
+    });
+    let damaged = routes.iter().filter_map(|(name, change)| {
+        Some(DamagedJson { model: name.as_str(), problem: change.as_ref().err()? })
+    });
+    output.json(&ShowJson { routes: whole.collect(), damaged: damaged.collect() });
     Ok(())
 }
