@@ -229,7 +229,7 @@ sequence_batching <
     { name: "CORRID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_INT64 } ] }
   ]
   state { input_name: "in" output_name: "out" data_type: TYPE_INT32 dims: [ 2, -1 ]
-    initial_state { name: "none" data_type: TYPE_INT32 dims: [ 2, 0 ] zero_data: true } }
+    initial_state { name: "none" data_type: TYPE_INT32 dims: [ 2, 3 ] zero_data: true } }
 >
 """)
 

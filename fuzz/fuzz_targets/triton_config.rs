@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use modelyard_serve::{ServeError, read_triton_config};
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
     match read_triton_config(text) {
         Ok(settings) => drop(settings),
         Err(error) => {

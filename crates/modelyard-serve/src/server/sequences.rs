@@ -152,7 +152,8 @@ impl SequenceTurn<'_> {
         wanted: &[String],
         urgency: Urgency,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
-        if inputs.is_empty() && self.step.end && !self.step.start {
+        let takes_inputs = !self.version().signature().inputs.is_empty();
+        if takes_inputs && inputs.is_empty() && self.step.end && !self.step.start {
             return self.only_end(urgency).await;
         }
         let arrived = self.server.now();

@@ -23,7 +23,7 @@ pub(crate) fn onnx(seed: u64) -> Vec<u8> {
 }
 
 /// A folder of these files.
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+pub(crate) fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (path, bytes) in files {
         write(folder.path(), path, bytes, 0);
@@ -40,7 +40,7 @@ fn write(folder: &Path, path: &str, bytes: &[u8], second: u64) {
     File::options().write(true).open(&path).and_then(|file| file.set_modified(changed)).expect("can be set");
 }
 
-async fn serve(folder: &Path, config: ServeConfig) -> Result<Arc<Server>, ServeError> {
+pub(crate) async fn serve(folder: &Path, config: ServeConfig) -> Result<Arc<Server>, ServeError> {
     let runtimes = Arc::new(Runtimes::detect(&RuntimeConfig::default()));
     let source = ModelFolder::open(folder, None)?;
     Server::start(source, runtimes, config, Arc::new(RealClock), None).await

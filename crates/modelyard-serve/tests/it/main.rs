@@ -4,6 +4,7 @@ mod folder;
 mod graphs;
 mod memory;
 mod rollouts;
+mod stateful;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -181,6 +181,12 @@ fn add_state(field: &Field, sequences: &mut SequenceSettings) -> Result<(), Refu
             return Err(Refusal::new(line, what));
         }
     };
+    if initial.contains(&0) {
+        let what = format!("the state {:?} begins without a value", input.name);
+        return Err(
+            Refusal::new(line, what).hint("no network is run on tensors without values: begin with some")
+        );
+    }
     let count = initial.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
     if count.is_none_or(|count| count > VALUES_MAX) {
         let what = format!("the state {:?} begins with more than {VALUES_MAX} values", input.name);
@@ -239,7 +245,7 @@ sequence_batching {
   state [
     { input_name: "in" output_name: "out" data_type: TYPE_FP32 dims: [ 2, -1 ] },
     { input_name: "more" output_name: "next" data_type: TYPE_INT32 dims: [ -1 ]
-      initial_state { name: "none" data_type: TYPE_INT32 dims: [ 0 ] zero_data: true } }
+      initial_state { name: "none" data_type: TYPE_INT32 dims: [ 3 ] zero_data: true } }
   ]
 }"#;
 
@@ -258,7 +264,7 @@ sequence_batching {
         );
         let [first, second] = &sequences.states[..] else { panic!("two states") };
         assert_eq!(first.input.shape, [Dim::Any, Dim::Fixed(2), Dim::Any], "with the rows");
-        assert_eq!((&first.initial, &second.initial), (&vec![1, 2, 1], &vec![1, 0]));
+        assert_eq!((&first.initial, &second.initial), (&vec![1, 2, 1], &vec![1, 3]));
         assert_eq!((second.input.name.as_str(), second.output.as_str()), ("more", "next"));
         let direct = config::parse("sequence_batching { direct { minimum_slot_utilization: 0.0 } }");
         let sequences = direct.expect("supported").settings.sequences.expect("it is asked for");
@@ -291,6 +297,7 @@ sequence_batching {
             (format!("state {{ {state} initial_state {{ dims: 2 data_file: \"x\" }} }}"), "data_file is not supported"),
             (format!("state {{ {state} initial_state {{ dims: 3 zero_data: true }} }}"), "other dims"),
             (format!("state {{ {state} initial_state {{ dims: 2 }} }}"), "has no data"),
+            (format!("state {{ {} }}", state.replace("dims: 2", "dims: [-1, 0]")), "begins without a value"),
             (format!("state {{ {state} use_growable_memory: true }}"), "use_growable_memory is not supported"),
             (format!("state {{ {} }}", state.replace("dims: 2", "dims: [99999, 99999]")), "more than 16777216"),
         ] {
