@@ -31,7 +31,7 @@ use follow::Followed;
 use remote::{Asking, Servers};
 use walk::{Start, Walk};
 
-pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms};
 
 /// Parts of one scattered request that are under way at once, for each place that runs them.
 const PARTS_PER_PLACE: usize = 8;

@@ -154,6 +154,28 @@ fn a_damaged_graph_is_named_and_the_others_are_listed() {
     run(at, &["graphs", "show", "both"]).expect(6);
 }
 
+#[test]
+fn the_files_of_a_step_with_tls_stand_beside_the_graph() {
+    let folder = trained();
+    let at = folder.path();
+    let tensor = |name: &str| format!("[{{ name = \"{name}\", data_type = \"FP32\", shape = [-1, 6] }}]");
+    let graph = format!(
+        "outputs = {{ y = \"a\" }}\n[[steps]]\nname = \"a\"\nmodel = \"far\"\nservers = [\"grpcs://far:443\"]\n\
+         tls = {{ ca = \"ca.pem\" }}\ninputs = {{ x = \"request.x\" }}\ntakes = {}\ngives = {}\n",
+        tensor("x"),
+        tensor("y")
+    );
+    fs::create_dir(at.join("sub")).expect("can make");
+    fs::write(at.join("sub/far.toml"), &graph).expect("can write");
+    let set = run(at, &["graphs", "set", "far-away", "sub/far.toml", "--json"]).expect(0).json();
+    let file = at.canonicalize().expect("there").join("sub/ca.pem");
+    assert_eq!(set["declared"]["steps"][0]["tls"]["ca"].as_str(), file.to_str(), "{set}");
+    fs::write(at.join("sub/far.toml"), graph.replace("grpcs://", "")).expect("can write");
+    run(at, &["graphs", "set", "far-away", "sub/far.toml"])
+        .expect(3)
+        .says("no server that begins with grpcs://");
+}
+
 /// The stages of the small network: one in `store-2` alone, the other beside the whole in `store-1`.
 fn stages(folder: &TempDir) {
     let at = folder.path();
