@@ -28,7 +28,9 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms};
+pub use graph::{
+    GraphRows, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms,
+};
 pub use journey::{HOPS_MAX, Journey, StepSpan, Terms, Trail};
 pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use modelyard_model::Sampling;
@@ -40,4 +42,4 @@ pub use settings::{Declared, ModelSettings};
 pub use source::{Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion};
 pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
-pub use version::{Answered, Drawing, Generation, ServedVersion, check_answer};
+pub use version::{Answered, Drawing, Generation, GraphAnswer, ServedVersion, check_answer};

@@ -85,6 +85,7 @@ fn a_graph_is_declared_served_changed_and_undone() {
     let row = r#"{"instances": [[0, 0, 1, 0, 0, 0]]}"#;
     let (status, told) = http(address, "POST /v1/models/both:predict", row);
     assert!(status == 200 && told.contains("predictions"), "{status} {told}");
+    rows_by_name(address);
 
     let weighted = ENSEMBLE.replace("\"mean\"", "\"weighted\"\nweights = [1, 0]");
     fs::write(at.join("both.toml"), weighted).expect("can write");
@@ -135,6 +136,31 @@ fn a_graph_that_makes_no_sense_is_refused_with_the_reason() {
     run(at, &["graphs", "show", "bad"]).expect(5).says("there is no graph named \"bad\"");
     run(at, &["graphs", "set", "bad", "nowhere.toml"]).expect(5).says("nowhere.toml");
     run(at, &["graphs", "list"]).expect(0).prints("no graphs yet");
+}
+
+/// Rows by name through an ensemble of two versions that were trained alike: each prepares them for itself.
+fn rows_by_name(address: SocketAddr) {
+    let row = r#"{"instances": [{"width": 9, "height": 1, "colour": "red"}, {"width": 1, "height": 8, "colour": "blue"}]}"#;
+    let ask = |path: &str| -> Value {
+        let (status, told) = http(address, &format!("POST /v1/models/{path}:predict"), row);
+        assert_eq!(status, 200, "{told}");
+        serde_json::from_str(&told).expect("JSON")
+    };
+    let (old, new, both) = (ask("shapes/versions/1"), ask("shapes/versions/2"), ask("both"));
+    for at in 0..2 {
+        let [old, new, both] = [&old, &new, &both].map(|answer| &answer["predictions"][at]);
+        let (name, parts) = both.as_object().and_then(|answer| answer.iter().next()).expect("a named answer");
+        let chances = parts["probabilities"].as_object().expect("of each class");
+        for (class, chance) in chances {
+            let mean =
+                [old, new].map(|answer| answer[name]["probabilities"][class].as_f64().expect("a number"));
+            let chance = chance.as_f64().expect("a number");
+            assert!((f64::midpoint(mean[0], mean[1]) - chance).abs() < 1e-6, "{old} and {new} give {both}");
+        }
+    }
+    let wrong = r#"{"instances": [{"width": 9, "colour": "red"}]}"#;
+    let (status, told) = http(address, "POST /v1/models/both:predict", wrong);
+    assert!(status == 400 && told.contains("height"), "{status} {told}");
 }
 
 #[test]
