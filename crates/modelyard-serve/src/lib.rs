@@ -33,10 +33,13 @@ mod warm;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-pub use graph::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+pub use graph::{
+    GraphRows, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms,
+};
 pub use journey::{HOPS_MAX, Journey, StepSpan, Terms, Trail};
 pub use modelyard_data::{Answer, FieldInfo, ForecastStep, Kind, Prediction, Row, Value};
 pub use modelyard_model::Sampling;
+pub use modelyard_registry::document::{SECURE, TlsFiles};
 pub use rollout::{CANARY_LABEL, Labels, Routed};
 pub use sequence::{SequenceId, SequenceStep};
 pub use server::{InFlight, IndexEntry, ModelStatus, SequenceTurn, Server};
@@ -47,4 +50,4 @@ pub use source::{
 pub use stateful::{Control, Flag, KeptState, SequenceSettings, Tells};
 pub use statistics::{Statistics, Times, Total};
 pub use urgency::{PRIORITY_DEFAULT, Urgency};
-pub use version::{Answered, Drawing, Generation, ServedVersion, check_answer};
+pub use version::{Answered, Drawing, Generation, GraphAnswer, ServedVersion, check_answer};

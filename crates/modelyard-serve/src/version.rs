@@ -6,6 +6,7 @@ mod engine;
 mod finite;
 mod generation;
 mod pieces;
+mod rows;
 mod stateful;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use modelyard_data::{Answer, DataError, FieldInfo, Pipeline, Row, Task};
+use modelyard_data::{Answer, FieldInfo, Pipeline, Row, Task};
 use modelyard_registry::document::WiredGraph;
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
-use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Tensor, TensorData, Version};
+use modelyard_types::{Clock, Deadline, ModelName, NamedTensor, Signature, Version};
 
 use crate::batch;
 use crate::config::ServeConfig;
@@ -39,6 +40,7 @@ pub use finite::check_answer;
 pub use generation::Generation;
 use pieces::Pieces;
 pub(crate) use pieces::{Past, Piece, size as past_size};
+pub use rows::GraphAnswer;
 use stateful::Stateful;
 
 /// A loaded version, ready to answer. In-flight requests keep it alive after a switch to another.
@@ -217,10 +219,6 @@ fn picked(mut outputs: Vec<NamedTensor>, wanted: &[String]) -> Vec<NamedTensor> 
         Some(outputs.swap_remove(at))
     };
     wanted.iter().filter_map(&mut take).collect()
-}
-
-fn misfit_rows(error: DataError) -> ServeError {
-    ServeError::Rows(Box::new(error))
 }
 
 impl ServedVersion {
@@ -410,60 +408,6 @@ impl ServedVersion {
         let work = Work { inputs, rows, shape, urgency };
         let Ran { outputs, times } = self.engine.run(work, journey).await?;
         Ok(Answered { answer: picked(outputs, wanted), times })
-    }
-
-    async fn answer_rows(
-        self: &Arc<Self>,
-        rows: Vec<Row>,
-        deadline: Deadline,
-    ) -> Result<Answered<Vec<Answer>>, ServeError> {
-        if !self.has_pipeline() {
-            return Err(ServeError::NoPipeline { model: self.model.clone() });
-        }
-        let count = rows.len();
-        self.check_rows(count)?;
-        let input = if self.pipeline_cost.is_short(count) {
-            self.prepare(&rows)?
-        } else {
-            let version = Arc::clone(self);
-            let prepared = tokio::task::spawn_blocking(move || version.prepare(&rows)).await;
-            prepared.map_err(|_| self.broken("its pipeline panicked"))??
-        };
-        let pipeline = self.pipeline.as_ref().expect("looked at above");
-        let given =
-            if pipeline.gives_input_back() { input.tensor.as_f32().map(<[f32]>::to_vec) } else { None };
-        let Answered { answer: outputs, times } = self.answer(vec![input], &[], deadline.into()).await?;
-        let values = outputs.first().and_then(|output| output.tensor.as_f32());
-        let values = values.ok_or_else(|| self.broken("its network's answer is not FP32"))?;
-        if values.len() != count * pipeline.output_width() {
-            return Err(self.broken("its network's answer has another width than its pipeline"));
-        }
-        check_answer(&outputs)?;
-        let answer = match given {
-            None => pipeline.decode(values, count),
-            Some(given) => {
-                let mut left = values.to_vec();
-                pipeline.leave_residuals(&given, &mut left);
-                pipeline.decode(&left, count)
-            }
-        };
-        Ok(Answered { answer, times })
-    }
-
-    /// Runs the fitted transforms: rows by name to the network's one input.
-    fn prepare(&self, rows: &[Row]) -> Result<NamedTensor, ServeError> {
-        let pipeline = self.pipeline.as_ref().expect("the caller looked");
-        let start: Instant = self.clock.now();
-        let data = pipeline.dataset_from_rows(rows).map_err(misfit_rows)?;
-        let mut values = Vec::new();
-        pipeline.apply(&data, &data.samples(), &mut values).map_err(misfit_rows)?;
-        self.pipeline_cost.observe(rows.len(), self.clock.now().saturating_duration_since(start));
-        let mut shape = vec![rows.len()];
-        shape.extend_from_slice(pipeline.input_shape());
-        let tensor = Tensor::new(shape, TensorData::F32(values))
-            .map_err(|error| self.broken(&format!("its pipeline made a wrong tensor ({error})")))?;
-        let name = self.signature().inputs[0].name.clone();
-        Ok(NamedTensor { name, tensor })
     }
 
     fn broken(&self, what: &str) -> ServeError {

@@ -6,7 +6,9 @@ use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answer, Answered, Drawing, FieldInfo, Kind, Routed, Row, Terms, Times, Value};
+use modelyard_serve::{
+    Answer, Answered, Drawing, FieldInfo, GraphAnswer, GraphRows, Kind, Routed, Row, Terms, Times, Value,
+};
 use modelyard_types::{Deadline, ErrorKind, NamedTensor, Version, VersionSelector};
 use serde_json::json;
 
@@ -186,10 +188,21 @@ async fn answer(
                 },
             }
         }
-        None if raw_image => return Err(Failure::invalid("the model takes tensors, not images")),
         None => {
             let terms = Terms { urgency: deadline.into(), journey };
-            tensor_answer(&version, &body, envelope, terms).await?
+            match version.graph_rows().await? {
+                Some(way) => {
+                    let asked = if raw_image { Asked::Image(body.to_vec()) } else { Asked::Json(&body) };
+                    graph_answer(&version, way, asked, (envelope, terms)).await?
+                }
+                None if raw_image => {
+                    return Err(Failure::invalid("the model takes tensors, not images"));
+                }
+                None => {
+                    let inputs = number_rows(&version, &body, envelope)?;
+                    tensor_answer(&version, inputs, envelope, terms).await?
+                }
+            }
         }
     };
     Ok(stamped(json_response(json), service.config.watchers.served(&version, times), version.version()))
@@ -257,21 +270,60 @@ fn encode(rows: usize, envelope: Envelope, write_row: impl Fn(&mut Vec<u8>, usiz
     json
 }
 
+/// The body of a request to a graph.
+enum Asked<'b> {
+    Json(&'b [u8]),
+    Image(Vec<u8>),
+}
+
+/// Rows by name, or of numbers, through a graph whose models take rows by name.
+async fn graph_answer(
+    version: &Routed,
+    way: GraphRows,
+    asked: Asked<'_>,
+    (envelope, terms): (Envelope, Terms),
+) -> Result<(Vec<u8>, Times), Failure> {
+    let rows = match asked {
+        Asked::Image(image) => vec![image_row(way.fields(), image)?],
+        Asked::Json(body) => match named_rows(body, envelope, way.fields()) {
+            Ok(rows) => rows,
+            Err(failure) => {
+                // Networks' own numbers are taken, too; what is neither is told as rows by name would be.
+                let inputs = number_rows(version, body, envelope).map_err(|_| failure)?;
+                return tensor_answer(version, inputs, envelope, terms).await;
+            }
+        },
+    };
+    let count = rows.len();
+    let Answered { answer, times } = version.predict_by_graph(rows, way, terms).await?;
+    match answer {
+        GraphAnswer::Named(answer) => Ok(written(version, &Answered { answer, times }, envelope)),
+        GraphAnswer::Tensors(outputs) => Ok((tensors_written(&outputs, count, envelope)?, times)),
+    }
+}
+
+fn number_rows(version: &Routed, body: &[u8], envelope: Envelope) -> Result<Vec<NamedTensor>, Failure> {
+    let mut rows = TensorRows::new(&version.signature().inputs);
+    decode(body, envelope, &mut rows)?;
+    rows.finish()
+}
+
 async fn tensor_answer(
     version: &Routed,
-    body: &[u8],
+    inputs: Vec<NamedTensor>,
     envelope: Envelope,
     terms: Terms,
 ) -> Result<(Vec<u8>, Times), Failure> {
-    let mut rows = TensorRows::new(&version.signature().inputs);
-    decode(body, envelope, &mut rows)?;
-    let inputs = rows.finish()?;
     let count = inputs.first().map_or(0, |input| input.tensor.rows());
     let Answered { answer: outputs, times } = version.infer(inputs, &[], terms).await?;
-    check_row_count(&outputs, count)?;
+    Ok((tensors_written(&outputs, count, envelope)?, times))
+}
+
+fn tensors_written(outputs: &[NamedTensor], rows: usize, envelope: Envelope) -> Result<Vec<u8>, Failure> {
+    check_row_count(outputs, rows)?;
     let mut json = Vec::with_capacity(256);
-    wrap(&mut json, envelope, count, |json, row| write_tensor_row(json, &outputs, row))?;
-    Ok((json, times))
+    wrap(&mut json, envelope, rows, |json, row| write_tensor_row(json, outputs, row))?;
+    Ok(json)
 }
 
 /// Rows can only be answered one by one where every output has one entry for each.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use modelyard_serve::{StepSpan, Times};
+use modelyard_serve::{SECURE, StepSpan, Times};
 
 use super::Call;
 use super::otlp_messages::{KeyValue, Span, SpanStatus, number, text};
@@ -84,6 +84,7 @@ fn below(call: &Span, step: &StepSpan) -> Span {
 
 /// The server that was asked, by OpenTelemetry's names.
 fn server(name: &str) -> Vec<KeyValue> {
+    let name = name.strip_prefix(SECURE).unwrap_or(name);
     let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
     let port = port.parse().ok().map(|port| number("server.port", port));
     std::iter::once(text("server.address", host)).chain(port).collect()
@@ -155,7 +156,7 @@ mod tests {
             kind: None,
             served: Some(Served { model: "g".to_owned(), version: 1, times }),
             steps: Steps {
-                spans: vec![step(100, None, Some(times)), step(200, Some("far:8080"), None)],
+                spans: vec![step(100, None, Some(times)), step(200, Some("grpcs://far:8080"), None)],
                 left_out: 3,
             },
         };

@@ -12,7 +12,7 @@ use modelyard_types::{Caller, ErrorKind};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::support::{Client, Files, Paper, Running, Store, native};
+use crate::support::{Client, Files, Paper, Running, Store, named, native, wide_vector};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: u64 = 0x00f0_67aa_0ba9_02b7;
@@ -209,4 +209,75 @@ async fn graphs_that_lead_back_to_each_other_end_at_once() {
     assert!(there.calls.try_recv().is_err(), "and no more");
     here.running.stop().await;
     there.running.stop().await;
+}
+
+/// These files with the signature of a network from so many numbers to three.
+fn signed(mut files: Files, takes: usize) -> Files {
+    let signature =
+        json!({ "format_version": 1, "inputs": [tensor("input", takes)], "outputs": [tensor("output", 3)] });
+    files.insert("signature.json".to_owned(), signature.to_string().into_bytes());
+    files
+}
+
+async fn predict(running: &Running, model: &str, body: &Value) -> (u16, Value) {
+    let reply = running.post(&format!("/v1/models/{model}:predict"), body.to_string()).await;
+    (reply.status, reply.json())
+}
+
+/// The probabilities of an output's classes in their order.
+fn probabilities(answer: &Value, output: &str, classes: [&str; 3]) -> Vec<f64> {
+    let all = &answer["predictions"][0][output]["probabilities"];
+    classes.iter().map(|class| all[class].as_f64().expect("of each class")).collect()
+}
+
+#[tokio::test]
+async fn rows_by_name_go_through_a_chain_and_are_named_at_its_end() {
+    let store = Store::new().await;
+    for (model, files, takes) in
+        [("first", named(1), 4), ("last", wide_vector(2), 3), ("plain", native(3, 3, 3), 3)]
+    {
+        store.publish(model, signed(files, takes)).await;
+    }
+    let chain = |last: &str| {
+        json!([
+            { "name": "a", "model": "first", "inputs": { "input": "request.x" } },
+            { "name": "b", "model": last, "inputs": { "input": "a" } }
+        ])
+    };
+    set_graph(&store, "with-names", chain("last"), "b").await;
+    set_graph(&store, "without", chain("plain"), "b").await;
+    let running = store.serve().await;
+
+    let row = json!({ "instances": [{ "size": 2.5, "<colour>": "red" }] });
+    let (status, first) = predict(&running, "first", &row).await;
+    assert_eq!(status, 200, "{first}");
+    let middle = probabilities(&first, "kind", ["apple", "pear", "plum"]);
+    let through = |model: &'static str, middle: Vec<f64>| {
+        let input = json!({ "name": "input", "shape": [1, 3], "datatype": "FP32", "data": middle });
+        let (running, body) = (&running, json!({ "inputs": [input] }).to_string());
+        async move {
+            let reply = running.post(&format!("/v2/models/{model}/infer"), body).await.json();
+            let data = reply["outputs"][0]["data"].as_array().expect("numbers").clone();
+            data.iter().filter_map(Value::as_f64).collect::<Vec<f64>>()
+        }
+    };
+    let are_close = |one: &[f64], other: &[f64]| one.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-5);
+
+    let (status, named) = predict(&running, "with-names", &row).await;
+    assert_eq!(status, 200, "{named}");
+    let want = through("last", middle.clone()).await;
+    assert!(are_close(&probabilities(&named, "digit", ["3", "8", "9"]), &want), "{named} is not {want:?}");
+    let (status, bare) = predict(&running, "without", &row).await;
+    assert_eq!(status, 200, "{bare}");
+    let got: Vec<f64> =
+        bare["predictions"][0].as_array().expect("numbers").iter().filter_map(Value::as_f64).collect();
+    let want = through("plain", middle).await;
+    assert!(got.len() == 3 && are_close(&got, &want), "{bare} is not {want:?}");
+
+    let numbers = json!({ "instances": [[0.5, 1, 0, 0]] });
+    assert_eq!(predict(&running, "with-names", &numbers).await.0, 200, "the network's own numbers are taken");
+    let wrong = json!({ "instances": [{ "size": 2.5 }] });
+    let (status, told) = predict(&running, "with-names", &wrong).await;
+    assert!(status == 400 && told["error"].as_str().is_some_and(|text| text.contains("<colour>")), "{told}");
+    running.stop().await;
 }

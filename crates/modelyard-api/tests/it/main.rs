@@ -13,4 +13,5 @@ mod routes;
 mod sequences;
 mod steady;
 mod support;
+mod tls;
 mod watch;

@@ -83,6 +83,16 @@ pub(crate) fn vector(seed: u64) -> Files {
     with_pipeline(&spec, "rows.csv", rows, 2, seed)
 }
 
+/// As [`vector`], of three columns.
+pub(crate) fn wide_vector(seed: u64) -> Files {
+    let spec = json!({
+        "inputs": [{ "name": "pixels", "kind": "vector", "columns": "p*" }],
+        "outputs": [{ "name": "digit", "kind": "category" }],
+    });
+    let rows = "p0,p1,p2,digit\n0,1,0,3\n1,0,0,8\n1,1,1,9\n0,0,1,3\n";
+    with_pipeline(&spec, "rows.csv", rows, 3, seed)
+}
+
 fn with_pipeline(spec: &Value, file: &str, rows: &str, features: usize, seed: u64) -> Files {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(file), rows).expect("writes");

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use graph::{
-    Case, Combine, CombineStep, Comparison, Condition, Graph, ModelStep, OUTPUT, REQUEST, Source, Step,
-    SwitchStep, WiredGraph, Work,
+    Case, Combine, CombineStep, Comparison, Condition, Graph, ModelStep, OUTPUT, REQUEST, SECURE, Source,
+    Step, SwitchStep, TlsFiles, WiredGraph, Work,
 };
 pub use lineage::{Lineage, Machine};
 pub use route::{Canary, Guard, Route, Shadow};

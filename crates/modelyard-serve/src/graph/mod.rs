@@ -7,6 +7,7 @@ mod budget;
 mod combine;
 mod follow;
 mod remote;
+mod rows;
 mod scatter;
 mod walk;
 
@@ -23,15 +24,18 @@ use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor, Signature, Versi
 use crate::error::ServeError;
 use crate::journey::{HOPS_MAX, Journey, Terms};
 use crate::pool::{Ran, Work};
+use crate::rollout::Routed;
 use crate::server::Server;
 use crate::statistics::Times;
 use crate::telemetry::{StepTelemetry, Telemetry, VersionTelemetry};
 use crate::version::check_answer;
 use follow::Followed;
 use remote::{Asking, Servers};
+use rows::{Ends, Prepared};
 use walk::{Start, Walk};
 
-pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms};
+pub use rows::GraphRows;
 
 /// Parts of one scattered request that are under way at once, for each place that runs them.
 const PARTS_PER_PLACE: usize = 8;
@@ -51,6 +55,8 @@ pub(crate) struct GraphRun {
     name: ModelName,
     wired: WiredGraph,
     places: BTreeMap<String, Place>,
+    /// Where rows by name may go in.
+    ends: Option<Ends>,
     around: Surroundings,
     /// Rows under way.
     rows: AtomicUsize,
@@ -76,6 +82,8 @@ struct Task<'g> {
     place: &'g Place,
     terms: &'g Terms,
     part: Option<usize>,
+    /// The version that runs it, where that was chosen before.
+    chosen: Option<&'g Routed>,
 }
 
 impl GraphRun {
@@ -98,7 +106,8 @@ impl GraphRun {
             };
             places.insert(step.to_owned(), Place { at, telemetry: all.graph_step(name, step) });
         }
-        Ok(Self { name: name.clone(), wired, places, around, rows: AtomicUsize::new(0), telemetry })
+        let ends = Ends::of(&wired.graph);
+        Ok(Self { name: name.clone(), wired, places, ends, around, rows: AtomicUsize::new(0), telemetry })
     }
 
     /// The graph, as it was held against its models.
@@ -145,20 +154,38 @@ impl GraphRun {
         work: Work,
         journey: Journey,
     ) -> Pin<Box<dyn Future<Output = Result<Ran, ServeError>> + Send + '_>> {
-        Box::pin(async move {
-            let (began, rows) = (self.around.clock.now(), work.rows);
-            let _under_way = self.enter(rows)?;
-            let terms = Terms { urgency: work.urgency, journey };
-            let outputs = self.walk(work.inputs, &terms).await?;
-            let took = self.around.clock.now().saturating_duration_since(began);
-            let times = Times { compute: took, ..Times::default() };
-            self.telemetry.rode(times.queue, took);
-            self.telemetry.computed(rows, took, self.around.clock.wall());
-            Ok(Ran { outputs, times })
-        })
+        let terms = Terms { urgency: work.urgency, journey };
+        let request = Prepared { request: work.inputs, ..Prepared::default() };
+        Box::pin(self.run_prepared(request, work.rows, terms))
     }
 
-    async fn walk(&self, inputs: Vec<NamedTensor>, terms: &Terms) -> Result<Vec<NamedTensor>, ServeError> {
+    /// As [`GraphRun::run`], with the versions and inputs of some steps chosen and prepared before.
+    ///
+    /// # Errors
+    /// As [`GraphRun::run`].
+    pub(crate) async fn run_prepared(
+        &self,
+        mut prepared: Prepared,
+        rows: usize,
+        terms: Terms,
+    ) -> Result<Ran, ServeError> {
+        let began = self.around.clock.now();
+        let _under_way = self.enter(rows)?;
+        let request = std::mem::take(&mut prepared.request);
+        let outputs = self.walk(request, &prepared, &terms).await?;
+        let took = self.around.clock.now().saturating_duration_since(began);
+        let times = Times { compute: took, ..Times::default() };
+        self.telemetry.rode(times.queue, took);
+        self.telemetry.computed(rows, took, self.around.clock.wall());
+        Ok(Ran { outputs, times })
+    }
+
+    async fn walk(
+        &self,
+        inputs: Vec<NamedTensor>,
+        prepared: &Prepared,
+        terms: &Terms,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
         let mut walk = Walk::new(&self.wired.graph, inputs);
         let mut running = FuturesUnordered::new();
         loop {
@@ -167,7 +194,7 @@ impl GraphRun {
                 let cause = if stuck.by_request { ServeError::Joint { what } } else { self.broken(what) };
                 ServeError::Step { step: stuck.step, cause: Box::new(cause) }
             })?;
-            running.extend(starts.into_iter().map(|start| self.step(start, terms)));
+            running.extend(starts.into_iter().map(|start| self.step(start, prepared, terms)));
             let Some(ended) = running.next().await else { break };
             let (step, outputs) = ended?;
             walk.give(step, outputs);
@@ -179,10 +206,13 @@ impl GraphRun {
     async fn step<'g>(
         &'g self,
         start: Start<'g>,
+        prepared: &'g Prepared,
         terms: &'g Terms,
     ) -> Result<(&'g str, Vec<NamedTensor>), ServeError> {
         let Start { step, model, inputs } = start;
-        let task = Task { step, model, place: &self.places[step], terms, part: None };
+        let inputs = prepared.inputs.get(step).map_or(inputs, |input| vec![input.clone()]);
+        let chosen = prepared.versions.get(step);
+        let task = Task { step, model, place: &self.places[step], terms, part: None, chosen };
         let began = self.around.clock.now();
         let outcome = self.whole_or_scattered(task, inputs).await;
         let took = self.around.clock.now().saturating_duration_since(began);
@@ -248,7 +278,14 @@ impl GraphRun {
         followed: &mut Option<Followed<'_>>,
     ) -> Result<Vec<NamedTensor>, ServeError> {
         let server = self.around.server.upgrade().ok_or(ServeError::Draining)?;
-        let version = server.open_for_step(model, version).await?;
+        let opened;
+        let version = match task.chosen {
+            Some(chosen) => chosen,
+            None => {
+                opened = server.open_for_step(model, version).await?;
+                &opened
+            }
+        };
         if let Some(followed) = followed {
             followed.span.version = Some(version.version().get());
         }

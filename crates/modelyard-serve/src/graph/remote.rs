@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use modelyard_registry::document::TlsFiles;
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
 
 use super::Task;
@@ -18,6 +19,15 @@ use crate::error::ServeError;
 const ATTEMPTS_MAX: usize = 3;
 /// A server that does not answer within less than this is not to blame: the caller was in a hurry, or went away.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A server, and how it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteServer<'a> {
+    /// `host:port`, behind [`SECURE`](modelyard_registry::document::SECURE) where it is asked by TLS.
+    pub name: &'a str,
+    /// The files for that, where the system's own do not do.
+    pub tls: Option<&'a TlsFiles>,
+}
 
 /// What a server is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +68,13 @@ pub type RemoteAnswer<'a> =
 
 /// Speaks to the servers that run steps of graphs. Whoever implements it knows a wire format; nothing else does.
 pub trait RemoteModels: Send + Sync {
-    /// Asks a server, named as `host:port`.
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a>;
+    /// Asks a server.
+    fn infer<'a>(
+        &'a self,
+        server: RemoteServer<'a>,
+        call: &'a RemoteCall,
+        terms: RemoteTerms,
+    ) -> RemoteAnswer<'a>;
 }
 
 /// The servers of one step.
@@ -147,7 +162,8 @@ impl Servers {
             kind: ErrorKind::DeadlineExceeded,
             message: "it did not answer before the deadline".to_owned(),
         };
-        let asked = asking.client.infer(server, call, RemoteTerms { time, hops, carried });
+        let reached = RemoteServer { name: server, tls: asking.task.model.tls.as_ref() };
+        let asked = asking.client.infer(reached, call, RemoteTerms { time, hops, carried });
         let answer = tokio::time::timeout(time, asked).await;
         let answer = answer.map_err(late).and_then(|answer| answer);
         match answer.as_ref().map_err(|failure| failure.kind) {

@@ -7,7 +7,8 @@ use modelyard_model::{Network, standard_normal};
 use modelyard_runtime::{LoadOptions, LoadedModel, ModelFiles, RuntimeError, Runtimes};
 use modelyard_types::{Deadline, Dim, NamedTensor, Tensor, TensorData};
 
-use super::{Answered, ServedVersion, check_answer, misfit_rows};
+use super::rows::misfit_rows;
+use super::{Answered, ServedVersion, check_answer};
 use crate::batch;
 use crate::error::ServeError;
 use crate::pool::{Pool, Ran, Work};

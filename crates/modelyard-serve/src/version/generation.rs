@@ -6,7 +6,8 @@ use modelyard_model::{Sampler, Sampling};
 use modelyard_types::{Deadline, NamedTensor, Tensor, TensorData};
 use tokio::sync::mpsc::Sender;
 
-use super::{Answered, ServedVersion, misfit_rows};
+use super::rows::misfit_rows;
+use super::{Answered, ServedVersion};
 use crate::error::ServeError;
 use crate::statistics::Times;
 

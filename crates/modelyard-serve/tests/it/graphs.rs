@@ -13,7 +13,8 @@ use modelyard_registry::document::{Graph, SignatureDocument};
 use modelyard_registry::{NewGraph, NewVersion, Origin, Registry};
 use modelyard_runtime::{LoadOptions, ModelFiles, RuntimeConfig, Runtimes};
 use modelyard_serve::{
-    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms, ServeConfig, ServeError, Server,
+    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms, ServeConfig,
+    ServeError, Server,
 };
 use modelyard_types::{
     Caller, Clock, Deadline, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
@@ -261,7 +262,13 @@ struct Doubles {
 }
 
 impl RemoteModels for Doubles {
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a> {
+    fn infer<'a>(
+        &'a self,
+        server: RemoteServer<'a>,
+        call: &'a RemoteCall,
+        terms: RemoteTerms,
+    ) -> RemoteAnswer<'a> {
+        let server = server.name;
         let tensor = &call.inputs[0].tensor;
         self.asked.lock().expect("whole").push((server.to_owned(), tensor.rows(), terms.time));
         let failing = self.failing.lock().expect("whole").get(server).copied();

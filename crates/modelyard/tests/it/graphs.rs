@@ -85,6 +85,7 @@ fn a_graph_is_declared_served_changed_and_undone() {
     let row = r#"{"instances": [[0, 0, 1, 0, 0, 0]]}"#;
     let (status, told) = http(address, "POST /v1/models/both:predict", row);
     assert!(status == 200 && told.contains("predictions"), "{status} {told}");
+    rows_by_name(address);
 
     let weighted = ENSEMBLE.replace("\"mean\"", "\"weighted\"\nweights = [1, 0]");
     fs::write(at.join("both.toml"), weighted).expect("can write");
@@ -137,6 +138,31 @@ fn a_graph_that_makes_no_sense_is_refused_with_the_reason() {
     run(at, &["graphs", "list"]).expect(0).prints("no graphs yet");
 }
 
+/// Rows by name through an ensemble of two versions that were trained alike: each prepares them for itself.
+fn rows_by_name(address: SocketAddr) {
+    let row = r#"{"instances": [{"width": 9, "height": 1, "colour": "red"}, {"width": 1, "height": 8, "colour": "blue"}]}"#;
+    let ask = |path: &str| -> Value {
+        let (status, told) = http(address, &format!("POST /v1/models/{path}:predict"), row);
+        assert_eq!(status, 200, "{told}");
+        serde_json::from_str(&told).expect("JSON")
+    };
+    let (old, new, both) = (ask("shapes/versions/1"), ask("shapes/versions/2"), ask("both"));
+    for at in 0..2 {
+        let [old, new, both] = [&old, &new, &both].map(|answer| &answer["predictions"][at]);
+        let (name, parts) = both.as_object().and_then(|answer| answer.iter().next()).expect("a named answer");
+        let chances = parts["probabilities"].as_object().expect("of each class");
+        for (class, chance) in chances {
+            let mean =
+                [old, new].map(|answer| answer[name]["probabilities"][class].as_f64().expect("a number"));
+            let chance = chance.as_f64().expect("a number");
+            assert!((f64::midpoint(mean[0], mean[1]) - chance).abs() < 1e-6, "{old} and {new} give {both}");
+        }
+    }
+    let wrong = r#"{"instances": [{"width": 9, "colour": "red"}]}"#;
+    let (status, told) = http(address, "POST /v1/models/both:predict", wrong);
+    assert!(status == 400 && told.contains("height"), "{status} {told}");
+}
+
 #[test]
 fn a_damaged_graph_is_named_and_the_others_are_listed() {
     let folder = trained_twice();
@@ -152,6 +178,28 @@ fn a_damaged_graph_is_named_and_the_others_are_listed() {
     assert_eq!((&json["graphs"][0]["graph"], &json["graphs"][1]), (&json!("other"), &Value::Null));
     assert_eq!(json["damaged"][0]["graph"], "both", "{json}");
     run(at, &["graphs", "show", "both"]).expect(6);
+}
+
+#[test]
+fn the_files_of_a_step_with_tls_stand_beside_the_graph() {
+    let folder = trained();
+    let at = folder.path();
+    let tensor = |name: &str| format!("[{{ name = \"{name}\", data_type = \"FP32\", shape = [-1, 6] }}]");
+    let graph = format!(
+        "outputs = {{ y = \"a\" }}\n[[steps]]\nname = \"a\"\nmodel = \"far\"\nservers = [\"grpcs://far:443\"]\n\
+         tls = {{ ca = \"ca.pem\" }}\ninputs = {{ x = \"request.x\" }}\ntakes = {}\ngives = {}\n",
+        tensor("x"),
+        tensor("y")
+    );
+    fs::create_dir(at.join("sub")).expect("can make");
+    fs::write(at.join("sub/far.toml"), &graph).expect("can write");
+    let set = run(at, &["graphs", "set", "far-away", "sub/far.toml", "--json"]).expect(0).json();
+    let file = at.canonicalize().expect("there").join("sub/ca.pem");
+    assert_eq!(set["declared"]["steps"][0]["tls"]["ca"].as_str(), file.to_str(), "{set}");
+    fs::write(at.join("sub/far.toml"), graph.replace("grpcs://", "")).expect("can write");
+    run(at, &["graphs", "set", "far-away", "sub/far.toml"])
+        .expect(3)
+        .says("no server that begins with grpcs://");
 }
 
 /// The stages of the small network: one in `store-2` alone, the other beside the whole in `store-1`.

@@ -1,7 +1,7 @@
 //! Asking other servers by gRPC, for the steps of graphs that run there: any server of the protocol will do.
 //!
-//! Each server has one HTTP/2 connection, made when it is first asked and again when it broke; all requests
-//! share it. What is left of the request's time goes along as `grpc-timeout`.
+//! Each server has one HTTP/2 connection, by TLS where its name says so, made when it is first asked and again
+//! when it broke; all requests share it. What is left of the request's time goes along as `grpc-timeout`.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -16,9 +16,13 @@ use axum::http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use modelyard_serve::{PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteTerms};
+use modelyard_serve::{
+    PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms,
+    SECURE, TlsFiles,
+};
 use modelyard_types::{Dim, ErrorKind, NamedTensor, Signature, TensorSpec};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex as AsyncMutex;
 use tonic::body::Body;
@@ -35,6 +39,7 @@ use super::proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
 };
 use super::request::tensor;
+use super::tls;
 use crate::watch::HOPS;
 use modelyard_client::raw;
 
@@ -57,11 +62,16 @@ type Link = Arc<AsyncMutex<Option<SendRequest<Body>>>>;
 /// The servers that were asked so far, with their connections.
 #[derive(Default)]
 pub struct GrpcServers {
-    links: Mutex<BTreeMap<String, Link>>,
+    links: Mutex<BTreeMap<(String, Option<TlsFiles>), Link>>,
 }
 
 impl RemoteModels for GrpcServers {
-    fn infer<'a>(&'a self, server: &'a str, call: &'a RemoteCall, terms: RemoteTerms) -> RemoteAnswer<'a> {
+    fn infer<'a>(
+        &'a self,
+        server: RemoteServer<'a>,
+        call: &'a RemoteCall,
+        terms: RemoteTerms,
+    ) -> RemoteAnswer<'a> {
         Box::pin(async move {
             let answer: ModelInferResponse = self.call(server, INFER, request(message(call), &terms)).await?;
             read(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Internal, message })
@@ -76,7 +86,7 @@ impl GrpcServers {
     /// A server that is not there or does not know the model, and types that are not known here.
     pub async fn signature(
         &self,
-        server: &str,
+        server: RemoteServer<'_>,
         model: &str,
         version: Option<&str>,
         time: Duration,
@@ -89,7 +99,8 @@ impl GrpcServers {
             kind: ErrorKind::Unavailable,
             message: format!("it did not answer within {} s", time.as_secs_f32()),
         };
-        let answer: ModelMetadataResponse = tokio::time::timeout(time, asked).await.map_err(late)??;
+        let answer = tokio::time::timeout(time, asked).await.map_err(late)?;
+        let answer: ModelMetadataResponse = answer.map_err(|failure| or_tls(failure, server))?;
         let specs =
             |tensors: Vec<TensorMetadata>| tensors.into_iter().map(spec).collect::<Result<Vec<_>, _>>();
         let unknown = |message| RemoteFailure { kind: ErrorKind::Unsupported, message };
@@ -99,7 +110,7 @@ impl GrpcServers {
 
     async fn call<Q, A>(
         &self,
-        server: &str,
+        server: RemoteServer<'_>,
         path: &'static str,
         request: tonic::Request<Q>,
     ) -> Result<A, RemoteFailure>
@@ -107,7 +118,11 @@ impl GrpcServers {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
-        let origin: Uri = format!("http://{server}").parse().map_err(|_| RemoteFailure {
+        let origin = match server.name.strip_prefix(SECURE) {
+            Some(host) => format!("https://{host}"),
+            None => format!("http://{}", server.name),
+        };
+        let origin: Uri = origin.parse().map_err(|_| RemoteFailure {
             kind: ErrorKind::InvalidArgument,
             message: "its name is no host and port".to_owned(),
         })?;
@@ -127,10 +142,10 @@ impl GrpcServers {
     }
 
     /// The server's connection, made now where there is none that works.
-    async fn sender(&self, server: &str) -> Result<SendRequest<Body>, RemoteFailure> {
+    async fn sender(&self, server: RemoteServer<'_>) -> Result<SendRequest<Body>, RemoteFailure> {
         let link = {
             let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(links.entry(server.to_owned()).or_default())
+            Arc::clone(links.entry((server.name.to_owned(), server.tls.cloned())).or_default())
         };
         let mut link = link.lock().await;
         if let Some(sender) = link.as_ref().filter(|sender| !sender.is_closed()) {
@@ -142,10 +157,24 @@ impl GrpcServers {
     }
 }
 
-async fn connect(server: &str) -> Result<SendRequest<Body>, RemoteFailure> {
-    let stream = TcpStream::connect(server).await.map_err(|error| unavailable(&error))?;
+async fn connect(server: RemoteServer<'_>) -> Result<SendRequest<Body>, RemoteFailure> {
+    let secure = server.name.strip_prefix(SECURE);
+    let host = secure.unwrap_or(server.name);
+    let stream = TcpStream::connect(host).await.map_err(|error| unavailable(&error))?;
     // Small messages wait for nobody; a socket without the option works all the same.
     let _ = stream.set_nodelay(true);
+    if secure.is_none() {
+        return speak(stream, host).await;
+    }
+    let distrusted = |message| RemoteFailure { kind: ErrorKind::Unavailable, message };
+    speak(tls::secured(stream, host, server.tls).await.map_err(distrusted)?, host).await
+}
+
+/// Begins HTTP/2 on a connection.
+async fn speak<S>(stream: S, server: &str) -> Result<SendRequest<Body>, RemoteFailure>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let handshake = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_AFTER)
@@ -180,8 +209,15 @@ impl Service<Request<Body>> for Wire {
     }
 }
 
+/// A connection that failed, told with its causes.
 fn unavailable(error: &dyn std::error::Error) -> RemoteFailure {
-    RemoteFailure { kind: ErrorKind::Unavailable, message: error.to_string() }
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        message = format!("{message}: {below}");
+        cause = below.source();
+    }
+    RemoteFailure { kind: ErrorKind::Unavailable, message }
 }
 
 /// What a status says. One that did not come from the server tells of a broken connection.
@@ -218,6 +254,16 @@ fn request(message: ModelInferRequest, terms: &RemoteTerms) -> tonic::Request<Mo
         }
     }
     request
+}
+
+/// A server that takes a connection and breaks it may expect TLS; who asks for the first time is told so.
+fn or_tls(failure: RemoteFailure, server: RemoteServer<'_>) -> RemoteFailure {
+    let broke = ["connection error", "http2 error"].iter().any(|what| failure.message.starts_with(what));
+    if !broke || server.name.starts_with(SECURE) {
+        return failure;
+    }
+    let message = format!("{}; where it speaks TLS, write {SECURE} before its name", failure.message);
+    RemoteFailure { message, ..failure }
 }
 
 fn message(call: &RemoteCall) -> ModelInferRequest {
@@ -270,6 +316,10 @@ mod tests {
 
     use super::*;
 
+    fn plain(name: &str) -> RemoteServer<'_> {
+        RemoteServer { name, tls: None }
+    }
+
     #[test]
     fn a_call_reads_as_the_request_that_it_is() {
         let tensor = Tensor::new(vec![1, 2], TensorData::I64(vec![1, -2])).expect("fits");
@@ -306,9 +356,10 @@ mod tests {
     async fn a_server_that_takes_no_connection_keeps_every_caller_waiting_once() {
         let servers = GrpcServers::default();
         let link = Link::default();
-        servers.links.lock().expect("whole").insert("far:1".to_owned(), Arc::clone(&link));
+        servers.links.lock().expect("whole").insert(("far:1".to_owned(), None), Arc::clone(&link));
         let _connecting = link.lock().await;
-        let told = servers.signature("far:1", "m", None, CONNECT_MAX * 60).await.expect_err("no connection");
+        let told =
+            servers.signature(plain("far:1"), "m", None, CONNECT_MAX * 60).await.expect_err("no connection");
         assert_eq!(told.kind, ErrorKind::Unavailable);
         assert_eq!(told.message, "it took no connection within 1 s");
     }
@@ -323,7 +374,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = listener.local_addr().expect("bound").to_string();
         drop(listener);
-        let told = GrpcServers::default().signature(&server, "m", None, Duration::from_secs(2)).await;
+        let told = GrpcServers::default().signature(plain(&server), "m", None, Duration::from_secs(2)).await;
         assert_eq!(told.map_err(|failure| failure.kind), Err(ErrorKind::Unavailable));
     }
 }

@@ -12,6 +12,7 @@ mod response;
 mod service;
 mod settings;
 mod status;
+mod tls;
 
 use axum::Router;
 use axum::body::Body;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Combine, CombineStep, Graph, ModelStep, REQUEST, Source, Step, SwitchStep, Work};
+use super::{Combine, CombineStep, Graph, ModelStep, REQUEST, SECURE, Source, Step, SwitchStep, Work};
 
 /// Most tensors that are combined, and most ways of a switch.
 const SOURCES_MAX: usize = 64;
@@ -150,13 +150,29 @@ impl ModelStep {
             return Err(format!("it names {} servers, at most {SERVERS_MAX} are taken", self.servers.len()));
         }
         if let Some(server) = self.servers.iter().find(|server| !is_address(server)) {
-            return Err(format!("{server:?} is no server; write host:port, such as \"10.0.0.7:8080\""));
+            return Err(format!(
+                "{server:?} is no server; write host:port, such as \"10.0.0.7:8080\", behind {SECURE} for TLS"
+            ));
         }
+        self.check_tls()?;
         let is_described = !self.takes.is_empty() || !self.gives.is_empty();
         if is_described && !self.is_remote() {
             return Err("takes and gives are known from the store where a model runs here".to_owned());
         }
         Ok(())
+    }
+}
+
+impl ModelStep {
+    fn check_tls(&self) -> Result<(), String> {
+        let Some(files) = &self.tls else { return Ok(()) };
+        if !self.servers.iter().any(|server| server.starts_with(SECURE)) {
+            return Err(format!("it has tls, and no server that begins with {SECURE}"));
+        }
+        match files.certificate.is_some() == files.key.is_some() {
+            true => Ok(()),
+            false => Err("tls needs a certificate and its key, or neither".to_owned()),
+        }
     }
 }
 
@@ -207,6 +223,7 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 fn is_address(text: &str) -> bool {
+    let text = text.strip_prefix(SECURE).unwrap_or(text);
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let is_host =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
@@ -287,7 +304,17 @@ mod tests {
             ),
             (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["there"] }), "write host:port"),
             (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["a/b:1"] }), "write host:port"),
-            (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["[::1]:80"] }), "fine"),
+            (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["https://b:1"] }), "write host:port"),
+            (
+                json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["b:1"], "tls": { "ca": "ca.pem" } }),
+                "it has tls, and no server that begins with grpcs://",
+            ),
+            (
+                json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["grpcs://b:1"], "tls": { "key": "k" } }),
+                "tls needs a certificate and its key, or neither",
+            ),
+            (json!({ "combine": "mean", "of": ["a", "a"], "tls": {} }), "which is of another kind of step"),
+            (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["[::1]:80", "grpcs://b:1"] }), "fine"),
             (json!({ "model": "m", "inputs": { "x": "a" }, "scatter_rows": 0 }), "at least one row"),
             (json!({ "model": "m/n", "inputs": { "x": "a" } }), "is not a model name"),
             (json!({ "model": "m", "version": "0", "inputs": { "x": "a" } }), "whole number from 1"),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{DocumentError, TensorDocument, read, write};
 
 pub use condition::{Comparison, Condition};
-pub use step::{Case, Combine, CombineStep, ModelStep, Source, Step, SwitchStep, Work};
+pub use step::{Case, Combine, CombineStep, ModelStep, SECURE, Source, Step, SwitchStep, TlsFiles, Work};
 pub use wiring::WiredGraph;
 
 const NAME: &str = "a graph";

@@ -39,14 +39,35 @@ pub struct ModelStep {
     pub version: Option<String>,
     /// The model's inputs by name, and the tensors that they get.
     pub inputs: BTreeMap<String, Source>,
-    /// The servers that run it, as `host:port` of their gRPC port; empty where it runs here.
+    /// The servers that run it, as `host:port` of their gRPC port, behind `grpcs://` where they are asked by TLS;
+    /// empty where it runs here.
     pub servers: Vec<String>,
+    /// The files by which those with TLS are trusted, and trust; none where the system's own say it.
+    pub tls: Option<TlsFiles>,
     /// Requests of more rows are cut into parts of at most so many, which run at once.
     pub scatter_rows: Option<usize>,
     /// What the model on the servers takes; known from the store where it runs here.
     pub takes: Vec<TensorDocument>,
     /// What the model on the servers gives.
     pub gives: Vec<TensorDocument>,
+}
+
+/// Before the name of a server that is asked by TLS.
+pub const SECURE: &str = "grpcs://";
+
+/// Files in PEM, on the machine whose server asks others: read for each new connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificates of those who sign servers' certificates; none for those that the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The certificate by which servers know who asks, and those between it and its CA's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The certificate's private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl ModelStep {
@@ -164,6 +185,8 @@ struct WrittenStep {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     servers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsFiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     scatter_rows: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     takes: Vec<TensorDocument>,
@@ -190,6 +213,7 @@ impl WrittenStep {
             ("version", self.version.is_some()),
             ("inputs", !self.inputs.is_empty()),
             ("servers", !self.servers.is_empty()),
+            ("tls", self.tls.is_some()),
             ("scatter_rows", self.scatter_rows.is_some()),
             ("takes", !self.takes.is_empty()),
             ("gives", !self.gives.is_empty()),
@@ -225,6 +249,7 @@ impl TryFrom<WrittenStep> for Step {
                 version: written.version,
                 inputs: written.inputs,
                 servers: written.servers,
+                tls: written.tls,
                 scatter_rows: written.scatter_rows,
                 takes: written.takes,
                 gives: written.gives,
@@ -251,6 +276,7 @@ impl From<Step> for WrittenStep {
                 version: step.version,
                 inputs: step.inputs,
                 servers: step.servers,
+                tls: step.tls,
                 scatter_rows: step.scatter_rows,
                 takes: step.takes,
                 gives: step.gives,

@@ -7,6 +7,7 @@ use clap::Args;
 use modelyard_api::open_inference::GrpcServers;
 use modelyard_registry::NewGraph;
 use modelyard_registry::document::{Graph, ModelStep, SignatureDocument, Work};
+use modelyard_serve::RemoteServer;
 use modelyard_types::ModelName;
 
 use super::change;
@@ -45,7 +46,9 @@ The graph before is replaced as a whole, at once; running servers follow within
 a second. It is refused where its steps do not go together: an unknown model, a
 tensor of another type or shape, steps that wait for each other. A step with
 `servers` runs there, by gRPC; what its model takes and gives is asked of the
-first of them that answers, unless `takes` and `gives` say it.
+first of them that answers, unless `takes` and `gives` say it. A server written
+as grpcs://host:port is asked by TLS, with the system's certificates or those of
+tls = { ca = \"ca.pem\", certificate = \"own.pem\", key = \"own-key.pem\" }.
 
 With --json: {\"graph\": name, \"version\": number, \"kind\": \"set\", \"declared\":
   {\"steps\": […], \"outputs\": {…}}, \"at\": time, \"by\": who, \"why\": text}";
@@ -69,6 +72,7 @@ pub(crate) struct SetArgs {
 pub(crate) fn run(args: SetArgs, output: &mut Output) -> Result<(), Failure> {
     let name = args.name.clone();
     let mut graph = read(&args.file)?;
+    place_files(&mut graph, args.file.parent().unwrap_or(Path::new("")))?;
     let change = wiring::block_on(async {
         let registry = args.change.open().await?;
         ask_servers(&mut graph).await?;
@@ -87,6 +91,19 @@ fn read(path: &Path) -> Result<Graph, Failure> {
     };
     let text = String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8".to_owned()))?;
     toml::from_str(&text).map_err(|error| bad(error.to_string().trim_end().to_owned()))
+}
+
+/// Files that a step names stand beside the file that declares it; servers run elsewhere and get whole paths.
+fn place_files(graph: &mut Graph, folder: &Path) -> Result<(), Failure> {
+    for step in &mut graph.steps {
+        let Work::Model(ModelStep { tls: Some(files), .. }) = &mut step.work else { continue };
+        for file in [&mut files.ca, &mut files.certificate, &mut files.key].into_iter().flatten() {
+            let path = std::path::absolute(folder.join(file.as_str()))
+                .map_err(|error| Failure::io(format!("cannot place {file}"), &error))?;
+            *file = path.display().to_string();
+        }
+    }
+    Ok(())
 }
 
 /// Fills in what the models on other servers take and give, where the file does not say it.
@@ -112,7 +129,8 @@ async fn ask_one(servers: &GrpcServers, step: &ModelStep) -> Result<SignatureDoc
     let mut failures = Vec::new();
     for server in &step.servers {
         let version = step.version.as_deref();
-        match servers.signature(server, &step.model, version, METADATA_WITHIN).await {
+        let reached = RemoteServer { name: server, tls: step.tls.as_ref() };
+        match servers.signature(reached, &step.model, version, METADATA_WITHIN).await {
             Ok(signature) => return Ok(SignatureDocument::from(&signature)),
             Err(failure) => failures.push(format!("{server}: {}", failure.message)),
         }
