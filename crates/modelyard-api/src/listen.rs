@@ -27,7 +27,7 @@ use crate::error::ApiError;
 use crate::open_inference::GrpcServers;
 use crate::patient::Patient;
 use crate::router::Door;
-use crate::turns::Turns;
+use crate::turns::{Line, Turns};
 
 /// How long to wait before accepting again where the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -160,7 +160,8 @@ impl Crew {
                 .map_err(|source| ApiError::Io { doing: "start an event loop", source })?;
             // Bounded by the connection permits that travel with the guests.
             let (desk, guests) = mpsc::unbounded_channel();
-            let manners = Arc::new(Manners { door: door.clone(), config: config.clone() });
+            let (door, config) = (door.clone(), config.clone());
+            let manners = Arc::new(Manners { door, config, line: Line::default() });
             let desk_work = attend(guests, manners, closing.clone());
             std::thread::Builder::new()
                 .name(format!("http {number}"))
@@ -186,6 +187,7 @@ impl Crew {
 struct Manners {
     door: Door,
     config: ApiConfig,
+    line: Line,
 }
 
 impl Manners {
@@ -258,7 +260,7 @@ fn open(stream: std::net::TcpStream) -> io::Result<TcpStream> {
 /// One connection, until it ends, is told to, or says nothing for too long.
 async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Receiver<bool>) {
     let requests = Arc::new(AtomicUsize::new(0));
-    let turns = Arc::new(Turns::default());
+    let turns = Arc::new(Turns::new(&manners.line));
     let service = {
         let (requests, turns, manners) = (Arc::clone(&requests), Arc::clone(&turns), Arc::clone(&manners));
         service_fn(move |request: Request<Incoming>| {
