@@ -29,7 +29,7 @@ pub trait Trail: Send + Sync {
     /// What another server is told by name, so that its spans fall below this one.
     fn carried(&self, span: u64) -> Vec<(&'static str, String)>;
     /// A step ended, or was given up.
-    fn ended(&self, span: StepSpan);
+    fn ended(&self, span: &StepSpan);
 }
 
 /// What a step of a graph did for one request: a scattered step once for each part, one that other servers run once

@@ -107,7 +107,6 @@ impl Pool {
             scheduler.keep(target.limits());
         }
         let state = State::new(scheduler, target, cost, sessions, config.sessions_max);
-        telemetry.sessions(state.sessions_at_once());
         let core = Core {
             model: model.clone(),
             network,
@@ -140,6 +139,11 @@ impl Pool {
     /// Rows that wait now.
     pub(crate) fn queued_rows(&self) -> usize {
         self.core.lock().scheduler.queued_rows()
+    }
+
+    /// Batches that may be computed at once just now.
+    pub(crate) fn sessions_at_once(&self) -> usize {
+        self.core.lock().sessions_at_once()
     }
 
     /// Whether not one more row would be taken into the queue.
@@ -282,6 +286,10 @@ impl Core {
 
     /// Wakes an idle worker thread, or starts one.
     fn call_thread(self: &Arc<Self>, state: &mut State) {
+        if !state.may_begin() {
+            // Whoever ends a batch looks at the queue again.
+            return;
+        }
         if state.threads_idle > 0 {
             self.wake.notify_one();
             return;
@@ -431,7 +439,6 @@ impl Core {
                 let requests = batch.members.iter().map(|member| (member.rows, member.waited));
                 target.observe(Ended { at, rows: batch.rows, took, backlog }, requests);
                 scheduler.keep(target.limits());
-                self.telemetry.sessions(target.sessions());
             }
         }
     }

@@ -382,9 +382,11 @@ impl ServedVersion {
         self.engine.queued_rows() + rows.sum::<usize>()
     }
 
-    /// Brings the rows that wait into the telemetry.
+    /// Brings the rows that wait, and how many batches are computed at once, into the telemetry.
     pub(crate) fn show_queue(&self) {
-        self.engine.telemetry().waiting(self.queued_rows());
+        let telemetry = self.engine.telemetry();
+        telemetry.waiting(self.queued_rows());
+        telemetry.sessions(self.engine.sessions_at_once());
     }
 
     async fn answer(

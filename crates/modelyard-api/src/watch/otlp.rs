@@ -1,7 +1,7 @@
 //! Traces by OpenTelemetry's protocol over HTTP: the spans of calls, sent in batches to a collector.
 //!
-//! Source: <https://opentelemetry.io/docs/specs/otlp/>, OTLP/HTTP with binary Protocol Buffers. The exporter
-//! is written here because the official one brings an HTTP client and two dozen crates for one POST.
+//! Source: <https://opentelemetry.io/docs/specs/otlp/>, OTLP/HTTP with binary Protocol Buffers. Why the
+//! exporter is written here: `docs/decisions/0011-reading-config-and-telling-spans.md`.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

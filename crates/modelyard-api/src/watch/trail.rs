@@ -104,14 +104,14 @@ impl Trail for CallTrail {
         std::iter::once((TRACEPARENT, context.to_string())).chain(state).collect()
     }
 
-    fn ended(&self, span: StepSpan) {
+    fn ended(&self, span: &StepSpan) {
         if !self.records() {
             return;
         }
         let mut taken = self.lock();
         match taken.is_told {
             true => {}
-            false if taken.steps.spans.len() < STEPS_MAX => taken.steps.spans.push(span),
+            false if taken.steps.spans.len() < STEPS_MAX => taken.steps.spans.push(span.clone()),
             false => taken.steps.left_out += 1,
         }
     }
@@ -201,11 +201,11 @@ mod tests {
         let trail = trail(Some(9), true, "");
         let spans: std::collections::BTreeSet<u64> = (0..1000).map(|_| trail.begin()).collect();
         assert_eq!(spans.len(), 1000);
-        (0..STEPS_MAX as u64 + 3).for_each(|span| trail.ended(step(span)));
+        (0..STEPS_MAX as u64 + 3).for_each(|span| trail.ended(&step(span)));
         let steps = trail.finish();
         assert_eq!((steps.spans.len(), steps.left_out), (STEPS_MAX, 3));
         assert_eq!(trail.begin(), 2, "what comes later falls below the request itself");
-        trail.ended(step(7));
+        trail.ended(&step(7));
         assert!(trail.finish().spans.is_empty());
     }
 }

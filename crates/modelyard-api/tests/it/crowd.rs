@@ -138,7 +138,7 @@ async fn bodies_that_come_in_share_a_limit() {
 }
 
 #[tokio::test]
-async fn requests_that_come_at_once_are_answered_one_by_one_in_their_order() {
+async fn requests_that_come_at_once_are_all_answered_in_their_order() {
     let running = serve(ServeConfig::default(), ApiConfig { threads: 1, ..ApiConfig::default() }).await;
     let mut many = running.client().await;
     let requests: String = (0..100)

@@ -159,7 +159,7 @@ async fn where_nobody_records_the_callers_span_goes_on() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_is_in_the_trace_and_so_is_the_one_given_up() {
+async fn a_step_that_fails_is_in_the_trace() {
     let (mut front, back) = two_servers().await;
     back.running.server.unload("there").await.expect("unloaded");
     let mut client = front.running.client().await;

@@ -50,6 +50,6 @@ impl<'a> Followed<'a> {
 impl Drop for Followed<'_> {
     fn drop(&mut self) {
         self.span.took = self.clock.now().saturating_duration_since(self.began);
-        self.trail.ended(self.span.clone());
+        self.trail.ended(&self.span);
     }
 }

@@ -30,7 +30,8 @@ struct Front {
 
 /// How rows by name go through a graph just now.
 pub struct GraphRows {
-    fields: Vec<FieldInfo>,
+    /// A step that takes rows; all that do take the same ones.
+    first: String,
     /// The versions at both ends, by step: they run the steps, too, though routes may choose others by then.
     versions: BTreeMap<String, Routed>,
     /// The step whose model's pipeline names the answer.
@@ -50,7 +51,7 @@ pub(crate) struct Prepared {
 impl GraphRows {
     /// The inputs by name that a row has.
     pub fn fields(&self) -> &[FieldInfo] {
-        &self.fields
+        self.versions[&self.first].fields().unwrap_or_default()
     }
 
     /// The pipeline that names the answer; none where the answer stays numbers.
@@ -120,12 +121,13 @@ impl GraphRun {
         }
         let mut fields =
             fronts.map(|step| versions[step].fields().filter(|_| !versions[step].continues_texts()));
-        let Some(first) = fields.next().flatten().map(<[FieldInfo]>::to_vec) else { return Ok(None) };
-        if !fields.all(|other| other.is_some_and(|other| are_alike(&first, other))) {
+        let Some(own) = fields.next().flatten() else { return Ok(None) };
+        if !fields.all(|other| other.is_some_and(|other| are_alike(own, other))) {
             return Ok(None);
         }
+        let Some(first) = ends.fronts.first().map(|front| front.step.clone()) else { return Ok(None) };
         let names = ends.backs.as_ref().and_then(|backs| named_by(backs, &versions, ends.votes));
-        Ok(Some(GraphRows { fields: first, versions, names }))
+        Ok(Some(GraphRows { first, versions, names }))
     }
 
     async fn open(&self, step: &str) -> Result<Routed, ServeError> {

@@ -105,6 +105,11 @@ impl Server {
         // Counted before it is looked for, so that two that begin at once do not take the same room.
         room.resize(bytes);
         let refused = |budget| ServeError::SequenceNoRoom { model: model.clone(), bytes, budget };
+        let pasts = self.residents.pasts.load(Ordering::Relaxed);
+        if let Some(budget) = self.config().memory_budget_bytes.filter(|&budget| pasts > budget) {
+            // Nobody else is to sleep for what cannot fit.
+            return Err(refused(budget));
+        }
         self.free(0, None).map_err(refused)?;
         Ok(room)
     }

@@ -62,6 +62,14 @@ impl Engine {
         }
     }
 
+    /// Batches that may be computed at once just now; a graph computes none itself.
+    pub(super) fn sessions_at_once(&self) -> usize {
+        match self {
+            Self::Sessions { pool, .. } => pool.sessions_at_once(),
+            Self::Graph(_) => 0,
+        }
+    }
+
     /// Runs a request, of whose journey only graphs want to know.
     pub(super) async fn run(&self, work: Work, journey: Journey) -> Result<Ran, ServeError> {
         match self {

@@ -52,10 +52,11 @@ async fn answer(service: &Service, request: Request<Body>) -> Result<(Bytes, Opt
     let body = body::collect(body, bytes_max, &service.intake).await?;
     let message = ModelInferRequest::decode(unframe(body)?).map_err(undecodable)?;
     let inferred = service::run(service, message, &call).await?;
-    Ok(inferred.write(service, |Inferred { version, id, outputs, .. }| {
+    let (message, served) = inferred.write(service, |Inferred { version, id, outputs, .. }| {
         let (model, number) = (version.model().as_str(), version.version().get());
         frame::answer(model, number, id.as_deref().unwrap_or_default(), &outputs)
-    }))
+    });
+    Ok((message?, served))
 }
 
 /// The one message of an answer, and behind it that all went well.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use axum::body::Bytes;
 use modelyard_client::raw;
-use modelyard_types::NamedTensor;
+use modelyard_types::{ErrorKind, NamedTensor};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use crate::error::Failure;
@@ -39,7 +39,10 @@ pub(super) fn unframe(mut body: Bytes) -> Result<Bytes, Failure> {
 }
 
 /// A `ModelInferResponse` with all values raw, framed.
-pub(super) fn answer(model: &str, version: u64, id: &str, outputs: &[NamedTensor]) -> Bytes {
+///
+/// # Errors
+/// One that is longer than a frame can tell.
+pub(super) fn answer(model: &str, version: u64, id: &str, outputs: &[NamedTensor]) -> Result<Bytes, Failure> {
     let raw: usize = outputs.iter().map(|output| raw::size(output.tensor.data())).sum();
     let mut out = Vec::with_capacity(PREFIX_BYTES + NAMES_BYTES * (1 + outputs.len()) + raw);
     out.extend_from_slice(&[0; PREFIX_BYTES]);
@@ -54,10 +57,13 @@ pub(super) fn answer(model: &str, version: u64, id: &str, outputs: &[NamedTensor
         begin(&mut out, 6, raw::size(data));
         raw::write(&mut out, data);
     }
-    // Nothing of 4 GiB was read, and no such answer is made of what was.
-    let length = u32::try_from(out.len() - PREFIX_BYTES).unwrap_or(u32::MAX);
-    out[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
-    out.into()
+    let length = out.len() - PREFIX_BYTES;
+    let told = u32::try_from(length).map_err(|_| {
+        let what = format!("the answer has {length} bytes, a gRPC message has {} at most", u32::MAX);
+        Failure::new(ErrorKind::TooLarge, what).with_hint("ask for fewer rows at once")
+    })?;
+    out[1..PREFIX_BYTES].copy_from_slice(&told.to_be_bytes());
+    Ok(out.into())
 }
 
 /// One `InferOutputTensor`: name, type and shape.
@@ -132,7 +138,8 @@ mod tests {
             NamedTensor { name: (*name).to_owned(), tensor }
         };
         let outputs: Vec<NamedTensor> = outputs.iter().map(tensor).collect();
-        let message = unframe(answer(model, version, id, &outputs)).expect("one whole message");
+        let message =
+            unframe(answer(model, version, id, &outputs).expect("it is short")).expect("one whole message");
         assert_eq!(message, want.encode_to_vec(), "as prost writes it");
         assert_eq!(ModelInferResponse::decode(message), Ok(want));
     }
