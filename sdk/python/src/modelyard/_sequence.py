@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -30,23 +31,25 @@ class _Course:
         self._over = False
         self._in_doubt = False
 
-    def _next(self, end: bool) -> SequencePlace:
+    @contextmanager
+    def _step(self, end: bool) -> Iterator[SequencePlace]:
+        """Around the request of a step: its place, and what its outcome says of the sequence."""
         if self._over:
             raise self._refused("has ended", "sequence_over")
         if self._in_doubt:
             raise self._refused("is in doubt: it is not known whether its last step was taken", "sequence_lost")
         # One that begins anew is never in doubt.
         self._in_doubt = self._begun
-        return SequencePlace(self.id, start=not self._begun, end=end)
-
-    def _answered(self, place: SequencePlace) -> None:
+        place = SequencePlace(self.id, start=not self._begun, end=end)
+        try:
+            yield place
+        except Exception as error:
+            # The server leaves a sequence as it was where it refuses a step, and says so itself.
+            refused = isinstance(error, ModelyardError) and error.status and error.kind != "bad_answer"
+            if refused or isinstance(error, (TypeError, ValueError)):  # Values that could not be sent.
+                self._in_doubt = False
+            raise
         self._begun, self._over, self._in_doubt = True, place.end, False
-
-    def _failed(self, error: Exception) -> None:
-        # The server leaves a sequence as it was where it refuses a step, and says so itself.
-        refused = isinstance(error, ModelyardError) and error.status and error.kind != "bad_answer"
-        if refused or isinstance(error, (TypeError, ValueError)):  # Values that could not be sent.
-            self._in_doubt = False
 
     def _refused(self, what: str, kind: str) -> ModelyardError:
         message = f"sequence {self.id} of model {self.model} {what}"
@@ -93,9 +96,8 @@ class ModelSequence(_Course):
         priority: int | None = None,
     ) -> InferResult:
         """The next piece, of one row; with ``end`` the last one. The rest is as with :meth:`Client.infer`."""
-        place = self._next(end)
-        try:
-            result = self._client.infer(
+        with self._step(end) as place:
+            return self._client.infer(
                 self.model,
                 inputs,
                 version=self.version if place.start else None,
@@ -105,11 +107,6 @@ class ModelSequence(_Course):
                 priority=priority,
                 sequence=place,
             )
-        except Exception as error:
-            self._failed(error)
-            raise
-        self._answered(place)
-        return result
 
     def end(self) -> None:
         """Ends it without a further step, where it has not ended yet."""
@@ -150,9 +147,8 @@ class AsyncModelSequence(_Course):
         priority: int | None = None,
     ) -> InferResult:
         """The next piece, of one row; with ``end`` the last one. The rest is as with :meth:`Client.infer`."""
-        place = self._next(end)
-        try:
-            result = await self._client.infer(
+        with self._step(end) as place:
+            return await self._client.infer(
                 self.model,
                 inputs,
                 version=self.version if place.start else None,
@@ -162,11 +158,6 @@ class AsyncModelSequence(_Course):
                 priority=priority,
                 sequence=place,
             )
-        except Exception as error:
-            self._failed(error)
-            raise
-        self._answered(place)
-        return result
 
     async def end(self) -> None:
         """Ends it without a further step, where it has not ended yet."""
