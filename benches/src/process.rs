@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -13,6 +14,14 @@ use anyhow::{Context, Result};
 pub fn clock_ticks() -> Result<f64> {
     let output = Command::new("getconf").arg("CLK_TCK").output().context("cannot run getconf")?;
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+/// A program of this workspace, built beside the one that runs, wherever that folder is.
+///
+/// # Errors
+/// Where the system does not tell which program runs.
+pub fn built_beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe().context("cannot tell which program this is")?.with_file_name(name))
 }
 
 /// A process and all below it.

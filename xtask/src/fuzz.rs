@@ -1,4 +1,4 @@
-//! Runs the fuzz targets in `fuzz/` for a while each: every decoder of outside bytes has one.
+//! Runs the fuzz targets in `fuzz/` for a while each: decoders of outside bytes.
 
 use anyhow::{Context, Result, bail};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use modelyard_bench::client::{Connection, post};
 use modelyard_bench::models::{cnn, import, infer_body, infer_rows, lstm, mlp, text, values};
-use modelyard_bench::process::clock_ticks;
+use modelyard_bench::process::{built_beside, clock_ticks};
 use modelyard_bench::server::Server;
 use serde_json::{Value, json};
 
@@ -177,7 +177,7 @@ impl Desk<'_> {
         let contender = self.contender("bare", "/", body)?;
         let file = self.folder.join("answer.json");
         fs::write(&file, answer)?;
-        let program = std::env::current_exe()?.with_file_name("bare");
+        let program = built_beside("bare")?;
         let command = vec![text(&program), contender.address.to_string(), text(&file)];
         Ok(Contender { command, ..contender })
     }

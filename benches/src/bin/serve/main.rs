@@ -2,7 +2,7 @@
 //! Runtime and beside the bare HTTP stack with a fixed answer, by turns.
 //!
 //! `serve [--binary PATH] [--peer-python PYTHON] [--connections 1,16] [--seconds N] [--rounds N] [--only
-//! CASE,…]`. Checks first that all answer alike, then loads each with `wrk` (gRPC with `h2load`) and prints
+//! CASE,…]`. Checks first that all that are asked over HTTP/1 answer alike, then loads each with `wrk` (gRPC with `h2load`) and prints
 //! requests a second, latencies, errors, CPU time a request of the whole process tree, memory and cold start;
 //! last the ratios of medians beside their targets. What has no tool or no peer here is left out aloud.
 
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use modelyard_bench::process::built_beside;
 
 use crate::contender::{Measured, Rows};
 
@@ -67,7 +68,7 @@ impl Options {
 
 fn options() -> Result<Options> {
     let mut options = Options {
-        binary: PathBuf::from("target/release/modelyard"),
+        binary: built_beside("modelyard")?,
         peer_python: Some("python3".to_owned()),
         has_h2load: works("h2load", &["--version"]),
         connections: vec![1, 16],

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use modelyard_bench::process::built_beside;
 
 /// The command line, resolved.
 pub(crate) struct Options {
@@ -23,16 +24,19 @@ pub(crate) struct Options {
 
 impl Options {
     /// The durations and numbers that steadiness is judged by.
-    fn full() -> Self {
-        Self {
-            binary: PathBuf::from("target/release/modelyard"),
+    ///
+    /// # Errors
+    /// As [`built_beside`].
+    fn full() -> Result<Self> {
+        Ok(Self {
+            binary: built_beside("modelyard")?,
             only: Vec::new(),
             minutes: 10.0,
             swaps: 200,
             overload_seconds: 120.0,
             hang_ups: 10_000,
             slow: 500,
-        }
+        })
     }
 
     /// Reads the command line.
@@ -40,7 +44,7 @@ impl Options {
     /// # Errors
     /// An option or a trial that is not known, or a value that cannot be read.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>, trials: &[&str]) -> Result<Self> {
-        let mut options = Self::full();
+        let mut options = Self::full()?;
         while let Some(flag) = arguments.next() {
             if flag == "--quick" {
                 let (binary, only) = (options.binary, options.only);
