@@ -11,6 +11,7 @@ mod packed;
 mod predict;
 mod routes;
 mod sequences;
+mod shared_memory;
 mod steady;
 mod support;
 mod tls;
