@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use modelyard_registry::document::TlsFiles;
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
 
-use super::Task;
 use super::breaker::{Breaker, Ticket};
 use super::budget::RetryBudget;
 use super::follow::Followed;
+use super::step::Task;
 use crate::error::ServeError;
 
 /// Most times that one request, or one part of it, is sent.

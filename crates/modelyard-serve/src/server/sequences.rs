@@ -10,7 +10,6 @@ use modelyard_types::{ModelName, NamedTensor};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::Server;
-use super::memory::PastRoom;
 use crate::error::ServeError;
 use crate::rollout::Routed;
 use crate::sequence::{Key, Refused, SequenceStep, Sequences};
@@ -38,7 +37,6 @@ enum State {
 struct Remembered {
     past: Past,
     held: HeldSequence,
-    room: PastRoom,
 }
 
 /// A request's place in its sequence, kept until it is dropped.
@@ -202,24 +200,24 @@ impl SequenceTurn<'_> {
         let (answered, past) = sequence.version.infer_piece(piece).await?;
         check_answer(&answered.answer)?;
         let bytes = past_size(&past);
-        let (mut held, mut room) = match (std::mem::replace(&mut *state, State::Over), new) {
-            (State::Remembers(Remembered { held, room, .. }), _) => (held, room),
+        let mut held = match (std::mem::replace(&mut *state, State::Over), new) {
+            (State::Remembers(remembered), _) => remembered.held,
             (State::Fresh | State::Over, new) => {
-                let room = new.expect("a sequence that begins has room");
-                (self.server.loader.telemetry.hold_sequence(bytes), room)
+                let mut held = new.expect("a sequence that begins has room");
+                held.begin();
+                held
             }
         };
         self.is_over = self.step.end;
         if !self.is_over {
-            held.resize(bytes);
-            self.server.resize_past(&mut room, bytes);
-            *state = State::Remembers(Remembered { past, held, room });
+            self.server.resize_past(&mut held, bytes);
+            *state = State::Remembers(Remembered { past, held });
         }
         Ok(answered)
     }
 
     /// Room for what is remembered of the sequence, which begins.
-    async fn room(&self) -> Result<PastRoom, ServeError> {
+    async fn room(&self) -> Result<HeldSequence, ServeError> {
         let version = self.version();
         let bytes = version.past_bytes().await.map_err(|error| self.server.counted(error))?;
         let room = self.server.room_for_past(version.model(), bytes);

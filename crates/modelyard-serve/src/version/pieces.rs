@@ -86,11 +86,10 @@ impl ServedVersion {
     /// # Errors
     /// A network that takes no sequences.
     pub(crate) async fn past_bytes(self: &Arc<Self>) -> Result<u64, ServeError> {
-        let past = match &self.stateful {
-            Some(stateful) => stateful.beginning(),
-            None => self.pieces().await?.beginning(),
-        };
-        Ok(size(&past))
+        Ok(match &self.stateful {
+            Some(stateful) => stateful.beginning_bytes(),
+            None => (self.pieces().await?.past_len * size_of::<f32>()) as u64,
+        })
     }
 
     /// A request of a sequence in, its outputs and what is to be remembered out.
@@ -165,10 +164,7 @@ impl ServedVersion {
         // A network of its own, never a graph: nobody follows its steps.
         let work = Work { inputs, rows, shape, urgency };
         let Ran { mut outputs, times } = self.engine.run(work, Journey::default()).await?;
-        let past = stateful.remember(&outputs).map_err(|what| self.broken(&what))?;
-        let given =
-            |output: &NamedTensor| stateful.signature.outputs.iter().any(|own| own.name == output.name);
-        outputs.retain(given);
+        let past = stateful.remember(&mut outputs).map_err(|what| self.broken(&what))?;
         Ok((Answered { answer: picked(outputs, wanted), times }, past))
     }
 
