@@ -9,10 +9,11 @@ mod follow;
 mod remote;
 mod rows;
 mod scatter;
+mod sequence;
 mod step;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ use modelyard_types::{Clock, ModelName, NamedTensor, Signature, VersionSelector}
 use crate::error::ServeError;
 use crate::journey::{Journey, Terms};
 use crate::pool::{Ran, Work};
+use crate::sequence::SequenceStep;
 use crate::server::Server;
 use crate::statistics::Times;
 use crate::telemetry::{StepTelemetry, Telemetry, VersionTelemetry};
@@ -36,6 +38,7 @@ use walk::Walk;
 
 pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms};
 pub use rows::GraphRows;
+pub(crate) use sequence::{StepPast, StepPasts};
 
 /// What a graph needs of the server around it.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ pub(crate) struct GraphRun {
     name: ModelName,
     wired: WiredGraph,
     places: BTreeMap<String, Place>,
+    /// The steps that every request takes.
+    always: BTreeSet<String>,
     /// Where rows by name may go in.
     fronts: Option<Fronts>,
     around: Surroundings,
@@ -76,13 +81,20 @@ struct Asked {
     terms: Terms,
     /// What the steps that take from the request are given instead of its tensors.
     rows: Option<NamedRows>,
+    /// Its place in a sequence.
+    sequence: Option<SequenceStep>,
+    /// Steps by which other servers may have gone on with the sequence.
+    gone_on: AtomicUsize,
 }
 
-/// What a step gave, and the version that was opened for the whole of it.
+/// What a step gave.
 struct Gave<'g> {
     step: &'g str,
     outputs: Vec<NamedTensor>,
+    /// The version that was opened for the whole of it, where rows by name went in.
     version: Option<Arc<ServedVersion>>,
+    /// What it remembers of the request's sequence.
+    past: Option<StepPast>,
 }
 
 /// What a graph gave.
@@ -90,6 +102,15 @@ struct Answer {
     ran: Ran,
     /// The version whose pipeline names it, where rows by name went in.
     names: Option<Arc<ServedVersion>>,
+    /// What its steps remember of the request's sequence.
+    pasts: StepPasts,
+}
+
+impl Asked {
+    /// A request with tensors that is in no sequence.
+    fn new(terms: Terms) -> Self {
+        Self { terms, rows: None, sequence: None, gone_on: AtomicUsize::new(0) }
+    }
 }
 
 impl GraphRun {
@@ -112,8 +133,10 @@ impl GraphRun {
             };
             places.insert(step.to_owned(), Place { at, telemetry: all.graph_step(name, step) });
         }
+        let always = Walk::always(&wired.graph).map(str::to_owned).collect();
         let fronts = Fronts::of(&wired.graph);
-        Ok(Self { name: name.clone(), wired, places, fronts, around, rows: AtomicUsize::new(0), telemetry })
+        let (name, rows) = (name.clone(), AtomicUsize::new(0));
+        Ok(Self { name, wired, places, always, fronts, around, rows, telemetry })
     }
 
     /// The graph, as it was held against its models.
@@ -160,8 +183,11 @@ impl GraphRun {
         work: Work,
         journey: Journey,
     ) -> Pin<Box<dyn Future<Output = Result<Ran, ServeError>> + Send + '_>> {
-        let asked = Asked { terms: Terms { urgency: work.urgency, journey }, rows: None };
-        Box::pin(async move { Ok(self.answer(work.inputs, work.rows, &asked).await?.ran) })
+        let asked = Asked::new(Terms { urgency: work.urgency, journey });
+        Box::pin(async move {
+            let answer = self.answer(work.inputs, work.rows, &asked, StepPasts::new()).await?;
+            Ok(answer.ran)
+        })
     }
 
     /// Answers rows by name, and tells whose pipeline names what they gave.
@@ -176,8 +202,8 @@ impl GraphRun {
     ) -> Result<(Ran, Option<Arc<ServedVersion>>), ServeError> {
         let request = self.fronts.as_ref().map(Fronts::request).unwrap_or_default();
         let count = rows.len();
-        let asked = Asked { terms, rows: Some(NamedRows::new(rows, way)) };
-        let Answer { ran, names } = self.answer(request, count, &asked).await?;
+        let asked = Asked { rows: Some(NamedRows::new(rows, way)), ..Asked::new(terms) };
+        let Answer { ran, names, .. } = self.answer(request, count, &asked, StepPasts::new()).await?;
         Ok((ran, names))
     }
 
@@ -186,22 +212,24 @@ impl GraphRun {
         request: Vec<NamedTensor>,
         rows: usize,
         asked: &Asked,
+        pasts: StepPasts,
     ) -> Result<Answer, ServeError> {
         let began = self.around.clock.now();
         let _under_way = self.enter(rows)?;
-        let (outputs, names) = self.walk(request, asked).await?;
+        let mut answer = self.walk(request, asked, pasts).await?;
         let took = self.around.clock.now().saturating_duration_since(began);
-        let times = Times { compute: took, ..Times::default() };
-        self.telemetry.rode(times.queue, took);
+        answer.ran.times.compute = took;
+        self.telemetry.rode(answer.ran.times.queue, took);
         self.telemetry.computed(rows, took, self.around.clock.wall());
-        Ok(Answer { ran: Ran { outputs, times }, names })
+        Ok(answer)
     }
 
     async fn walk(
         &self,
         request: Vec<NamedTensor>,
         asked: &Asked,
-    ) -> Result<(Vec<NamedTensor>, Option<Arc<ServedVersion>>), ServeError> {
+        mut pasts: StepPasts,
+    ) -> Result<Answer, ServeError> {
         let mut walk = Walk::new(&self.wired.graph, request);
         let (mut running, mut versions) = (FuturesUnordered::new(), BTreeMap::new());
         loop {
@@ -210,15 +238,20 @@ impl GraphRun {
                 let cause = if stuck.by_request { ServeError::Joint { what } } else { self.broken(what) };
                 ServeError::Step { step: stuck.step, cause: Box::new(cause) }
             })?;
-            running.extend(starts.into_iter().map(|start| self.step(start, asked)));
+            for start in starts {
+                let past = pasts.remove(start.step);
+                running.push(self.step(start, asked, past));
+            }
             let Some(ended) = running.next().await else { break };
-            let Gave { step, outputs, version } = ended?;
+            let Gave { step, outputs, version, past } = ended?;
             versions.extend(version.map(|version| (step, version)));
+            pasts.extend(past.map(|past| (step.to_owned(), past)));
             walk.give(step, outputs);
         }
         let names = asked.rows.as_ref().and_then(|_| rows::named_by(&walk, &versions));
         let outputs = walk.outputs();
-        Ok((outputs.ok_or_else(|| self.broken("a step did not give what it should".to_owned()))?, names))
+        let outputs = outputs.ok_or_else(|| self.broken("a step did not give what it should".to_owned()))?;
+        Ok(Answer { ran: Ran { outputs, times: Times::default() }, names, pasts })
     }
 
     fn broken(&self, what: String) -> ServeError {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use modelyard_registry::document::ModelStep;
-use modelyard_types::{ErrorKind, ModelName, NamedTensor, VersionSelector};
+use modelyard_types::{ErrorKind, ModelName, NamedTensor, TensorSpec, VersionSelector};
 
 use super::follow::Followed;
-use super::remote::{Asking, RemoteCall, Servers};
+use super::remote::{Asking, RemoteCall};
 use super::walk::Start;
-use super::{Asked, At, Gave, GraphRun, Place, scatter};
+use super::{Asked, At, Gave, GraphRun, Place, StepPast, scatter};
 use crate::error::ServeError;
 use crate::journey::{HOPS_MAX, Terms};
 use crate::rollout::Routed;
@@ -30,18 +30,39 @@ pub(super) struct Task<'g> {
     chosen: Option<&'g Routed>,
 }
 
+impl<'g> Task<'g> {
+    /// All of a step.
+    pub(super) fn whole(step: &'g str, model: &'g ModelStep, place: &'g Place, terms: &'g Terms) -> Self {
+        Self { step, model, place, terms, part: None, chosen: None }
+    }
+
+    /// What another server is asked for it.
+    pub(super) fn call(&self, inputs: Vec<NamedTensor>) -> RemoteCall {
+        RemoteCall {
+            model: self.model.model.clone(),
+            version: self.model.version.clone(),
+            inputs,
+            priority: self.terms.urgency.priority,
+            sequence: None,
+        }
+    }
+}
+
 impl GraphRun {
     /// Runs a model step, whose failure is told with its name.
     pub(super) async fn step<'g>(
         &'g self,
         start: Start<'g>,
         asked: &'g Asked,
+        past: Option<StepPast>,
     ) -> Result<Gave<'g>, ServeError> {
         let Start { step, model, inputs } = start;
-        let task =
-            Task { step, model, place: &self.places[step], terms: &asked.terms, part: None, chosen: None };
+        let task = Task::whole(step, model, &self.places[step], &asked.terms);
         let began = self.around.clock.now();
-        let outcome = self.tensors_or_rows(task, inputs, asked).await;
+        let outcome = match &asked.sequence {
+            Some(_) => self.piece(task, inputs, asked, past).await,
+            None => self.tensors_or_rows(task, inputs, asked).await,
+        };
         let took = self.around.clock.now().saturating_duration_since(began);
         task.place.telemetry.ended(took, outcome.as_ref().err().map(ServeError::kind));
         outcome.map_err(|cause| ServeError::Step { step: step.to_owned(), cause: Box::new(cause) })
@@ -57,7 +78,8 @@ impl GraphRun {
         let step = task.step;
         let rows = asked.rows.as_ref().filter(|_| matches!(task.place.at, At::Here { .. }));
         let Some(rows) = rows else {
-            return Ok(Gave { step, outputs: self.whole_or_scattered(task, inputs).await?, version: None });
+            let outputs = self.whole_or_scattered(task, inputs).await?;
+            return Ok(Gave { step, outputs, version: None, past: None });
         };
         let opened;
         let chosen = match rows.version(step) {
@@ -71,10 +93,10 @@ impl GraphRun {
             inputs = vec![rows.prepared(chosen).await?];
         }
         let outputs = self.whole_or_scattered(Task { chosen: Some(chosen), ..task }, inputs).await?;
-        Ok(Gave { step, outputs, version: Some(Arc::clone(chosen)) })
+        Ok(Gave { step, outputs, version: Some(Arc::clone(chosen)), past: None })
     }
 
-    async fn whole_or_scattered(
+    pub(super) async fn whole_or_scattered(
         &self,
         task: Task<'_>,
         inputs: Vec<NamedTensor>,
@@ -108,14 +130,9 @@ impl GraphRun {
                 outcome
             }
             At::Servers(servers) => {
-                let call = RemoteCall {
-                    model: task.model.model.clone(),
-                    version: task.model.version.clone(),
-                    inputs,
-                    priority: task.terms.urgency.priority,
-                };
-                let outputs = self.ask(servers, &task, &call).await?;
-                self.check_given(task.model, &outputs)?;
+                let call = task.call(inputs);
+                let (_, outputs) = servers.ask(&self.asking(&task)?, &call).await?;
+                self.check_given(task.model, &outputs, |_| {})?;
                 Ok(outputs)
             }
         }
@@ -147,24 +164,29 @@ impl GraphRun {
         Ok(answered.answer)
     }
 
-    async fn ask(
-        &self,
-        servers: &Servers,
-        task: &Task<'_>,
-        call: &RemoteCall,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    /// How other servers are asked for a step.
+    ///
+    /// # Errors
+    /// A request that came through too many servers, or a process that speaks to none.
+    pub(super) fn asking<'a>(&'a self, task: &'a Task<'a>) -> Result<Asking<'a>, ServeError> {
         if task.terms.journey.hops >= HOPS_MAX {
             return Err(ServeError::TooManyHops { graph: self.name.clone(), limit: HOPS_MAX });
         }
         let nobody = || self.broken("this process speaks to no other servers".to_owned());
         let client = self.around.remote.get().ok_or_else(nobody)?;
         let clock = self.around.clock.as_ref();
-        servers.ask(&Asking { graph: &self.name, client: client.as_ref(), clock, task }, call).await
+        Ok(Asking { graph: &self.name, client: client.as_ref(), clock, task })
     }
 
-    /// Whether another server gave what the graph was promised.
-    fn check_given(&self, step: &ModelStep, outputs: &[NamedTensor]) -> Result<(), ServeError> {
-        let promised = step.remote_signature().map_err(|what| self.broken(what))?.unwrap_or_default();
+    /// Whether another server gave what the graph was promised, once that is made as free as it may be.
+    pub(super) fn check_given(
+        &self,
+        step: &ModelStep,
+        outputs: &[NamedTensor],
+        free: impl Fn(&mut TensorSpec),
+    ) -> Result<(), ServeError> {
+        let mut promised = step.remote_signature().map_err(|what| self.broken(what))?.unwrap_or_default();
+        promised.outputs.iter_mut().for_each(free);
         let unlike = |message: String| ServeError::Remote { kind: ErrorKind::Internal, message };
         for spec in &promised.outputs {
             let given = outputs.iter().find(|output| output.name == spec.name);

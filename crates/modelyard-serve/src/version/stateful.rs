@@ -3,7 +3,6 @@
 
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorData, TensorSpec};
 
-use super::pieces::Past;
 use crate::made_up;
 use crate::sequence::SequenceStep;
 use crate::settings::Declared;
@@ -59,7 +58,7 @@ impl Stateful {
     }
 
     /// What a sequence begins with.
-    pub(super) fn beginning(&self) -> Past {
+    pub(super) fn beginning(&self) -> Vec<Tensor> {
         let zeros = |state: &KeptState| {
             let count = state.initial.iter().product();
             let data = match state.input.data_type {
@@ -88,7 +87,7 @@ impl Stateful {
     pub(super) fn fill(
         &self,
         inputs: &mut Vec<NamedTensor>,
-        past: Past,
+        past: Vec<Tensor>,
         step: &SequenceStep,
     ) -> Result<(), String> {
         for (control, sizes) in &self.controls {
@@ -108,7 +107,7 @@ impl Stateful {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn remember(&self, outputs: &mut Vec<NamedTensor>) -> Result<Past, String> {
+    pub(super) fn remember(&self, outputs: &mut Vec<NamedTensor>) -> Result<Vec<Tensor>, String> {
         let mut kept = Vec::with_capacity(self.states.len());
         for state in &self.states {
             let at = outputs.iter().position(|output| output.name == state.output);
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
     use crate::sequence::SequenceId;
     use crate::stateful::Flag;
-    use crate::version::pieces::size as pieces_size;
+    use crate::version::Past;
 
     fn spec(name: &str, data_type: DataType, shape: &[Dim]) -> TensorSpec {
         TensorSpec { name: name.to_owned(), data_type, shape: shape.to_vec() }
@@ -202,7 +201,7 @@ mod tests {
         stateful.fill(&mut inputs, stateful.beginning(), &step).expect("it has a name");
         assert_eq!(inputs[1].tensor.data(), &TensorData::I32(vec![1]));
         assert_eq!(inputs[2], tensor("state", &[0.0, 0.0]));
-        assert_eq!(stateful.beginning_bytes(), pieces_size(&stateful.beginning()));
+        assert_eq!(stateful.beginning_bytes(), Past::Network(stateful.beginning()).size());
         let mut outputs = vec![tensor("y", &[0.0; 2]), tensor("next", &[3.0, 4.0])];
         let past = stateful.remember(&mut outputs);
         assert_eq!(outputs, [tensor("y", &[0.0; 2])], "what is the client's is left");

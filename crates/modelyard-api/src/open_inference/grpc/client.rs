@@ -18,7 +18,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use modelyard_serve::{
     PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms,
-    SECURE, TlsFiles,
+    SECURE, SequenceId, SequenceStep, TlsFiles,
 };
 use modelyard_types::{Dim, ErrorKind, NamedTensor, Signature, TensorSpec};
 use prost::Message;
@@ -294,9 +294,26 @@ fn message(call: &RemoteCall) -> ModelInferRequest {
         model_version: call.version.clone().unwrap_or_default(),
         ..ModelInferRequest::default()
     };
+    let mut tell = |name: &str, choice| {
+        let parameter = InferParameter { parameter_choice: Some(choice) };
+        message.parameters.insert(name.to_owned(), parameter);
+    };
     if call.priority != PRIORITY_DEFAULT {
-        let choice = Some(ParameterChoice::Int64Param(call.priority.into()));
-        message.parameters.insert("priority".to_owned(), InferParameter { parameter_choice: choice });
+        tell("priority", ParameterChoice::Int64Param(call.priority.into()));
+    }
+    if let Some(SequenceStep { id, start, end }) = &call.sequence {
+        tell(
+            "sequence_id",
+            match id {
+                SequenceId::Text(text) => ParameterChoice::StringParam(text.clone()),
+                SequenceId::Number(number) => match i64::try_from(*number) {
+                    Ok(number) => ParameterChoice::Int64Param(number),
+                    Err(_) => ParameterChoice::Uint64Param(*number),
+                },
+            },
+        );
+        tell("sequence_start", ParameterChoice::BoolParam(*start));
+        tell("sequence_end", ParameterChoice::BoolParam(*end));
     }
     for NamedTensor { name, tensor } in &call.inputs {
         let shape = tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
@@ -346,7 +363,14 @@ mod tests {
     fn a_call_reads_as_the_request_that_it_is() {
         let tensor = Tensor::new(vec![1, 2], TensorData::I64(vec![1, -2])).expect("fits");
         let inputs = vec![NamedTensor { name: "x".to_owned(), tensor }];
-        let call = RemoteCall { model: "m".to_owned(), version: Some("3".to_owned()), inputs, priority: 7 };
+        let (model, version) = ("m".to_owned(), Some("3".to_owned()));
+        let mut call = RemoteCall { model, version, inputs, priority: 7, sequence: None };
+        for id in [SequenceId::Number(7), SequenceId::Number(u64::MAX), SequenceId::Text("a".to_owned())] {
+            call.sequence = Some(SequenceStep { id, start: true, end: false });
+            let decoded = super::super::request::decode(message(&call)).expect("it is a request");
+            assert_eq!(decoded.sequence, call.sequence);
+        }
+        call.sequence = None;
         let sent = message(&call);
         assert_eq!((sent.model_name.as_str(), sent.model_version.as_str()), ("m", "3"));
         let decoded = super::super::request::decode(sent).expect("it is a request");
