@@ -47,7 +47,8 @@ def check_chart():
     assert set(plain) == {"Deployment", "Service", "PodDisruptionBudget"}, sorted(plain)
     queue = {"enabled": True, "queueMetric": "modelyard_queue_seconds_p99"}
     options = {"options": ["--model", "digits", "--batch-size-max", "32"], "store": {"subPath": "a"}}
-    for values in ({}, options, {"autoscaling": {"enabled": True}}, {"autoscaling": queue}):
+    folder = {"options": ["--models", "/store"], "store": {"readOnly": True}}
+    for values in ({}, options, folder, {"autoscaling": {"enabled": True}}, {"autoscaling": queue}):
         rendered = documents(values)
         for document in rendered.values():
             valid(document)
@@ -55,6 +56,9 @@ def check_chart():
     scaled = documents({"autoscaling": queue})
     assert scaled["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"] == queue["queueMetric"]
     assert "replicas" not in scaled["Deployment"]["spec"], "the autoscaler decides"
+    pod = documents(folder)["Deployment"]["spec"]["template"]["spec"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["readOnly"] is True
+    assert pod["containers"][0]["volumeMounts"][0]["readOnly"] is True
     [container] = documents(options)["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["serve", *options["options"]], container["args"]
 

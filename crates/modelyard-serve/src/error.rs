@@ -1,5 +1,7 @@
 //! Every way in which serving a request or loading a version fails, each with its kind and a way out.
 
+mod hint;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -335,6 +337,21 @@ pub enum ServeError {
         #[source]
         cause: Box<ServeError>,
     },
+    /// A step of a sequence would be scattered. Told with the step.
+    #[error("it remembers sequences and has scatter_rows: a sequence is not scattered")]
+    SequenceScattered,
+    /// A step that remembers sequences would see some of their requests only. Told with the step.
+    #[error("its model remembers sequences, and a switch does not take its way with every request of one")]
+    SequenceSwitched,
+    /// What a sequence remembers is not known any more.
+    #[error("sequence {id} is lost, as another server may have taken its step already: {cause}")]
+    SequenceLost {
+        /// The sequence.
+        id: SequenceId,
+        /// Why the request failed.
+        #[source]
+        cause: Box<ServeError>,
+    },
     /// The tensors sent do not go together as a graph needs it.
     #[error("{what}")]
     Joint {
@@ -401,9 +418,12 @@ impl ServeError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownSequence { .. } => {
                 ErrorKind::NotFound
             }
-            Self::NothingToServe { .. } | Self::Unservable { .. } | Self::TooManyHops { .. } => {
-                ErrorKind::FailedPrecondition
-            }
+            Self::NothingToServe { .. }
+            | Self::Unservable { .. }
+            | Self::TooManyHops { .. }
+            | Self::SequenceScattered
+            | Self::SequenceSwitched
+            | Self::SequenceLost { .. } => ErrorKind::FailedPrecondition,
             Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
                 ErrorKind::InvalidArgument
             }
@@ -438,60 +458,6 @@ impl ServeError {
             Self::Remote { kind, .. } => *kind,
             Self::ServersRest => ErrorKind::Unavailable,
             Self::Registry(source) => source.kind(),
-        }
-    }
-
-    /// What the caller can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NothingToServe { model } => Some(format!(
-                "none passed its gates; point the alias `live` at one: modelyard models promote {model} <version>"
-            )),
-            Self::TooManyRows { .. } => Some("split the request".to_owned()),
-            Self::QueueFull { .. } => Some("try again later, or raise the queue's limit".to_owned()),
-            Self::UnknownSequence { .. } => Some(
-                "begin one by sequence_start in its first request, which comes before the others".to_owned(),
-            ),
-            Self::SequencesFull { .. } => Some(
-                "end sequences by sequence_end in their last request, or raise --sequences-max".to_owned(),
-            ),
-            Self::SequenceCrowded { .. } => Some("wait for answers before sending more".to_owned()),
-            Self::SequenceRows { .. } => Some("begin a sequence for each series".to_owned()),
-            Self::SequenceSteps { .. } => Some("send them in several requests of the sequence".to_owned()),
-            Self::SequenceNeeded { .. } => Some(
-                "name a sequence_id, with sequence_start in its first request and sequence_end in its last".to_owned(),
-            ),
-            Self::SequenceName { .. } => Some("name the sequence so".to_owned()),
-            Self::SequenceNoRoom { .. } => {
-                Some("end sequences by sequence_end in their last request, or raise --memory-budget".to_owned())
-            }
-            Self::SequenceVersion { .. } => Some("name that version, or none".to_owned()),
-            Self::Unloaded { model } => {
-                Some(format!("POST /v2/repository/models/{model}/load brings it back"))
-            }
-            Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
-            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
-            Self::LeftAlone { hint, .. } => hint.clone(),
-            Self::ModelConfig { hint, .. } => hint.clone(),
-            Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
-            Self::DrawsNothing { .. } => Some(
-                "send rows, in \"instances\" or \"input\"; samples are drawn by a model trained here whose output has \
-                 the kind \"anomaly\" and whose network has one layer gaussian_sample"
-                    .to_owned(),
-            ),
-            Self::Rows(source) | Self::Pipeline { source, .. } => source.hint(),
-            Self::Run { source, .. } | Self::NoSequences { source, .. } => source.hint(),
-            Self::Load { source, .. } => source.hint(),
-            Self::Generation(error) => error.hint(),
-            Self::Step { cause, .. } => cause.hint(),
-            Self::TooManyHops { .. } => Some(
-                "graphs of these servers lead back to each other: look at the servers of their steps".to_owned(),
-            ),
-            Self::ServersRest => {
-                Some("look whether they run; one request tries again each second".to_owned())
-            }
-            Self::Registry(source) => source.hint(),
-            _ => None,
         }
     }
 }

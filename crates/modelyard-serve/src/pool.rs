@@ -248,22 +248,22 @@ impl Core {
         let Some(job) = state.scheduler.get_mut(ticket) else { return };
         job.in_round = false;
         let now = self.clock.now();
-        if self.run_or_call(state, now) == Some(1) {
+        if self.run_or_call(state, now) == Some(ticket) {
             self.lock().rounds.was_alone();
         }
     }
 
-    /// Runs the next batch where that is short work, and tells how many requests were in it; else calls a worker
+    /// Runs the next batch where that is short work, and tells which request was alone in it; else calls a worker
     /// thread to it.
-    fn run_or_call(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: Instant) -> Option<usize> {
+    fn run_or_call(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: Instant) -> Option<Ticket> {
         let Some((session, batch)) = state.take_short(now) else {
             self.call_thread(&mut state);
             return None;
         };
         drop(state);
-        let members = batch.members.len();
+        let alone = if let [only] = batch.members.as_slice() { Some(only.ticket) } else { None };
         self.finish(session, batch);
-        Some(members)
+        alone
     }
 
     /// Runs a batch, gives the session back, and sees to it that what queued up meanwhile is run too.

@@ -350,6 +350,27 @@ async fn rounds_without_company_end_most_waiting_for_it() {
 }
 
 #[tokio::test]
+async fn a_round_that_ends_with_the_batch_of_another_tells_nothing() {
+    let bench = timed_bench(DEAR, ServeConfig::default());
+    for value in 100..107u16 {
+        assert_eq!(
+            values(bench.pool.run(bench.work([1, 1], f32::from(value), LONG)).await),
+            [2.0 * f32::from(value)]
+        );
+    }
+    let urgent = bench.work([1, 2], 300.0, LONG);
+    let urgent = Work { urgency: urgent.urgency.with_priority(1), ..urgent };
+    let mut first = Box::pin(bench.pool.run(bench.work([1, 1], 200.0, LONG)));
+    let mut urgent = Box::pin(bench.pool.run(urgent));
+    assert!(futures_poll_once(first.as_mut()).await.is_none());
+    assert!(futures_poll_once(urgent.as_mut()).await.is_none());
+    assert_eq!(values(first.await), [400.0], "its round ended, and the urgent one was run");
+    assert_eq!(values(urgent.await), [600.0, 602.0]);
+    let mut rounds = bench.pool.core.lock().rounds;
+    assert!(rounds.waits(true), "seven rounds without company are not eight");
+}
+
+#[tokio::test]
 async fn who_leaves_in_mid_round_holds_up_nobody() {
     let bench = timed_bench(DEAR, ServeConfig::default());
     let ask = |value: f32| bench.pool.run(bench.work([1, 1], value, LONG));

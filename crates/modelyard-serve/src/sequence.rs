@@ -128,10 +128,10 @@ impl<T> Sequences<T> {
         over.map(|(_, live)| live.sequence).collect()
     }
 
-    /// Forgets those of a model, and gives them.
+    /// Forgets those of which this is so, by their model and what is known of them, and gives them.
     #[must_use = "they are dropped where nobody waits for the table"]
-    pub(crate) fn forget(&mut self, model: &ModelName) -> Vec<Arc<T>> {
-        let own = self.live.extract_if(.., |(own, _), _| own == model);
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&ModelName, &T) -> bool) -> Vec<Arc<T>> {
+        let own = self.live.extract_if(.., |(model, _), live| is_gone(model, &live.sequence));
         own.map(|(_, live)| live.sequence).collect()
     }
 
@@ -203,7 +203,8 @@ mod tests {
         assert_eq!(sequences.begin(now, &key(1), Arc::clone(&new), IDLE), Ok(Some(Arc::clone(&old))));
         sequences.leave(now, &key(1), &old, true);
         assert_eq!(sequences.enter(now, &key(1)), Ok(Arc::clone(&new)));
-        assert_eq!(sequences.forget(&"m".parse().expect("a name")), [new]);
+        assert_eq!(sequences.forget(|model, _| model.as_str() == "other"), []);
+        assert_eq!(sequences.forget(|model, number| model.as_str() == "m" && *number == 2), [new]);
         assert_eq!(sequences.enter(now, &key(1)), Err(Refused::Unknown));
     }
 

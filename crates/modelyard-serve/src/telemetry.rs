@@ -182,9 +182,14 @@ impl Telemetry {
         self.memory.put_to_sleep();
     }
 
-    /// Counts a sequence that begins, with so many bytes, as live until the value is dropped.
+    /// Counts the bytes of a sequence that is to begin until the value is dropped.
     pub(crate) fn hold_sequence(&self, bytes: u64) -> HeldSequence {
         self.sequences.hold(bytes)
+    }
+
+    /// Bytes that are remembered of sequences.
+    pub(crate) fn sequence_bytes(&self) -> u64 {
+        self.sequences.bytes()
     }
 
     /// So many sequences were idle for too long.

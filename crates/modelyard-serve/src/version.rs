@@ -39,7 +39,7 @@ pub use drawing::Drawing;
 pub use finite::check_answer;
 pub use generation::Generation;
 use pieces::Pieces;
-pub(crate) use pieces::{Past, Piece, size as past_size};
+pub(crate) use pieces::{Past, Piece};
 pub use rows::GraphAnswer;
 use stateful::Stateful;
 

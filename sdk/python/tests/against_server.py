@@ -95,6 +95,13 @@ def check_sequences(client):
     gone = modelyard.SequencePlace(8)
     assert "no live sequence 8" in refused("not_found", lambda: client.infer("pulse", piece(0, 1), sequence=gone)).message
     refused("not_found", lambda: client.infer("pulse", {}, sequence=modelyard.SequencePlace(8, end=True)))
+    with client.sequence("beat") as beat, client.sequence("pulse") as pulse:
+        for at in range(6):
+            # The graph's second step gives back what the first one remembered and gave.
+            by_hand = client.infer("identity_fp32", {"INPUT0": pulse.step(piece(at, at + 1))["output"]})
+            assert np.array_equal(beat.step(piece(at, at + 1))["beat"], by_hand["OUTPUT0"])
+        assert live_sequences() == 2
+    assert live_sequences() == 0
     refused("unsupported", lambda: client.sequence("identity_fp32").step({"INPUT0": SERIES[:, :, 0]}))
 
 

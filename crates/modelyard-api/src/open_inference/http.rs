@@ -259,15 +259,12 @@ async fn respond(
     };
     drop(body);
     service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
-    let urgency = infer::urgency(server, arrived, &decoded.parameters);
+    let terms = Terms { urgency: infer::urgency(server, arrived, &decoded.parameters), journey };
     let (version, answered) = match decoded.sequence.take() {
-        None => {
-            let terms = Terms { urgency, journey };
-            (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?)
-        }
+        None => (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?),
         Some(step) => {
             let turn = server.take_turn(&version, selector.is_some(), step)?;
-            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, terms).await?)
         }
     };
     let Answered { answer: outputs, times } = answered;

@@ -42,11 +42,11 @@ pub(super) async fn run(
 pub(super) async fn run_in_sequence(
     turn: SequenceTurn<'_>,
     request: &mut DecodedRequest,
-    urgency: Urgency,
+    terms: Terms,
 ) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
     let version = Arc::clone(turn.version());
-    let answered = turn.infer(inputs, &request.output_names(), urgency).await?;
+    let answered = turn.infer(inputs, &request.output_names(), terms).await?;
     with_classes(&version, request, answered)
 }
 

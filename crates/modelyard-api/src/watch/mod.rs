@@ -48,14 +48,14 @@ pub trait Watcher: Send + Sync {
     fn finish(&self);
 }
 
-/// All who watch.
+/// All who watch; each request that is followed holds them, so they are shared.
 #[derive(Clone, Default)]
-pub struct Watchers(Vec<Arc<dyn Watcher>>);
+pub struct Watchers(Arc<[Arc<dyn Watcher>]>);
 
 impl Watchers {
     /// Those given.
     pub fn new(all: Vec<Arc<dyn Watcher>>) -> Self {
-        Self(all)
+        Self(all.into())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

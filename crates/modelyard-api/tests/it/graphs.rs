@@ -212,9 +212,12 @@ async fn graphs_that_lead_back_to_each_other_end_at_once() {
 }
 
 /// These files with the signature of a network from so many numbers to three.
-fn signed(mut files: Files, takes: usize) -> Files {
-    let signature =
-        json!({ "format_version": 1, "inputs": [tensor("input", takes)], "outputs": [tensor("output", 3)] });
+fn signed(files: Files, takes: usize) -> Files {
+    signed_to(files, takes, 3)
+}
+
+fn signed_to(mut files: Files, takes: usize, gives: usize) -> Files {
+    let signature = json!({ "format_version": 1, "inputs": [tensor("input", takes)], "outputs": [tensor("output", gives)] });
     files.insert("signature.json".to_owned(), signature.to_string().into_bytes());
     files
 }
@@ -279,5 +282,53 @@ async fn rows_by_name_go_through_a_chain_and_are_named_at_its_end() {
     let wrong = json!({ "instances": [{ "size": 2.5 }] });
     let (status, told) = predict(&running, "with-names", &wrong).await;
     assert!(status == 400 && told["error"].as_str().is_some_and(|text| text.contains("<colour>")), "{told}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn rows_open_no_model_of_a_way_that_is_not_taken() {
+    let store = Store::new().await;
+    for (model, files, takes, gives) in [
+        ("judge", named(1), 4, 3),
+        ("score", native(3, 1, 4), 3, 1),
+        ("left", named(2), 4, 3),
+        ("right", named(3), 4, 3),
+    ] {
+        store.publish(model, signed_to(files, takes, gives)).await;
+    }
+    let steps = |when: &str| {
+        json!([
+            { "name": "a", "model": "judge", "inputs": { "input": "request.x" } },
+            { "name": "s", "model": "score", "inputs": { "input": "a" } },
+            { "name": "l", "model": "left", "inputs": { "input": "request.x" } },
+            { "name": "r", "model": "right", "inputs": { "input": "request.y" } },
+            { "name": "pick", "switch": "s", "cases": [{ "when": when, "take": "r" }], "default": "l" }
+        ])
+    };
+    set_graph(&store, "to-left", steps("> 1000"), "pick").await;
+    set_graph(&store, "to-right", steps("< 1000"), "pick").await;
+    let running = store.serve().await;
+    let row = json!({ "instances": [{ "size": 2.5, "<colour>": "red" }] });
+    let server = &running.server;
+    for (graph, taken, other) in [("to-left", "left", "right"), ("to-right", "right", "left")] {
+        let (status, want) = predict(&running, taken, &row).await;
+        assert_eq!(status, 200, "{want}");
+        server.unload(other).await.expect("unloaded");
+        let (status, got) = predict(&running, graph, &row).await;
+        assert_eq!(
+            (status, &got["predictions"]),
+            (200, &want["predictions"]),
+            "named by the way taken: {got}"
+        );
+        server.load(other, None).await.expect("loaded");
+        server.unload(taken).await.expect("unloaded");
+        let (status, told) = predict(&running, graph, &row).await;
+        let step = format!("step \"{}\": model {taken} was unloaded", &taken[..1]);
+        assert!(
+            status == 503 && told["error"].as_str().is_some_and(|text| text.starts_with(&step)),
+            "{told}"
+        );
+        server.load(taken, None).await.expect("loaded");
+    }
     running.stop().await;
 }

@@ -11,6 +11,7 @@ mod packed;
 mod predict;
 mod routes;
 mod sequences;
+mod sequences_of_graphs;
 mod shared_memory;
 mod steady;
 mod support;

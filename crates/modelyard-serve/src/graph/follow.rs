@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use modelyard_types::{Clock, ErrorKind};
 
-use super::Task;
+use super::step::Task;
 use crate::error::ServeError;
 use crate::journey::{StepSpan, Trail};
 

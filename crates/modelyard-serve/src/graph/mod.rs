@@ -9,36 +9,36 @@ mod follow;
 mod remote;
 mod rows;
 mod scatter;
+mod sequence;
+mod step;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
-use modelyard_registry::document::{ModelStep, WiredGraph};
-use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor, Signature, VersionSelector};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use modelyard_data::Row;
+use modelyard_registry::document::WiredGraph;
+use modelyard_types::{Clock, ModelName, NamedTensor, Signature, VersionSelector};
 
 use crate::error::ServeError;
-use crate::journey::{HOPS_MAX, Journey, Terms};
+use crate::journey::{Journey, Terms};
 use crate::pool::{Ran, Work};
-use crate::rollout::Routed;
+use crate::sequence::SequenceStep;
 use crate::server::Server;
 use crate::statistics::Times;
 use crate::telemetry::{StepTelemetry, Telemetry, VersionTelemetry};
-use crate::version::check_answer;
-use follow::Followed;
-use remote::{Asking, Servers};
-use rows::{Ends, Prepared};
-use walk::{Start, Walk};
+use crate::version::ServedVersion;
+use remote::Servers;
+use rows::{Fronts, NamedRows};
+use walk::Walk;
 
 pub use remote::{RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms};
 pub use rows::GraphRows;
-
-/// Parts of one scattered request that are under way at once, for each place that runs them.
-const PARTS_PER_PLACE: usize = 8;
+pub(crate) use sequence::{StepPast, StepPasts};
 
 /// What a graph needs of the server around it.
 #[derive(Clone)]
@@ -55,8 +55,10 @@ pub(crate) struct GraphRun {
     name: ModelName,
     wired: WiredGraph,
     places: BTreeMap<String, Place>,
+    /// The steps that every request takes.
+    always: BTreeSet<String>,
     /// Where rows by name may go in.
-    ends: Option<Ends>,
+    fronts: Option<Fronts>,
     around: Surroundings,
     /// Rows under way.
     rows: AtomicUsize,
@@ -74,16 +76,41 @@ enum At {
     Servers(Servers),
 }
 
-/// A model step of one request, or one part of it.
-#[derive(Clone, Copy)]
-struct Task<'g> {
+/// One request: what goes along with it to its steps.
+struct Asked {
+    terms: Terms,
+    /// What the steps that take from the request are given instead of its tensors.
+    rows: Option<NamedRows>,
+    /// Its place in a sequence.
+    sequence: Option<SequenceStep>,
+    /// Steps by which other servers may have gone on with the sequence.
+    gone_on: AtomicUsize,
+}
+
+/// What a step gave.
+struct Gave<'g> {
     step: &'g str,
-    model: &'g ModelStep,
-    place: &'g Place,
-    terms: &'g Terms,
-    part: Option<usize>,
-    /// The version that runs it, where that was chosen before.
-    chosen: Option<&'g Routed>,
+    outputs: Vec<NamedTensor>,
+    /// The version that was opened for the whole of it, where rows by name went in.
+    version: Option<Arc<ServedVersion>>,
+    /// What it remembers of the request's sequence.
+    past: Option<StepPast>,
+}
+
+/// What a graph gave.
+struct Answer {
+    ran: Ran,
+    /// The version whose pipeline names it, where rows by name went in.
+    names: Option<Arc<ServedVersion>>,
+    /// What its steps remember of the request's sequence.
+    pasts: StepPasts,
+}
+
+impl Asked {
+    /// A request with tensors that is in no sequence.
+    fn new(terms: Terms) -> Self {
+        Self { terms, rows: None, sequence: None, gone_on: AtomicUsize::new(0) }
+    }
 }
 
 impl GraphRun {
@@ -106,8 +133,10 @@ impl GraphRun {
             };
             places.insert(step.to_owned(), Place { at, telemetry: all.graph_step(name, step) });
         }
-        let ends = Ends::of(&wired.graph);
-        Ok(Self { name: name.clone(), wired, places, ends, around, rows: AtomicUsize::new(0), telemetry })
+        let always = Walk::always(&wired.graph).map(str::to_owned).collect();
+        let fronts = Fronts::of(&wired.graph);
+        let (name, rows) = (name.clone(), AtomicUsize::new(0));
+        Ok(Self { name, wired, places, always, fronts, around, rows, telemetry })
     }
 
     /// The graph, as it was held against its models.
@@ -154,178 +183,75 @@ impl GraphRun {
         work: Work,
         journey: Journey,
     ) -> Pin<Box<dyn Future<Output = Result<Ran, ServeError>> + Send + '_>> {
-        let terms = Terms { urgency: work.urgency, journey };
-        let request = Prepared { request: work.inputs, ..Prepared::default() };
-        Box::pin(self.run_prepared(request, work.rows, terms))
+        let asked = Asked::new(Terms { urgency: work.urgency, journey });
+        Box::pin(async move {
+            let answer = self.answer(work.inputs, work.rows, &asked, StepPasts::new()).await?;
+            Ok(answer.ran)
+        })
     }
 
-    /// As [`GraphRun::run`], with the versions and inputs of some steps chosen and prepared before.
+    /// Answers rows by name, and tells whose pipeline names what they gave.
     ///
     /// # Errors
-    /// As [`GraphRun::run`].
-    pub(crate) async fn run_prepared(
+    /// As [`GraphRun::run`], and rows that a step's pipeline cannot take.
+    pub(crate) async fn run_rows(
         &self,
-        mut prepared: Prepared,
-        rows: usize,
+        rows: Arc<Vec<Row>>,
+        way: GraphRows,
         terms: Terms,
-    ) -> Result<Ran, ServeError> {
+    ) -> Result<(Ran, Option<Arc<ServedVersion>>), ServeError> {
+        let request = self.fronts.as_ref().map(Fronts::request).unwrap_or_default();
+        let count = rows.len();
+        let asked = Asked { rows: Some(NamedRows::new(rows, way)), ..Asked::new(terms) };
+        let Answer { ran, names, .. } = self.answer(request, count, &asked, StepPasts::new()).await?;
+        Ok((ran, names))
+    }
+
+    async fn answer(
+        &self,
+        request: Vec<NamedTensor>,
+        rows: usize,
+        asked: &Asked,
+        pasts: StepPasts,
+    ) -> Result<Answer, ServeError> {
         let began = self.around.clock.now();
         let _under_way = self.enter(rows)?;
-        let request = std::mem::take(&mut prepared.request);
-        let outputs = self.walk(request, &prepared, &terms).await?;
+        let mut answer = self.walk(request, asked, pasts).await?;
         let took = self.around.clock.now().saturating_duration_since(began);
-        let times = Times { compute: took, ..Times::default() };
-        self.telemetry.rode(times.queue, took);
+        answer.ran.times.compute = took;
+        self.telemetry.rode(answer.ran.times.queue, took);
         self.telemetry.computed(rows, took, self.around.clock.wall());
-        Ok(Ran { outputs, times })
+        Ok(answer)
     }
 
     async fn walk(
         &self,
-        inputs: Vec<NamedTensor>,
-        prepared: &Prepared,
-        terms: &Terms,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
-        let mut walk = Walk::new(&self.wired.graph, inputs);
-        let mut running = FuturesUnordered::new();
+        request: Vec<NamedTensor>,
+        asked: &Asked,
+        mut pasts: StepPasts,
+    ) -> Result<Answer, ServeError> {
+        let mut walk = Walk::new(&self.wired.graph, request);
+        let (mut running, mut versions) = (FuturesUnordered::new(), BTreeMap::new());
         loop {
             let starts = walk.advance().map_err(|stuck| {
                 let what = stuck.why;
                 let cause = if stuck.by_request { ServeError::Joint { what } } else { self.broken(what) };
                 ServeError::Step { step: stuck.step, cause: Box::new(cause) }
             })?;
-            running.extend(starts.into_iter().map(|start| self.step(start, prepared, terms)));
+            for start in starts {
+                let past = pasts.remove(start.step);
+                running.push(self.step(start, asked, past));
+            }
             let Some(ended) = running.next().await else { break };
-            let (step, outputs) = ended?;
+            let Gave { step, outputs, version, past } = ended?;
+            versions.extend(version.map(|version| (step, version)));
+            pasts.extend(past.map(|past| (step.to_owned(), past)));
             walk.give(step, outputs);
         }
-        walk.outputs().ok_or_else(|| self.broken("a step did not give what it should".to_owned()))
-    }
-
-    /// Runs a model step, whose failure is told with its name.
-    async fn step<'g>(
-        &'g self,
-        start: Start<'g>,
-        prepared: &'g Prepared,
-        terms: &'g Terms,
-    ) -> Result<(&'g str, Vec<NamedTensor>), ServeError> {
-        let Start { step, model, inputs } = start;
-        let inputs = prepared.inputs.get(step).map_or(inputs, |input| vec![input.clone()]);
-        let chosen = prepared.versions.get(step);
-        let task = Task { step, model, place: &self.places[step], terms, part: None, chosen };
-        let began = self.around.clock.now();
-        let outcome = self.whole_or_scattered(task, inputs).await;
-        let took = self.around.clock.now().saturating_duration_since(began);
-        task.place.telemetry.ended(took, outcome.as_ref().err().map(ServeError::kind));
-        match outcome {
-            Ok(outputs) => Ok((step, outputs)),
-            Err(cause) => Err(ServeError::Step { step: step.to_owned(), cause: Box::new(cause) }),
-        }
-    }
-
-    async fn whole_or_scattered(
-        &self,
-        task: Task<'_>,
-        inputs: Vec<NamedTensor>,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
-        let rows = inputs.first().map_or(0, |input| input.tensor.rows());
-        let Some(rows_max) = task.model.scatter_rows.filter(|rows_max| rows > *rows_max) else {
-            return self.part(task, inputs).await;
-        };
-        if let Some(other) = inputs.iter().find(|input| input.tensor.rows() != rows) {
-            let what =
-                format!("its inputs have {rows} rows and {:?} has {}", other.name, other.tensor.rows());
-            return Err(ServeError::Joint { what });
-        }
-        let places = if let At::Servers(servers) = &task.place.at { servers.len() } else { 1 };
-        let parts = scatter::cut(&inputs, rows, rows_max);
-        drop(inputs);
-        let parts = parts.into_iter().enumerate();
-        let parts = parts.map(|(number, part)| self.part(Task { part: Some(number), ..task }, part));
-        let answers: Vec<_> = stream::iter(parts).buffered(places * PARTS_PER_PLACE).try_collect().await?;
-        scatter::gather(&answers).map_err(|what| self.broken(what))
-    }
-
-    async fn part(&self, task: Task<'_>, inputs: Vec<NamedTensor>) -> Result<Vec<NamedTensor>, ServeError> {
-        match &task.place.at {
-            At::Here { model, version } => {
-                let mut followed = Followed::begin(&task, self.around.clock.as_ref());
-                let outcome = self.ask_here((model, version.as_ref()), inputs, &task, &mut followed).await;
-                if let Some(followed) = followed {
-                    followed.end(&outcome);
-                }
-                outcome
-            }
-            At::Servers(servers) => {
-                let call = RemoteCall {
-                    model: task.model.model.clone(),
-                    version: task.model.version.clone(),
-                    inputs,
-                    priority: task.terms.urgency.priority,
-                };
-                let outputs = self.ask(servers, &task, &call).await?;
-                self.check_given(task.model, &outputs)?;
-                Ok(outputs)
-            }
-        }
-    }
-
-    async fn ask_here(
-        &self,
-        (model, version): (&ModelName, Option<&VersionSelector>),
-        inputs: Vec<NamedTensor>,
-        task: &Task<'_>,
-        followed: &mut Option<Followed<'_>>,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
-        let server = self.around.server.upgrade().ok_or(ServeError::Draining)?;
-        let opened;
-        let version = match task.chosen {
-            Some(chosen) => chosen,
-            None => {
-                opened = server.open_for_step(model, version).await?;
-                &opened
-            }
-        };
-        if let Some(followed) = followed {
-            followed.span.version = Some(version.version().get());
-        }
-        let answered = version.infer(inputs, &[], task.terms.urgency.into()).await?;
-        if let Some(followed) = followed {
-            followed.span.times = Some(answered.times);
-        }
-        Ok(answered.answer)
-    }
-
-    async fn ask(
-        &self,
-        servers: &Servers,
-        task: &Task<'_>,
-        call: &RemoteCall,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
-        if task.terms.journey.hops >= HOPS_MAX {
-            return Err(ServeError::TooManyHops { graph: self.name.clone(), limit: HOPS_MAX });
-        }
-        let nobody = || self.broken("this process speaks to no other servers".to_owned());
-        let client = self.around.remote.get().ok_or_else(nobody)?;
-        let clock = self.around.clock.as_ref();
-        servers.ask(&Asking { graph: &self.name, client: client.as_ref(), clock, task }, call).await
-    }
-
-    /// Whether another server gave what the graph was promised.
-    fn check_given(&self, step: &ModelStep, outputs: &[NamedTensor]) -> Result<(), ServeError> {
-        let promised = step.remote_signature().map_err(|what| self.broken(what))?.unwrap_or_default();
-        let unlike = |message: String| ServeError::Remote { kind: ErrorKind::Internal, message };
-        for spec in &promised.outputs {
-            let given = outputs.iter().find(|output| output.name == spec.name);
-            let given = given.ok_or_else(|| unlike(format!("its answer has no output {:?}", spec.name)))?;
-            if spec.check(&given.tensor).is_err() {
-                let (is, shape) = (given.tensor.data_type(), given.tensor.shape());
-                let sizes: Vec<String> = spec.shape.iter().map(ToString::to_string).collect();
-                let promised = format!("{} [{}]", spec.data_type, sizes.join(", "));
-                return Err(unlike(format!("its output {:?} is {is} {shape:?}, not {promised}", spec.name)));
-            }
-        }
-        check_answer(outputs).map_err(|error| unlike(error.to_string()))
+        let names = asked.rows.as_ref().and_then(|_| rows::named_by(&walk, &versions));
+        let outputs = walk.outputs();
+        let outputs = outputs.ok_or_else(|| self.broken("a step did not give what it should".to_owned()))?;
+        Ok(Answer { ran: Ran { outputs, times: Times::default() }, names, pasts })
     }
 
     fn broken(&self, what: String) -> ServeError {

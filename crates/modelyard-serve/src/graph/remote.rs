@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use modelyard_registry::document::TlsFiles;
 use modelyard_types::{Clock, ErrorKind, ModelName, NamedTensor};
 
-use super::Task;
 use super::breaker::{Breaker, Ticket};
 use super::budget::RetryBudget;
 use super::follow::Followed;
+use super::step::Task;
 use crate::error::ServeError;
+use crate::sequence::SequenceStep;
 
 /// Most times that one request, or one part of it, is sent.
 const ATTEMPTS_MAX: usize = 3;
@@ -40,6 +41,8 @@ pub struct RemoteCall {
     pub inputs: Vec<NamedTensor>,
     /// As [`Urgency::priority`](crate::Urgency::priority).
     pub priority: u8,
+    /// Its place in a sequence that the model there remembers.
+    pub sequence: Option<SequenceStep>,
 }
 
 /// How a server is asked.
@@ -98,6 +101,18 @@ pub(super) struct Asking<'a> {
     pub(super) task: &'a Task<'a>,
 }
 
+impl Asking<'_> {
+    /// Now, and the time from now to the deadline.
+    fn time_left(&self) -> Result<(Instant, Duration), ServeError> {
+        let now = self.clock.now();
+        let time = self.task.terms.urgency.deadline.0.saturating_duration_since(now);
+        match time.is_zero() {
+            true => Err(ServeError::DeadlineExceeded { model: self.graph.clone() }),
+            false => Ok((now, time)),
+        }
+    }
+}
+
 impl Servers {
     pub(super) fn new(names: Vec<String>) -> Self {
         let breakers = names.iter().map(|_| Breaker::default()).collect();
@@ -110,7 +125,8 @@ impl Servers {
         self.names.len()
     }
 
-    /// Asks one server, and others where it is not there, while the deadline and the budget allow.
+    /// Asks one server, and others where it is not there, while the deadline and the budget allow; tells which one
+    /// answered.
     ///
     /// # Errors
     /// What the last server said, or that all of them rest.
@@ -118,15 +134,11 @@ impl Servers {
         &self,
         asking: &Asking<'_>,
         call: &RemoteCall,
-    ) -> Result<Vec<NamedTensor>, ServeError> {
+    ) -> Result<(usize, Vec<NamedTensor>), ServeError> {
         self.lock().budget.request();
         let mut failed: Option<(usize, ServeError)> = None;
         for _ in 0..ATTEMPTS_MAX {
-            let now = asking.clock.now();
-            let time = asking.task.terms.urgency.deadline.0.saturating_duration_since(now);
-            if time.is_zero() {
-                return Err(ServeError::DeadlineExceeded { model: asking.graph.clone() });
-            }
+            let (now, time) = asking.time_left()?;
             if failed.is_some() && !self.lock().budget.take() {
                 break;
             }
@@ -138,10 +150,26 @@ impl Servers {
             }
             match self.try_one(trial, call, time).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => failed = Some((at, error)),
-                other => return other,
+                other => return other.map(|outputs| (at, outputs)),
             }
         }
         Err(failed.map_or(ServeError::ServersRest, |(_, error)| error))
+    }
+
+    /// Asks this server, once: no other one could answer, and it may have done what it did not tell.
+    ///
+    /// # Errors
+    /// What it said, or [`ServeError::ServersRest`] where it was not asked.
+    pub(super) async fn ask_one(
+        &self,
+        at: usize,
+        asking: &Asking<'_>,
+        call: &RemoteCall,
+    ) -> Result<Vec<NamedTensor>, ServeError> {
+        let (now, time) = asking.time_left()?;
+        let ticket = self.lock().breakers[at].admit(now).ok_or(ServeError::ServersRest)?;
+        let trial = Trial { servers: self, at, ticket, began: now, asking, is_told: false };
+        self.try_one(trial, call, time).await
     }
 
     async fn try_one(

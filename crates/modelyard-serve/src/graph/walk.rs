@@ -36,8 +36,18 @@ pub(super) struct Stuck {
 }
 
 impl<'g> Walk<'g> {
+    /// The steps that every request needs, whichever ways its switches take.
+    pub(super) fn always(graph: &'g Graph) -> impl Iterator<Item = &'g str> {
+        Self::new(graph, Vec::new()).needed().into_iter().map(|step| step.name.as_str())
+    }
+
     pub(super) fn new(graph: &'g Graph, request: Vec<NamedTensor>) -> Self {
         Self { graph, given: BTreeMap::from([(REQUEST, request)]), started: BTreeSet::new() }
+    }
+
+    /// The graph that it goes through.
+    pub(super) fn graph(&self) -> &'g Graph {
+        self.graph
     }
 
     /// Notes what a step gave.
@@ -111,7 +121,7 @@ impl<'g> Walk<'g> {
     }
 
     /// The way that a switch takes; none before its number is there.
-    fn chosen(&self, switch: &'g SwitchStep) -> Result<Option<&'g Source>, String> {
+    pub(super) fn chosen(&self, switch: &'g SwitchStep) -> Result<Option<&'g Source>, String> {
         let Some(tensor) = self.find(&switch.on) else { return Ok(None) };
         let value = one_number(tensor).map_err(|why| format!("{} {why}", switch.on))?;
         let case = switch.cases.iter().find(|case| case.when.holds(value));
@@ -230,6 +240,7 @@ mod tests {
               "default": "small.y" }
         ]);
         let graph = graph(steps, json!({ "out": "pick.output" }));
+        assert_eq!(Walk::always(&graph).collect::<Vec<_>>(), ["judge", "pick"]);
         for (value, way) in [(0.9, "big"), (0.1, "small")] {
             let mut walk = Walk::new(&graph, tensor("x", &[1.0]));
             assert_eq!(started(&mut walk), ["judge"]);

@@ -132,7 +132,8 @@ impl Server {
         self.unloaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         self.refresh_now().await?;
         self.keep_on_demand(|kept| kept.model() != name);
-        let forgotten = self.sequences().forget(name);
+        let forgotten =
+            self.sequences().forget(|model, sequence| model == name || sequence.has_step_of(name));
         drop(forgotten);
         Ok(())
     }

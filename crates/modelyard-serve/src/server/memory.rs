@@ -13,35 +13,14 @@ use modelyard_types::ModelName;
 use super::Server;
 use super::offer::Offer;
 use crate::error::ServeError;
+use crate::telemetry::HeldSequence;
 use crate::version::{ServedVersion, Wanted};
 
 /// Every version that is in memory, whoever holds it.
 #[derive(Default)]
 pub(super) struct Residents {
     all: Mutex<Vec<Weak<ServedVersion>>>,
-    /// Bytes that are remembered of sequences.
-    pasts: Arc<AtomicU64>,
     turns: AtomicU64,
-}
-
-/// Bytes that are remembered of one sequence, counted until it is dropped.
-pub(super) struct PastRoom {
-    bytes: u64,
-    all: Arc<AtomicU64>,
-}
-
-impl PastRoom {
-    fn resize(&mut self, bytes: u64) {
-        self.all.fetch_add(bytes, Ordering::Relaxed);
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for PastRoom {
-    fn drop(&mut self) {
-        self.resize(0);
-    }
 }
 
 impl Residents {
@@ -66,7 +45,7 @@ impl Server {
 
     /// Bytes that count in the budget.
     fn held_bytes(&self) -> u64 {
-        self.loaded_bytes().saturating_add(self.residents.pasts.load(Ordering::Relaxed))
+        self.loaded_bytes().saturating_add(self.loader.telemetry.sequence_bytes())
     }
 
     /// Counts a version from now on.
@@ -100,25 +79,24 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::SequenceNoRoom`] where nobody can be put to sleep for it.
-    pub(super) fn room_for_past(&self, model: &ModelName, bytes: u64) -> Result<PastRoom, ServeError> {
-        let mut room = PastRoom { bytes: 0, all: Arc::clone(&self.residents.pasts) };
+    pub(super) fn room_for_past(&self, model: &ModelName, bytes: u64) -> Result<HeldSequence, ServeError> {
         // Counted before it is looked for, so that two that begin at once do not take the same room.
-        room.resize(bytes);
+        let held = self.loader.telemetry.hold_sequence(bytes);
         let refused = |budget| ServeError::SequenceNoRoom { model: model.clone(), bytes, budget };
-        let pasts = self.residents.pasts.load(Ordering::Relaxed);
+        let pasts = self.loader.telemetry.sequence_bytes();
         if let Some(budget) = self.config().memory_budget_bytes.filter(|&budget| pasts > budget) {
             // Nobody else is to sleep for what cannot fit.
             return Err(refused(budget));
         }
         self.free(0, None).map_err(refused)?;
-        Ok(room)
+        Ok(held)
     }
 
     /// Counts what is remembered of a sequence anew. Where it grew beyond the budget others are put to sleep as far
     /// as that can be: what was answered is not taken back.
-    pub(super) fn resize_past(&self, room: &mut PastRoom, bytes: u64) {
-        let grew = bytes > room.bytes;
-        room.resize(bytes);
+    pub(super) fn resize_past(&self, held: &mut HeldSequence, bytes: u64) {
+        let grew = bytes > held.bytes();
+        held.resize(bytes);
         if grew && let Err(budget) = self.free(0, None) {
             tracing::warn!(budget, "what is remembered of sequences passes the memory budget");
         }

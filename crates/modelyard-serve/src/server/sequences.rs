@@ -3,25 +3,26 @@
 //! A sequence stays with the version that it began on. What fails is as if it had not been asked: the past is
 //! renewed with the answer, and not otherwise.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use modelyard_types::{ModelName, NamedTensor};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 use super::Server;
-use super::memory::PastRoom;
 use crate::error::ServeError;
+use crate::journey::Terms;
 use crate::rollout::Routed;
 use crate::sequence::{Key, Refused, SequenceStep, Sequences};
 use crate::statistics::Times;
 use crate::telemetry::HeldSequence;
-use crate::urgency::Urgency;
-use crate::version::{Answered, Past, Piece, ServedVersion, check_answer, past_size};
+use crate::version::{Answered, Past, Piece, ServedVersion, check_answer};
 
 /// What is known of a sequence while it lives.
 pub(super) struct Sequence {
     version: Arc<ServedVersion>,
+    /// The models that remember it as steps of a graph, once it began.
+    steps: OnceLock<Vec<ModelName>>,
     /// Held while a request runs; whoever waits for it gets it in the order of coming.
     state: AsyncMutex<State>,
 }
@@ -38,7 +39,6 @@ enum State {
 struct Remembered {
     past: Past,
     held: HeldSequence,
-    room: PastRoom,
 }
 
 /// A request's place in its sequence, kept until it is dropped.
@@ -49,6 +49,13 @@ pub struct SequenceTurn<'a> {
     step: SequenceStep,
     sequence: Arc<Sequence>,
     is_over: bool,
+}
+
+impl Sequence {
+    /// Whether this model remembers it as a step of a graph.
+    pub(super) fn has_step_of(&self, name: &ModelName) -> bool {
+        self.steps.get().is_some_and(|all| all.contains(name))
+    }
 }
 
 impl Server {
@@ -88,7 +95,7 @@ impl Server {
         }
         let idle = opened.limits().sequence_idle;
         let state = AsyncMutex::new(State::Fresh);
-        let sequence = Arc::new(Sequence { version: Arc::clone(opened), state });
+        let sequence = Arc::new(Sequence { version: Arc::clone(opened), steps: OnceLock::new(), state });
         let mut sequences = self.sequences();
         let expired = if sequences.is_full() { sequences.expire(now) } else { Vec::new() };
         let begun = sequences.begin(now, key, Arc::clone(&sequence), idle);
@@ -150,24 +157,27 @@ impl SequenceTurn<'_> {
         mut self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        terms: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let takes_inputs = !self.version().signature().inputs.is_empty();
         if takes_inputs && inputs.is_empty() && self.step.end && !self.step.start {
-            return self.only_end(urgency).await;
+            return self.only_end(terms).await;
         }
         let arrived = self.server.now();
-        let outcome = self.answer(inputs, wanted, urgency).await;
+        let outcome = self.answer(inputs, wanted, terms).await;
         self.opened.watch(self.version(), arrived, &outcome);
         outcome
     }
 
-    async fn only_end(mut self, urgency: Urgency) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
+    async fn only_end(mut self, terms: Terms) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let sequence = Arc::clone(&self.sequence);
-        let mut state = self.wait(&sequence, urgency).await?;
+        let mut state = self.wait(&sequence, &terms).await?;
         self.is_over = true;
         match std::mem::replace(&mut *state, State::Over) {
-            State::Remembers(_) => Ok(Answered { answer: Vec::new(), times: Times::default() }),
+            State::Remembers(remembered) => {
+                self.version().end_sequence(&remembered.past, &self.step, terms).await;
+                Ok(Answered { answer: Vec::new(), times: Times::default() })
+            }
             State::Fresh | State::Over => Err(self.server.refused(&self.key, Refused::Unknown)),
         }
     }
@@ -176,9 +186,9 @@ impl SequenceTurn<'_> {
     async fn wait<'s>(
         &self,
         sequence: &'s Sequence,
-        urgency: Urgency,
+        terms: &Terms,
     ) -> Result<AsyncMutexGuard<'s, State>, ServeError> {
-        let waited = tokio::time::timeout_at(urgency.deadline.0.into(), sequence.state.lock()).await;
+        let waited = tokio::time::timeout_at(terms.urgency.deadline.0.into(), sequence.state.lock()).await;
         waited.map_err(|_| self.server.counted(ServeError::DeadlineExceeded { model: self.key.0.clone() }))
     }
 
@@ -186,52 +196,74 @@ impl SequenceTurn<'_> {
         &mut self,
         inputs: Vec<NamedTensor>,
         wanted: &[String],
-        urgency: Urgency,
+        terms: Terms,
     ) -> Result<Answered<Vec<NamedTensor>>, ServeError> {
         let sequence = Arc::clone(&self.sequence);
-        let mut state = self.wait(&sequence, urgency).await?;
+        let mut state = self.wait(&sequence, &terms).await?;
         let (past, new) = match &*state {
-            State::Fresh if self.step.start => (None, Some(self.room().await?)),
+            State::Fresh if self.step.start => {
+                let (past, held) = self.begin().await.map_err(|error| self.server.counted(error))?;
+                (past, Some(held))
+            }
             State::Remembers(remembered) => (Some(remembered.past.clone()), None),
             State::Fresh | State::Over => {
                 self.is_over = true;
                 return Err(self.server.refused(&self.key, Refused::Unknown));
             }
         };
-        let piece = Piece { inputs, wanted, past, step: &self.step, urgency };
-        let (answered, past) = sequence.version.infer_piece(piece).await?;
-        check_answer(&answered.answer)?;
-        let bytes = past_size(&past);
-        let (mut held, mut room) = match (std::mem::replace(&mut *state, State::Over), new) {
-            (State::Remembers(Remembered { held, room, .. }), _) => (held, room),
+        // What other servers remember may be gone on with whatever becomes of this request.
+        let is_elsewhere = past.as_ref().is_some_and(Past::is_elsewhere);
+        let before = is_elsewhere.then(|| std::mem::replace(&mut *state, State::Over));
+        let piece = Piece { inputs, wanted, past, step: &self.step, terms };
+        let outcome = sequence.version.infer_piece(piece).await;
+        let (answered, past) = match outcome.and_then(|given| check_answer(&given.0.answer).map(|()| given)) {
+            Ok(given) => given,
+            Err(error) => {
+                match before {
+                    Some(_) if matches!(error, ServeError::SequenceLost { .. }) => self.is_over = true,
+                    Some(before) => *state = before,
+                    None => {}
+                }
+                return Err(error);
+            }
+        };
+        let bytes = past.size();
+        let was = before.unwrap_or_else(|| std::mem::replace(&mut *state, State::Over));
+        let mut held = match (was, new) {
+            (State::Remembers(remembered), _) => remembered.held,
             (State::Fresh | State::Over, new) => {
-                let room = new.expect("a sequence that begins has room");
-                (self.server.loader.telemetry.hold_sequence(bytes), room)
+                let mut held = new.expect("a sequence that begins has room");
+                held.begin();
+                held
             }
         };
         self.is_over = self.step.end;
         if !self.is_over {
-            held.resize(bytes);
-            self.server.resize_past(&mut room, bytes);
-            *state = State::Remembers(Remembered { past, held, room });
+            self.server.resize_past(&mut held, bytes);
+            *state = State::Remembers(Remembered { past, held });
         }
         Ok(answered)
     }
 
-    /// Room for what is remembered of the sequence, which begins.
-    async fn room(&self) -> Result<PastRoom, ServeError> {
+    /// What the sequence begins with, and room for what is remembered of it.
+    async fn begin(&self) -> Result<(Option<Past>, HeldSequence), ServeError> {
         let version = self.version();
-        let bytes = version.past_bytes().await.map_err(|error| self.server.counted(error))?;
-        let room = self.server.room_for_past(version.model(), bytes);
-        room.map_err(|error| self.server.counted(error))
+        let (bytes, past) = version.begin_sequence().await?;
+        // The same ones where it is begun once more, after a failure.
+        let _ = self.sequence.steps.set(past.iter().flat_map(Past::models).cloned().collect());
+        Ok((past, self.server.room_for_past(version.model(), bytes)?))
     }
 }
 
 impl Drop for SequenceTurn<'_> {
     fn drop(&mut self) {
-        // What began and was not answered never was.
-        let fresh = || self.sequence.state.try_lock().is_ok_and(|state| matches!(*state, State::Fresh));
-        let is_over = self.is_over || self.step.start && fresh();
+        let is_over = self.is_over
+            || self.sequence.state.try_lock().is_ok_and(|state| match *state {
+                // What began and was not answered never was.
+                State::Fresh => self.step.start,
+                State::Over => true,
+                State::Remembers(_) => false,
+            });
         self.server.sequences().leave(self.server.now(), &self.key, &self.sequence, is_over);
     }
 }

@@ -31,13 +31,16 @@ impl SequenceSeries {
         registry.register(EXPIRED, "Sequences that were idle for too long", self.expired.clone());
     }
 
-    /// Counts a sequence that begins, and its bytes, as live until the value is dropped.
+    /// Counts the bytes of a sequence that is to begin until the value is dropped.
     pub(super) fn hold(&self, bytes: u64) -> HeldSequence {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.begun.inc();
-        self.live.inc();
-        self.bytes.inc_by(bytes);
-        HeldSequence { bytes, series: self.clone() }
+        let mut held = HeldSequence { bytes: 0, is_live: false, series: self.clone() };
+        held.resize(bytes);
+        held
+    }
+
+    /// Bytes of all of them.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get().try_into().unwrap_or(0)
     }
 
     pub(super) fn expired(&self, count: usize) {
@@ -45,13 +48,26 @@ impl SequenceSeries {
     }
 }
 
-/// A live sequence.
+/// What is remembered of one sequence, as it counts in the series and in the memory budget.
 pub(crate) struct HeldSequence {
     bytes: i64,
+    is_live: bool,
     series: SequenceSeries,
 }
 
 impl HeldSequence {
+    /// Its first request was answered.
+    pub(crate) fn begin(&mut self) {
+        self.series.begun.inc();
+        self.series.live.inc();
+        self.is_live = true;
+    }
+
+    /// Bytes that count now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.unsigned_abs()
+    }
+
     /// Counts so many bytes from now on.
     pub(crate) fn resize(&mut self, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -62,7 +78,7 @@ impl HeldSequence {
 
 impl Drop for HeldSequence {
     fn drop(&mut self) {
-        self.series.live.dec();
+        self.series.live.dec_by(i64::from(self.is_live));
         self.series.bytes.dec_by(self.bytes);
     }
 }

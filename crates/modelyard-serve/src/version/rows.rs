@@ -66,14 +66,7 @@ impl ServedVersion {
     ) -> Result<Answered<GraphAnswer>, ServeError> {
         let count = rows.len();
         self.check_rows(count)?;
-        let names = way.names();
-        let mut all = Vec::new();
-        for (step, tensor, version) in graph.preparing(&way) {
-            let failed = |cause| ServeError::Step { step: step.to_owned(), cause: Box::new(cause) };
-            let input = version.prepared(&rows).await.map_err(failed)?;
-            all.push((step.to_owned(), tensor.to_owned(), input));
-        }
-        let Ran { outputs, times } = graph.run_prepared(way.with(all), count, terms).await?;
+        let (Ran { outputs, times }, names) = graph.run_rows(rows, way, terms).await?;
         check_answer(&outputs)?;
         let answer = match names.as_ref().and_then(|names| names.pipeline()) {
             Some(pipeline) => GraphAnswer::Named(self.named(pipeline, &outputs, count, None)?),
@@ -120,7 +113,7 @@ impl ServedVersion {
     }
 
     /// Rows by name as the network's one input: at once where that is quick, and else beside the async threads.
-    async fn prepared(self: &Arc<Self>, rows: &Arc<Vec<Row>>) -> Result<NamedTensor, ServeError> {
+    pub(crate) async fn prepared(self: &Arc<Self>, rows: &Arc<Vec<Row>>) -> Result<NamedTensor, ServeError> {
         if self.pipeline_cost.is_short(rows.len()) {
             return self.prepare(rows);
         }

@@ -3,7 +3,6 @@
 
 use modelyard_types::{DataType, Dim, NamedTensor, Signature, Tensor, TensorData, TensorSpec};
 
-use super::pieces::Past;
 use crate::made_up;
 use crate::sequence::SequenceStep;
 use crate::settings::Declared;
@@ -59,7 +58,7 @@ impl Stateful {
     }
 
     /// What a sequence begins with.
-    pub(super) fn beginning(&self) -> Past {
+    pub(super) fn beginning(&self) -> Vec<Tensor> {
         let zeros = |state: &KeptState| {
             let count = state.initial.iter().product();
             let data = match state.input.data_type {
@@ -71,6 +70,16 @@ impl Stateful {
         self.states.iter().map(zeros).collect()
     }
 
+    /// Bytes of that.
+    pub(super) fn beginning_bytes(&self) -> u64 {
+        let bytes = |state: &KeptState| {
+            // Texts are empty at first.
+            let each = state.input.data_type.size_bytes().unwrap_or(0);
+            (state.initial.iter().product::<usize>() * each) as u64
+        };
+        self.states.iter().map(bytes).sum()
+    }
+
     /// Adds what the server fills to a client's inputs.
     ///
     /// # Errors
@@ -78,7 +87,7 @@ impl Stateful {
     pub(super) fn fill(
         &self,
         inputs: &mut Vec<NamedTensor>,
-        past: Past,
+        past: Vec<Tensor>,
         step: &SequenceStep,
     ) -> Result<(), String> {
         for (control, sizes) in &self.controls {
@@ -94,20 +103,22 @@ impl Stateful {
         Ok(())
     }
 
-    /// What is to be remembered of a network's outputs.
+    /// Takes what is to be remembered out of a network's outputs, and leaves what a client gets.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn remember(&self, outputs: &[NamedTensor]) -> Result<Past, String> {
-        let kept = |state: &KeptState| {
-            let output = outputs.iter().find(|output| output.name == state.output);
-            let tensor = &output.ok_or_else(|| format!("its state {:?} is missing", state.output))?.tensor;
+    pub(super) fn remember(&self, outputs: &mut Vec<NamedTensor>) -> Result<Vec<Tensor>, String> {
+        let mut kept = Vec::with_capacity(self.states.len());
+        for state in &self.states {
+            let at = outputs.iter().position(|output| output.name == state.output);
+            let at = at.ok_or_else(|| format!("its state {:?} is missing", state.output))?;
             let unfit =
                 |error| format!("its state {:?} does not fit its next request: {error}", state.output);
-            state.input.check(tensor).map_err(unfit)?;
-            Ok(tensor.clone())
-        };
-        self.states.iter().map(kept).collect()
+            state.input.check(&outputs[at].tensor).map_err(unfit)?;
+            let is_given = self.signature.outputs.iter().any(|own| own.name == state.output);
+            kept.push(if is_given { outputs[at].tensor.clone() } else { outputs.remove(at).tensor });
+        }
+        Ok(kept)
     }
 }
 
@@ -135,6 +146,7 @@ mod tests {
     use super::*;
     use crate::sequence::SequenceId;
     use crate::stateful::Flag;
+    use crate::version::Past;
 
     fn spec(name: &str, data_type: DataType, shape: &[Dim]) -> TensorSpec {
         TensorSpec { name: name.to_owned(), data_type, shape: shape.to_vec() }
@@ -189,11 +201,14 @@ mod tests {
         stateful.fill(&mut inputs, stateful.beginning(), &step).expect("it has a name");
         assert_eq!(inputs[1].tensor.data(), &TensorData::I32(vec![1]));
         assert_eq!(inputs[2], tensor("state", &[0.0, 0.0]));
-        let past = stateful.remember(&[tensor("y", &[0.0; 2]), tensor("next", &[3.0, 4.0])]);
+        assert_eq!(stateful.beginning_bytes(), Past::Network(stateful.beginning()).size());
+        let mut outputs = vec![tensor("y", &[0.0; 2]), tensor("next", &[3.0, 4.0])];
+        let past = stateful.remember(&mut outputs);
+        assert_eq!(outputs, [tensor("y", &[0.0; 2])], "what is the client's is left");
         let mut inputs = Vec::new();
         stateful.fill(&mut inputs, past.expect("it is there"), &step).expect("it has a name");
         assert_eq!(inputs[1], tensor("state", &[3.0, 4.0]));
-        let wide = stateful.remember(&[tensor("next", &[0.0; 3])]).expect_err("too wide");
+        let wide = stateful.remember(&mut vec![tensor("next", &[0.0; 3])]).expect_err("too wide");
         assert!(wide.contains("does not fit its next request"), "{wide}");
     }
 

@@ -13,8 +13,8 @@ use modelyard_registry::document::{Graph, SignatureDocument};
 use modelyard_registry::{NewGraph, NewVersion, Origin, Registry};
 use modelyard_runtime::{LoadOptions, ModelFiles, RuntimeConfig, Runtimes};
 use modelyard_serve::{
-    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms, ServeConfig,
-    ServeError, Server,
+    RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms, SequenceId,
+    SequenceStep, ServeConfig, ServeError, Server,
 };
 use modelyard_types::{
     Caller, Clock, Deadline, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector,
@@ -309,12 +309,23 @@ async fn far_at(
     config: ServeConfig,
     clock: Arc<dyn Clock>,
 ) -> (Arc<Server>, Arc<Doubles>) {
+    far_with(folder, ("scatter_rows", json!(2)), config, clock).await
+}
+
+/// As [`far_at`], with this key in the step instead.
+async fn far_with(
+    folder: &tempfile::TempDir,
+    (key, value): (&str, Value),
+    config: ServeConfig,
+    clock: Arc<dyn Clock>,
+) -> (Arc<Server>, Arc<Doubles>) {
     let registry = registry(folder).await;
     let tensor = |name: &str| json!([{ "name": name, "data_type": "FP32", "shape": [-1, 2] }]);
-    let steps = json!([{
+    let mut steps = json!([{
         "name": "far", "model": "m", "servers": ["a:1", "b:1"], "inputs": { "x": "request.x" },
-        "scatter_rows": 2, "takes": tensor("x"), "gives": tensor("y")
+        "takes": tensor("x"), "gives": tensor("y")
     }]);
+    steps[0][key] = value;
     set(&registry, steps, json!({ "out": "far" })).await;
     let server = start_at(folder, config, clock).await;
     let doubles = Arc::new(Doubles::default());
@@ -469,4 +480,50 @@ async fn without_a_way_to_other_servers_that_is_told() {
     let server = start(&folder, ServeConfig::default(), None).await.expect("starts");
     let error = ask(&server, "joined", x(1)).await.expect_err("nobody to ask");
     assert!(error.to_string().contains("speaks to no other servers"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sequence_stays_with_the_server_that_it_began_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, clock) = (ServeConfig::default(), Arc::new(RealClock));
+    let (server, doubles) = far_with(&folder, ("sequences", json!(true)), config, clock).await;
+    let go = async |start: bool| {
+        let opened = server.open("joined", None).await?.into();
+        let step = SequenceStep { id: SequenceId::Number(7), start, end: false };
+        let turn = server.take_turn(&opened, false, step)?;
+        turn.infer(x(1), &[], server.deadline().into()).await.map(drop)
+    };
+    go(true).await.expect("it begins");
+    let first = doubles.asked()[0].0.clone();
+    for _ in 0..3 {
+        go(false).await.expect("it goes on");
+    }
+    let asked = doubles.asked();
+    assert!(asked.len() == 3 && asked.iter().all(|(server, ..)| *server == first), "{asked:?}");
+
+    doubles.fail(&[&first], ErrorKind::ResourceExhausted);
+    let full = go(false).await.expect_err("its queue is full");
+    assert_eq!(full.kind(), ErrorKind::ResourceExhausted);
+    doubles.fail(&[], ErrorKind::Unavailable);
+    go(false).await.expect("a refusal leaves it as it was");
+    doubles.asked();
+
+    doubles.fail(&[&first], ErrorKind::Unavailable);
+    let lost = go(false).await.expect_err("its server is gone");
+    assert_eq!(lost.kind(), ErrorKind::FailedPrecondition);
+    assert!(lost.to_string().starts_with("sequence 7 is lost"), "{lost}");
+    assert_eq!(doubles.asked().len(), 1, "nobody else can go on with it");
+    assert_eq!(go(false).await.expect_err("it is over").kind(), ErrorKind::NotFound);
+    for _ in 0..2 {
+        go(true).await.expect("the other server begins it");
+    }
+    assert!(doubles.asked().iter().any(|(server, ..)| *server != first));
+
+    doubles.fail(&[], ErrorKind::Unavailable);
+    go(true).await.expect("it begins");
+    doubles.hang.store(true, Ordering::Relaxed);
+    drop(begun(go(false)).await);
+    doubles.hang.store(false, Ordering::Relaxed);
+    let over = go(false).await.expect_err("its caller went away while a server went on");
+    assert_eq!(over.kind(), ErrorKind::NotFound, "{over}");
 }

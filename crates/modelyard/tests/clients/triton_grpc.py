@@ -114,7 +114,7 @@ def check_repository(client):
     assert stats.inference_stats.success.count >= 20 and stats.last_inference > 0, stats
 
 
-def check_sequences(client):
+def check_sequences(client, model, output):
     """As NVIDIA's sequence example: two series step by step over one stream, in order, without waiting."""
     def piece(values):
         tensor = triton.InferInput("input", values.shape, "FP32")
@@ -128,14 +128,14 @@ def check_sequences(client):
     for step in range(6):
         for sequence_id, one in zip((1000, 1001), series):
             place = {"sequence_id": sequence_id, "sequence_start": step == 0, "sequence_end": step == 5}
-            client.async_stream_infer("pulse", piece(one[:, step : step + 1]), **place)
+            client.async_stream_infer(model, piece(one[:, step : step + 1]), **place)
     for _ in range(6):
         last = [answers.get(timeout=20) for _ in series]
         assert all(error is None for _, error in last), last
     client.stop_stream()
     for (result, _), whole in zip(last, wholes):
-        assert np.abs(result.as_numpy("output") - whole).max() <= 1e-6, (result.as_numpy("output"), whole)
-    refused("NOT_FOUND", lambda: client.infer("pulse", piece(series[0][:, :1]), sequence_id=1000))
+        assert np.abs(result.as_numpy(output) - whole).max() <= 1e-6, (result.as_numpy(output), whole)
+    refused("NOT_FOUND", lambda: client.infer(model, piece(series[0][:, :1]), sequence_id=1000))
 
 
 def check_settings(client):
@@ -229,7 +229,9 @@ def main():
         check_string(client)
         check_shared_memory(client)
         check_repository(client)
-        check_sequences(client)
+        check_sequences(client, "pulse", "output")
+        # A graph of it and of an identity.
+        check_sequences(client, "beat", "beat")
         check_settings(client)
         refused("NOT_FOUND", lambda: client.get_model_metadata("nobody"))
         refused("INVALID_ARGUMENT", lambda: client.infer("simple", inputs()[:1]))

@@ -93,6 +93,8 @@ fn serve(python: &PathBuf, patience: Duration) -> (Running, SocketAddr, TempDir)
     }
     recurrent_project(&at.join("pulse"));
     run(at, &["train", "pulse", "--store", STORE]).expect(0);
+    std::fs::write(at.join("beat.toml"), BEAT).expect("can write");
+    run(at, &["graphs", "set", "beat", "beat.toml", "--store", STORE]).expect(0);
     let listen = ["serve", "--store", STORE, "--listen", "127.0.0.1:0", "--onnxruntime", &library];
     // Nobody listens there: what is sent is not looked at here.
     let traces = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-share", "0.5"];
@@ -111,6 +113,20 @@ fn recurrent_project(folder: &Path) {
     std::fs::write(folder.join("pulse.csv"), format!("hour,pulse\n{rows}")).expect("can write");
     std::fs::write(folder.join("modelyard.toml"), PULSE).expect("can write");
 }
+
+/// A graph of a model that remembers sequences and one that does not.
+const BEAT: &str = r#"
+[outputs]
+beat = "after"
+[[steps]]
+name = "remembers"
+model = "pulse"
+inputs = { input = "request.input" }
+[[steps]]
+name = "after"
+model = "identity_fp32"
+inputs = { INPUT0 = "remembers" }
+"#;
 
 const PULSE: &str = r#"
 [project]

@@ -18,7 +18,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use modelyard_serve::{
     PRIORITY_DEFAULT, RemoteAnswer, RemoteCall, RemoteFailure, RemoteModels, RemoteServer, RemoteTerms,
-    SECURE, TlsFiles,
+    SECURE, SequenceId, SequenceStep, TlsFiles,
 };
 use modelyard_types::{Dim, ErrorKind, NamedTensor, Signature, TensorSpec};
 use prost::Message;
@@ -56,13 +56,20 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
-/// The connection of one server; none before the first request.
-type Link = Arc<AsyncMutex<Option<SendRequest<Body>>>>;
+/// A server, and its connection.
+struct Link {
+    origin: Uri,
+    /// The files by which it is trusted.
+    tls: Option<TlsFiles>,
+    /// None before the first request.
+    connection: AsyncMutex<Option<SendRequest<Body>>>,
+}
 
 /// The servers that were asked so far, with their connections.
 #[derive(Default)]
 pub struct GrpcServers {
-    links: Mutex<BTreeMap<(String, Option<TlsFiles>), Link>>,
+    /// By their names; one that is trusted by several files has a connection for each.
+    links: Mutex<BTreeMap<String, Vec<Arc<Link>>>>,
 }
 
 impl RemoteModels for GrpcServers {
@@ -118,21 +125,14 @@ impl GrpcServers {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
-        let origin = match server.name.strip_prefix(SECURE) {
-            Some(host) => format!("https://{host}"),
-            None => format!("http://{}", server.name),
-        };
-        let origin: Uri = origin.parse().map_err(|_| RemoteFailure {
-            kind: ErrorKind::InvalidArgument,
-            message: "its name is no host and port".to_owned(),
-        })?;
+        let link = self.link(server)?;
         // Whoever waits for another one's connection has no more patience than who makes it.
         let late = |_| RemoteFailure {
             kind: ErrorKind::Unavailable,
             message: format!("it took no connection within {} s", CONNECT_MAX.as_secs()),
         };
-        let sender = tokio::time::timeout(CONNECT_MAX, self.sender(server)).await.map_err(late)??;
-        let mut grpc = Grpc::with_origin(Wire(sender), origin)
+        let sender = tokio::time::timeout(CONNECT_MAX, link.sender(server)).await.map_err(late)??;
+        let mut grpc = Grpc::with_origin(Wire(sender), link.origin.clone())
             .max_decoding_message_size(ANSWER_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|error| unavailable(&error))?;
@@ -141,18 +141,40 @@ impl GrpcServers {
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
     }
 
+    /// What is kept of a server.
+    fn link(&self, server: RemoteServer<'_>) -> Result<Arc<Link>, RemoteFailure> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = links.get(server.name).into_iter().flatten().find(|link| link.tls.as_ref() == server.tls);
+        if let Some(link) = known {
+            return Ok(Arc::clone(link));
+        }
+        let link = Arc::new(Link::new(server)?);
+        links.entry(server.name.to_owned()).or_default().push(Arc::clone(&link));
+        Ok(link)
+    }
+}
+
+impl Link {
+    fn new(server: RemoteServer<'_>) -> Result<Self, RemoteFailure> {
+        let origin = match server.name.strip_prefix(SECURE) {
+            Some(host) => format!("https://{host}"),
+            None => format!("http://{}", server.name),
+        };
+        let origin = origin.parse().map_err(|_| RemoteFailure {
+            kind: ErrorKind::InvalidArgument,
+            message: "its name is no host and port".to_owned(),
+        })?;
+        Ok(Self { origin, tls: server.tls.cloned(), connection: AsyncMutex::default() })
+    }
+
     /// The server's connection, made now where there is none that works.
     async fn sender(&self, server: RemoteServer<'_>) -> Result<SendRequest<Body>, RemoteFailure> {
-        let link = {
-            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(links.entry((server.name.to_owned(), server.tls.cloned())).or_default())
-        };
-        let mut link = link.lock().await;
-        if let Some(sender) = link.as_ref().filter(|sender| !sender.is_closed()) {
+        let mut connection = self.connection.lock().await;
+        if let Some(sender) = connection.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
         let sender = connect(server).await?;
-        *link = Some(sender.clone());
+        *connection = Some(sender.clone());
         Ok(sender)
     }
 }
@@ -272,9 +294,26 @@ fn message(call: &RemoteCall) -> ModelInferRequest {
         model_version: call.version.clone().unwrap_or_default(),
         ..ModelInferRequest::default()
     };
+    let mut tell = |name: &str, choice| {
+        let parameter = InferParameter { parameter_choice: Some(choice) };
+        message.parameters.insert(name.to_owned(), parameter);
+    };
     if call.priority != PRIORITY_DEFAULT {
-        let choice = Some(ParameterChoice::Int64Param(call.priority.into()));
-        message.parameters.insert("priority".to_owned(), InferParameter { parameter_choice: choice });
+        tell("priority", ParameterChoice::Int64Param(call.priority.into()));
+    }
+    if let Some(SequenceStep { id, start, end }) = &call.sequence {
+        tell(
+            "sequence_id",
+            match id {
+                SequenceId::Text(text) => ParameterChoice::StringParam(text.clone()),
+                SequenceId::Number(number) => match i64::try_from(*number) {
+                    Ok(number) => ParameterChoice::Int64Param(number),
+                    Err(_) => ParameterChoice::Uint64Param(*number),
+                },
+            },
+        );
+        tell("sequence_start", ParameterChoice::BoolParam(*start));
+        tell("sequence_end", ParameterChoice::BoolParam(*end));
     }
     for NamedTensor { name, tensor } in &call.inputs {
         let shape = tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
@@ -324,7 +363,14 @@ mod tests {
     fn a_call_reads_as_the_request_that_it_is() {
         let tensor = Tensor::new(vec![1, 2], TensorData::I64(vec![1, -2])).expect("fits");
         let inputs = vec![NamedTensor { name: "x".to_owned(), tensor }];
-        let call = RemoteCall { model: "m".to_owned(), version: Some("3".to_owned()), inputs, priority: 7 };
+        let (model, version) = ("m".to_owned(), Some("3".to_owned()));
+        let mut call = RemoteCall { model, version, inputs, priority: 7, sequence: None };
+        for id in [SequenceId::Number(7), SequenceId::Number(u64::MAX), SequenceId::Text("a".to_owned())] {
+            call.sequence = Some(SequenceStep { id, start: true, end: false });
+            let decoded = super::super::request::decode(message(&call)).expect("it is a request");
+            assert_eq!(decoded.sequence, call.sequence);
+        }
+        call.sequence = None;
         let sent = message(&call);
         assert_eq!((sent.model_name.as_str(), sent.model_version.as_str()), ("m", "3"));
         let decoded = super::super::request::decode(sent).expect("it is a request");
@@ -355,9 +401,8 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_takes_no_connection_keeps_every_caller_waiting_once() {
         let servers = GrpcServers::default();
-        let link = Link::default();
-        servers.links.lock().expect("whole").insert(("far:1".to_owned(), None), Arc::clone(&link));
-        let _connecting = link.lock().await;
+        let link = servers.link(plain("far:1")).expect("a host and a port");
+        let _connecting = link.connection.lock().await;
         let told =
             servers.signature(plain("far:1"), "m", None, CONNECT_MAX * 60).await.expect_err("no connection");
         assert_eq!(told.kind, ErrorKind::Unavailable);

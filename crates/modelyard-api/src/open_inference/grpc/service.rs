@@ -170,17 +170,17 @@ pub(super) async fn run(
     service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call.ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
+    let terms = Terms { urgency, journey: call.journey(&version) };
     let (version, answered) = match decoded.sequence.take() {
         None => {
             // The sequence named 0 is none.
             drop(ordered);
-            let terms = Terms { urgency, journey: call.journey(&version) };
             (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?)
         }
         Some(step) => {
             let turn = server.take_turn(&version, named, step)?;
             drop(ordered);
-            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, urgency).await?)
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, terms).await?)
         }
     };
     let Answered { answer: outputs, times } = answered;

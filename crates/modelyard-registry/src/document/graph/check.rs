@@ -48,6 +48,7 @@ impl Graph {
                 return Err(told("it is a tensor of the request, not one that a step gives".to_owned()));
             }
         }
+        self.check_sequences()?;
         if let Some(path) = self.cycle() {
             return Err(format!("its steps wait for each other: {}", path.join(" → ")));
         }
@@ -112,6 +113,23 @@ impl Graph {
         Ok(())
     }
 
+    /// Two steps that ask one model of one server would go on with the same sequence there.
+    fn check_sequences(&self) -> Result<(), String> {
+        let all: Vec<_> = self.model_steps().filter(|(_, model)| model.sequences).collect();
+        for (at, (name, model)) in all.iter().enumerate() {
+            let is_same = |(_, other): &&(&str, &ModelStep)| {
+                other.model == model.model
+                    && other.servers.iter().any(|server| model.servers.contains(server))
+            };
+            if let Some((other, _)) = all[..at].iter().find(is_same) {
+                return Err(format!(
+                    "steps {other:?} and {name:?} have sequences of one model on one server, which cannot tell them apart"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// A step that nobody needs would never run.
     fn check_use(&self) -> Result<(), String> {
         let taken = self.steps.iter().flat_map(Step::sources).chain(self.outputs.values());
@@ -155,6 +173,15 @@ impl ModelStep {
             ));
         }
         self.check_tls()?;
+        if self.sequences && !self.is_remote() {
+            return Err(
+                "a model that runs here tells itself whether it takes sequences; leave sequences out"
+                    .to_owned(),
+            );
+        }
+        if self.sequences && self.scatter_rows.is_some() {
+            return Err("it has sequences and scatter_rows: a sequence is not scattered".to_owned());
+        }
         let is_described = !self.takes.is_empty() || !self.gives.is_empty();
         if is_described && !self.is_remote() {
             return Err("takes and gives are known from the store where a model runs here".to_owned());
@@ -288,6 +315,20 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_would_share_a_sequence_are_named() {
+        let far = |name: &str, model: &str, servers: &[&str], from: &str| {
+            let inputs = json!({ "x": from });
+            json!({ "name": name, "model": model, "servers": servers, "inputs": inputs, "sequences": true })
+        };
+        let one = far("one", "m", &["a:1", "b:1"], "request.x");
+        let told = |other: Value| told(json!([one, other]), json!({ "y": "two.y" }));
+        assert_eq!(told(far("two", "other", &["b:1"], "one.y")), "fine");
+        assert_eq!(told(far("two", "m", &["c:1"], "one.y")), "fine");
+        let shared = told(far("two", "m", &["b:1"], "one.y"));
+        assert!(shared.contains("steps \"one\" and \"two\" have sequences of one model"), "{shared}");
+    }
+
+    #[test]
     fn numbers_and_servers_that_make_no_sense_are_named() {
         let a = json!({ "name": "a", "model": "m", "inputs": { "x": "request.x" } });
         for (step, want) in [
@@ -303,6 +344,11 @@ mod tests {
                 "is no condition",
             ),
             (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["there"] }), "write host:port"),
+            (json!({ "model": "m", "inputs": { "x": "a" }, "sequences": true }), "leave sequences out"),
+            (
+                json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["b:1"], "sequences": true, "scatter_rows": 2 }),
+                "a sequence is not scattered",
+            ),
             (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["a/b:1"] }), "write host:port"),
             (json!({ "model": "m", "inputs": { "x": "a" }, "servers": ["https://b:1"] }), "write host:port"),
             (

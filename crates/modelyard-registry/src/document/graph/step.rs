@@ -50,6 +50,8 @@ pub struct ModelStep {
     pub takes: Vec<TensorDocument>,
     /// What the model on the servers gives.
     pub gives: Vec<TensorDocument>,
+    /// Whether the model on the servers remembers sequences, and is told of them. One that runs here tells itself.
+    pub sequences: bool,
 }
 
 /// Before the name of a server that is asked by TLS.
@@ -192,6 +194,8 @@ struct WrittenStep {
     takes: Vec<TensorDocument>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gives: Vec<TensorDocument>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sequences: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     combine: Option<Combine>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -217,6 +221,7 @@ impl WrittenStep {
             ("scatter_rows", self.scatter_rows.is_some()),
             ("takes", !self.takes.is_empty()),
             ("gives", !self.gives.is_empty()),
+            ("sequences", self.sequences),
         ];
         let of_combine = [("of", !self.of.is_empty()), ("weights", !self.weights.is_empty())];
         let of_switch = [("cases", !self.cases.is_empty()), ("default", self.default.is_some())];
@@ -253,6 +258,7 @@ impl TryFrom<WrittenStep> for Step {
                 scatter_rows: written.scatter_rows,
                 takes: written.takes,
                 gives: written.gives,
+                sequences: written.sequences,
             }),
             (_, Some(combine), _) => {
                 Work::Combine(CombineStep { combine, of: written.of, weights: written.weights })
@@ -280,6 +286,7 @@ impl From<Step> for WrittenStep {
                 scatter_rows: step.scatter_rows,
                 takes: step.takes,
                 gives: step.gives,
+                sequences: step.sequences,
                 ..empty
             },
             Work::Combine(step) => {

@@ -46,8 +46,9 @@ The graph before is replaced as a whole, at once; running servers follow within
 a second. It is refused where its steps do not go together: an unknown model, a
 tensor of another type or shape, steps that wait for each other. A step with
 `servers` runs there, by gRPC; what its model takes and gives is asked of the
-first of them that answers, unless `takes` and `gives` say it. A server written
-as grpcs://host:port is asked by TLS, with the system's certificates or those of
+first of them that answers, unless `takes` and `gives` say it. With
+`sequences = true` its model remembers sequences there. A server written as
+grpcs://host:port is asked by TLS, with the system's certificates or those of
 tls = { ca = \"ca.pem\", certificate = \"own.pem\", key = \"own-key.pem\" }.
 
 With --json: {\"graph\": name, \"version\": number, \"kind\": \"set\", \"declared\":
