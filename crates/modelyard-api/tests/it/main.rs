@@ -11,6 +11,7 @@ mod packed;
 mod predict;
 mod routes;
 mod sequences;
+mod series;
 mod steady;
 mod support;
 mod tls;
