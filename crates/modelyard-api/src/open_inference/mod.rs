@@ -18,6 +18,6 @@ mod settings;
 mod tests;
 mod wire;
 
-pub use grpc::{GrpcServers, decode_grpc};
+pub use grpc::{GrpcServers, decode_grpc, decode_grpc_answer, decode_grpc_metadata};
 pub use request::{DecodedRequest, Parameters, WantedOutput};
 pub use wire::{decode_binary, decode_json};
