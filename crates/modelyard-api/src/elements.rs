@@ -152,10 +152,13 @@ impl Nesting {
         Self { sizes, flat, depth: None }
     }
 
+    #[inline]
     fn value<E: Error>(&mut self, depth: usize) -> Result<(), E> {
-        if self.depth == Some(depth) {
-            return Ok(());
-        }
+        if self.depth == Some(depth) { Ok(()) } else { self.first(depth) }
+    }
+
+    #[cold]
+    fn first<E: Error>(&mut self, depth: usize) -> Result<(), E> {
         let fits = depth == self.sizes.len() || (self.flat && depth == 1);
         if self.depth.is_some() || !fits {
             let (got, want) = (depth, self.sizes.len());
@@ -232,18 +235,25 @@ struct Node<'a, K: Element> {
 }
 
 impl<K: Element> Node<'_, K> {
+    #[inline]
     fn push<E: Error>(self, scalar: Scalar<'_>) -> Result<(), E> {
         self.nesting.value(self.depth)?;
         match K::take(scalar) {
             Some(value) => self.out.push(value),
-            None => return Err(E::custom(format!("{scalar} is no {}", K::TYPE))),
+            None => return Err(misfit(scalar, K::TYPE)),
         }
         Ok(())
     }
 }
 
+#[cold]
+fn misfit<E: Error>(scalar: Scalar<'_>, data_type: DataType) -> E {
+    E::custom(format!("{scalar} is no {data_type}"))
+}
+
 impl<'de, K: Element> DeserializeSeed<'de> for Node<'_, K> {
     type Value = ();
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }

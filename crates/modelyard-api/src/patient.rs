@@ -1,4 +1,8 @@
-//! A connection that is written to with limited patience: who does not read its answer is hung up on.
+//! How a connection is written to. Each answer waits until everybody else of the thread who is ready had a turn, and
+//! who does not read its answer is hung up on.
+//!
+//! Answers that are written one right after the other wake a client once that else goes to sleep and is woken for
+//! each: with sixteen connections that was a tenth of what a small request costs, and a quarter of what came through.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -13,10 +17,12 @@ use tokio::time::Sleep;
 /// The other side must take this much within the limit before it is given as much time again.
 const STEP_BYTES: usize = 16 << 10;
 
-/// A stream whose writes fail where they make no headway.
+/// A stream whose writes begin a turn late, and fail where they make no headway.
 pub(crate) struct Patient {
     stream: TcpStream,
     limit: Duration,
+    /// Everybody else had a turn since the answer was made.
+    stepped_back: bool,
     waiting: Option<Waiting>,
 }
 
@@ -29,7 +35,16 @@ struct Waiting {
 impl Patient {
     /// Waits this long for each step of an answer to be taken.
     pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+        Self { stream, limit, stepped_back: false, waiting: None }
+    }
+
+    /// Whether the answer is to wait for its turn: it is the last in line then.
+    fn steps_back(&mut self, context: &Context<'_>) -> bool {
+        let first = !std::mem::replace(&mut self.stepped_back, true);
+        if first {
+            context.waker().wake_by_ref();
+        }
+        first
     }
 
     fn watch(
@@ -78,6 +93,9 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.steps_back(context) {
+            return Poll::Pending;
+        }
         let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(wrote, context)
     }
@@ -87,6 +105,9 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.steps_back(context) {
+            return Poll::Pending;
+        }
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.watch(wrote, context)
     }
@@ -96,12 +117,47 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Flushed once everything was taken: the next answer has its own time.
-        self.waiting = None;
+        // Flushed once everything was taken: the next answer has its own turn, and its own time.
+        (self.stepped_back, self.waiting) = (false, None);
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_answer_waits_for_one_turn_of_all_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("taken");
+        let (stream, _) = listener.accept().await.expect("somebody came");
+        let mut patient = Patient::new(stream, Duration::from_secs(10));
+        for _ in 0..2 {
+            let mut turns = 0;
+            let wrote = poll_fn(|context| {
+                turns += 1;
+                Pin::new(&mut patient).poll_write(context, b"answer")
+            });
+            assert_eq!((wrote.await.expect("written"), turns), (6, 2));
+            // What is left of an answer does not step back again.
+            let mut rest = pin!(patient.write(b"s"));
+            let rest = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context)));
+            assert!(matches!(rest.await, Poll::Ready(Ok(1))));
+            patient.flush().await.expect("flushed");
+        }
+        let mut got = [0; 14];
+        client.read_exact(&mut got).await.expect("both answers");
+        assert_eq!(&got, b"answersanswers");
     }
 }

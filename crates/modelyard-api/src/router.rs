@@ -18,6 +18,7 @@ use crate::config::ApiConfig;
 use crate::error::{ApiError, Failure};
 use crate::intake::Intake;
 use crate::open_inference::grpc;
+use crate::open_inference::http::PlainInfer;
 use crate::routes::{About, Content, Operation, Routes};
 use crate::watch::{self, Begun, CallTrail, Ids, TRACEPARENT, TraceContext};
 use crate::{open_inference, page, predict, triton_metrics};
@@ -124,6 +125,9 @@ impl Door {
             grpc::Call::Unary => request.map(|body| self.service.intake.watch(body).into_body()),
             grpc::Call::Other => request,
         };
+        if let Some(infer) = PlainInfer::of(&request) {
+            return Box::pin(infer.answer(&self.service, request)).await;
+        }
         let Ok(response) = self.router.clone().call(request).await;
         response
     }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use modelyard_serve::{Answered, Terms};
 use modelyard_types::VersionSelector;
@@ -202,6 +202,39 @@ async fn infer_version(
     request: Request<Body>,
 ) -> Result<Response, Failure> {
     respond(&service, &model, Some(selector(&version)?), request).await
+}
+
+/// An inference whose path needs no router: what is asked thousands of times a second goes past it.
+pub(crate) struct PlainInfer {
+    model: String,
+    version: Option<String>,
+}
+
+impl PlainInfer {
+    /// None for every other request; one whose path has anything encoded takes its route.
+    pub(crate) fn of(request: &Request<Body>) -> Option<Self> {
+        let path = request.uri().path().strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
+        if request.method() != Method::POST || path.contains('%') {
+            return None;
+        }
+        let (model, version) = match path.split_once('/') {
+            None => (path, None),
+            Some((model, rest)) => (model, Some(rest.strip_prefix("versions/")?)),
+        };
+        let is_name = |text: &str| !text.is_empty() && !text.contains('/');
+        let plain = is_name(model) && version.is_none_or(is_name);
+        plain.then(|| Self { model: model.to_owned(), version: version.map(str::to_owned) })
+    }
+
+    /// As its route answers it. Never fails: failures are answers.
+    pub(crate) async fn answer(self, service: &Service, request: Request<Body>) -> Response {
+        let selector = self.version.as_deref().map(selector).transpose();
+        let answer = match selector {
+            Ok(selector) => respond(service, &self.model, selector, request).await,
+            Err(failure) => Err(failure),
+        };
+        answer.into_response()
+    }
 }
 
 async fn respond(

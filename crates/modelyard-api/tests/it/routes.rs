@@ -52,6 +52,27 @@ async fn the_protocol_from_end_to_end() {
 }
 
 #[tokio::test]
+async fn an_encoded_path_asks_for_the_same_as_a_plain_one() {
+    let store = Store::new().await;
+    store.publish("m", native(2, 3, 1)).await;
+    let running = store.serve().await;
+    let outputs = async |path: &str| running.post(path, infer_body(2, 0.5)).await.json()["outputs"].clone();
+    let want = outputs("/v2/models/m/infer").await;
+    assert_eq!(want[0]["shape"], json!([1, 3]));
+    let same = ["%6D/infer", "m/versions/1/infer", "m/versions/%31/infer", "m/infer?a=b"];
+    for path in same {
+        assert_eq!(outputs(&format!("/v2/models/{path}")).await, want, "{path}");
+    }
+    for nothing in ["/infer", "//infer", "m/v/1/infer", "m/versions/1/1/infer", "m/infer/"] {
+        let reply = running.post(&format!("/v2/models/{nothing}"), infer_body(2, 0.5)).await;
+        reply.failure(404, "not_found");
+    }
+    let version = running.post("/v2/models/m/versions/-1/infer", infer_body(2, 0.5)).await;
+    version.failure(400, "invalid_argument");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn id_outputs_and_request_id_come_back() {
     let store = Store::new().await;
     store.publish("m", native(2, 2, 1)).await;
