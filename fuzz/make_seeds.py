@@ -120,6 +120,34 @@ def requests():
     seed("json_tensors", "parameters", json.dumps({"parameters": {"x": 1}, **body("UINT8", [0, 255])}))
 
 
+def answers():
+    """Two bytes that say how many are JSON, or 0xFFFF for all, then the body."""
+    def answer(tensors, values=b""):
+        head = {"model_name": "m", "model_version": "1", "id": "7", "outputs": tensors}
+        text = json.dumps(head).encode()
+        return struct.pack("<H", len(text) if values else 0xFFFF) + text + values
+
+    def tensor(datatype, shape, **rest):
+        return {"name": "y", "datatype": datatype, "shape": shape, **rest}
+
+    floats = struct.pack("<2f", 1.5, -2e3)
+    seed("client_answer", "json", answer([tensor("FP32", [1, 2], data=[1.5, -2e3])]))
+    seed("client_answer", "texts", answer([tensor("BYTES", [2], data=["a", "\u00fc"])]))
+    raw = [tensor("FP32", [1, 2], parameters={"binary_data_size": 8}), tensor("BOOL", [1], data=[True])]
+    seed("client_answer", "raw", answer(raw, floats))
+    metadata = {"name": "m", "versions": ["1"], "platform": "p", "inputs": [tensor("FP32", [-1, 2])], "outputs": []}
+    seed("client_answer", "metadata", b"\xff\xff" + json.dumps(metadata).encode())
+    refusal = {"error": "full", "kind": "resource_exhausted", "hint": "wait", "request_id": "7"}
+    seed("client_answer", "refusal", b"\xff\xff" + json.dumps(refusal).encode())
+    for name, which, count, values in [("bool", 0, 2, b"\0\1"), ("fp32", 10, 2, floats), ("bytes", 12, 2, b"\x01\0\0\0a\0\0\0\0")]:
+        seed("raw_tensors", name, bytes([which]) + struct.pack("<H", count) + values)
+    output = field(1, "y") + field(2, "FP32") + field(3, 1) + field(3, 2)
+    seed("remote_answer", "raw", field(1, "m") + field(2, "1") + field(5, output) + field(6, floats))
+    seed("remote_answer", "typed", field(1, "m") + field(5, output + field(5, field(6, floats))))
+    takes = field(1, "x") + field(2, "FP32") + field(3, b"\xff" * 9 + b"\x01" + b"\x02")
+    seed("remote_answer", "metadata", field(1, "m") + field(2, "1") + field(3, "p") + field(4, takes) + field(5, takes))
+
+
 def field(number, value):
     """One field of a protobuf message: an integer, or bytes, or a text."""
     def varint(value):
@@ -204,6 +232,49 @@ def stored():
         seed("project_file", example.parent.name, example.read_bytes())
 
 
+def orders():
+    """What a client sends with the order to load."""
+    def order(case, **fields):
+        seed("config_override", case, json.dumps(fields))
+
+    order("batches", name="m", max_batch_size="16", instance_group=[{"count": 2, "kind": "KIND_CPU"}],
+          dynamic_batching={"preferred_batch_size": [4, 8], "max_queue_delay_microseconds": "500"},
+          parameters={"intra_op_thread_count": {"string_value": "2"}}, input=None)
+    control = {"name": "START", "control": [{"kind": "CONTROL_SEQUENCE_START", "fp32_false_true": [0, 1.5]}]}
+    state = {"input_name": "a", "output_name": "b", "data_type": "TYPE_FP32", "dims": ["2"]}
+    order("sequences", max_batch_size=8, sequence_batching={"oldest": {"max_candidate_sequences": 4},
+          "control_input": [control], "state": [state]})
+    order("tensors", input=[{"name": "x", "data_type": "TYPE_FP32", "dims": [1, "-1"]}],
+          output=[{"name": "y", "data_type": "TYPE_STRING", "dims": [10]}])
+
+
+def graphs():
+    seed("graph", "kept", (ROOT / "testdata/formats/1/graph.json").read_bytes())
+    seed("graph", "declared", """[outputs]
+scores = "verdict"
+
+[[steps]]
+name = "small"
+model = "head-small"
+inputs = { x = "request.x" }
+
+[[steps]]
+name = "large"
+model = "head-large"
+version = "challenger"
+inputs = { x = "request.x" }
+
+[[steps]]
+name = "verdict"
+combine = "weighted"
+of = ["small", "large"]
+weights = [1, 3]
+""")
+    route = {"format_version": 1, "canary": {"version": 2, "percent": 12.5, "sticky": "x-user",
+             "guard": {"disagreement_max": 0.1}}, "shadow": {"version": 3, "percent": 50.0, "tolerance": 0.001}}
+    seed("documents", "route", json.dumps(route))
+
+
 def configs():
     seed("triton_config", "batches", """# What most models say.
 name: "digits"
@@ -241,5 +312,8 @@ sounds()
 requests()
 onnx()
 networks()
+answers()
+orders()
+graphs()
 configs()
 stored()

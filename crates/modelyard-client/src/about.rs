@@ -34,7 +34,7 @@ pub struct ModelMetadata {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct ModelTold {
+struct ModelTold {
     name: String,
     #[serde(default)]
     versions: Vec<String>,
@@ -51,11 +51,16 @@ struct TensorTold {
     shape: Vec<i64>,
 }
 
-impl ModelTold {
-    pub(crate) fn read(self) -> Result<ModelMetadata, ClientError> {
+impl ModelMetadata {
+    /// Reads the protocol's document. Safe on any bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::Answer`] for what is no such document.
+    pub fn from_json(json: &[u8]) -> Result<Self, ClientError> {
+        let told = serde_json::from_slice(json).map_err(|error| unreadable(error.to_string()))?;
         let all = |told: Vec<TensorTold>| told.into_iter().map(TensorTold::read).collect::<Result<_, _>>();
-        let Self { name, versions, platform, inputs, outputs } = self;
-        Ok(ModelMetadata { name, versions, platform, inputs: all(inputs)?, outputs: all(outputs)? })
+        let ModelTold { name, versions, platform, inputs, outputs } = told;
+        Ok(Self { name, versions, platform, inputs: all(inputs)?, outputs: all(outputs)? })
     }
 }
 

@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::about::{ModelMetadata, ModelTold, ServerMetadata};
+use crate::about::{ModelMetadata, ServerMetadata};
 use crate::address::{Address, model_path};
 use crate::error::{ClientError, unreadable};
 use crate::http::{Connections, Reply};
-use crate::inference::{Encoded, Inference, InferenceAnswer, decode};
+use crate::inference::{Encoded, Inference, InferenceAnswer};
 use crate::sequence::ModelSequence;
 
 /// The header that says how many bytes of a body are JSON, where tensors follow.
@@ -31,8 +31,8 @@ pub struct ClientConfig {
     /// of it, and it does not begin what is late. Rows by name ([`Client::predict`]) carry no deadline: there the
     /// server goes by its own.
     pub timeout: Duration,
-    /// Tries of one call at most, the first included. Only what has certainly not run, or changes nothing by running
-    /// twice, is tried again.
+    /// Tries of one call at most, the first included. Only what has certainly changed nothing
+    /// ([`ClientError::changed_nothing`]), or changes nothing by running twice, is tried again.
     pub tries_max: u32,
     /// The pause before the second try; each further one is twice as long. The server may ask for a longer one.
     pub pause: Duration,
@@ -136,8 +136,8 @@ impl Client {
         model: &str,
         version: Option<&str>,
     ) -> Result<ModelMetadata, ClientError> {
-        let told: ModelTold = self.get(model_path("/v2/models", model, version)).await?;
-        told.read()
+        let reply = self.ask(&Call::get(model_path("/v2/models", model, version))).await?;
+        ModelMetadata::from_json(&reply.body)
     }
 
     /// Tensors in, tensors out.
@@ -156,7 +156,7 @@ impl Client {
         let reply = self.ask(&call).await?;
         let json_bytes =
             reply.parts.headers.get(JSON_BYTES).and_then(|value| value.to_str().ok()?.parse().ok());
-        decode(&reply.body, json_bytes)
+        InferenceAnswer::decode(&reply.body, json_bytes)
     }
 
     /// A series in pieces, which the model remembers from step to step. Nothing is sent yet.
@@ -228,9 +228,7 @@ impl Client {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
-            let broke = matches!(error, ClientError::Connection { .. });
-            let may_again = error.was_not_run() || broke && call.repeatable;
-            if !may_again {
+            if !error.may_pass() || !(call.repeatable || error.changed_nothing()) {
                 return Err(error);
             }
             *last = Some(error);
@@ -251,7 +249,8 @@ impl Client {
         }
         let seconds =
             reply.parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Err((refused(&reply), Duration::from_secs(seconds.unwrap_or(0))))
+        let refusal = ClientError::refusal(reply.parts.status.as_u16(), &reply.body);
+        Err((refusal, Duration::from_secs(seconds.unwrap_or(0))))
     }
 
     fn request(&self, call: &Call<'_>, left: Duration) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -284,24 +283,4 @@ impl Call<'_> {
 
 fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, ClientError> {
     serde_json::from_slice(&reply.body).map_err(|error| unreadable(error.to_string()))
-}
-
-/// What the server says of a failure, in its own form or any other.
-fn refused(reply: &Reply) -> ClientError {
-    #[derive(Deserialize)]
-    struct Told {
-        error: String,
-        hint: Option<String>,
-        request_id: Option<String>,
-    }
-    let status = reply.parts.status.as_u16();
-    match serde_json::from_slice(&reply.body) {
-        Ok(Told { error: message, hint, request_id }) => {
-            ClientError::Refused { status, message, hint, request_id }
-        }
-        Err(_) => {
-            let message = format!("it answered with status {}", reply.parts.status);
-            ClientError::Refused { status, message, hint: None, request_id: None }
-        }
-    }
 }

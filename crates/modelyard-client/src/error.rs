@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use modelyard_types::ErrorKind;
+use serde::Deserialize;
 
 use crate::inference::SequenceId;
 
@@ -38,7 +39,7 @@ pub enum ClientError {
         message: String,
         /// What it says about the way out.
         hint: Option<String>,
-        /// The id under which its log has the request.
+        /// The id under which its log has the request; none where something between refused it.
         request_id: Option<String>,
     },
     /// The answer is not what the protocol says.
@@ -75,6 +76,27 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What an answer other than success says, in the server's own form or any other. Safe on any bytes.
+    pub fn refusal(status: u16, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Told {
+            error: String,
+            kind: Option<String>,
+            hint: Option<String>,
+            request_id: Option<String>,
+        }
+        match serde_json::from_slice(body) {
+            Ok(Told { error: message, kind, hint, request_id }) => {
+                // The form is ours only where all of it is there.
+                Self::Refused { status, message, hint, request_id: kind.and(request_id) }
+            }
+            Err(_) => {
+                let message = format!("it answered with status {status}");
+                Self::Refused { status, message, hint: None, request_id: None }
+            }
+        }
+    }
+
     /// The kind, by which callers decide what to do.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -120,22 +142,22 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may be answered a moment later, and the server has certainly not run it.
-    pub(crate) fn was_not_run(&self) -> bool {
+    /// Whether it is certain that the call changed nothing: it never reached the server, or the server itself says
+    /// that it failed. Whatever stands between may refuse a call that it had passed on.
+    pub fn changed_nothing(&self) -> bool {
         match self {
+            Self::Address { .. } | Self::Request { .. } | Self::Sequence { .. } => true,
             Self::Connection { doing, .. } => *doing == CONNECT,
-            Self::Refused { status, .. } => matches!(status, 429 | 503),
-            _ => false,
+            Self::Refused { request_id, .. } => request_id.is_some(),
+            Self::Answer { .. } | Self::DeadlineExceeded { .. } => false,
         }
     }
 
-    /// Whether a step of a sequence left that as it was: the server refused it, or never had it.
-    pub(crate) fn was_not_taken(&self) -> bool {
+    /// Whether another moment may do.
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
-            // Of what lies between, nobody knows what the server did.
-            Self::Refused { status, request_id, .. } => request_id.is_some() || matches!(status, 429 | 503),
-            Self::Connection { doing, .. } => *doing == CONNECT,
-            Self::Request { .. } => true,
+            Self::Connection { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 429 | 502 | 503),
             _ => false,
         }
     }

@@ -183,22 +183,24 @@ struct OutputParameters {
     binary_data_size: Option<usize>,
 }
 
-/// Reads an answer, of whose body `json_bytes` are JSON where tensors follow.
-///
-/// # Errors
-/// An answer that is not as the protocol says.
-pub(crate) fn decode(body: &[u8], json_bytes: Option<usize>) -> Result<InferenceAnswer, ClientError> {
-    let split = body.split_at_checked(json_bytes.unwrap_or(body.len()));
-    let (json, mut behind) = split.ok_or_else(|| unreadable("it is shorter than its JSON is to be"))?;
-    let told: AnswerTold = serde_json::from_slice(json).map_err(|error| unreadable(error.to_string()))?;
-    let mut outputs = Vec::with_capacity(told.outputs.len());
-    for output in told.outputs {
-        let name = output.name.clone();
-        let tensor =
-            output.read(&mut behind).map_err(|what| unreadable(format!("output {name:?}: {what}")))?;
-        outputs.push(NamedTensor { name, tensor });
+impl InferenceAnswer {
+    /// Reads an answer, of whose body `json_bytes` are JSON where tensors follow. Safe on any bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::Answer`] for what is not as the protocol says.
+    pub fn decode(body: &[u8], json_bytes: Option<usize>) -> Result<Self, ClientError> {
+        let split = body.split_at_checked(json_bytes.unwrap_or(body.len()));
+        let (json, mut behind) = split.ok_or_else(|| unreadable("it is shorter than its JSON is to be"))?;
+        let told: AnswerTold = serde_json::from_slice(json).map_err(|error| unreadable(error.to_string()))?;
+        let mut outputs = Vec::with_capacity(told.outputs.len());
+        for output in told.outputs {
+            let name = output.name.clone();
+            let tensor =
+                output.read(&mut behind).map_err(|what| unreadable(format!("output {name:?}: {what}")))?;
+            outputs.push(NamedTensor { name, tensor });
+        }
+        Ok(Self { model: told.model_name, version: told.model_version, id: told.id, outputs })
     }
-    Ok(InferenceAnswer { model: told.model_name, version: told.model_version, id: told.id, outputs })
 }
 
 impl OutputTold {
@@ -254,7 +256,7 @@ mod tests {
         let mut body = json.to_string().into_bytes();
         let at = body.len();
         body.extend([0, 0, 128, 63, 0, 0, 0, 64]);
-        let answer = decode(&body, Some(at)).expect("an answer");
+        let answer = InferenceAnswer::decode(&body, Some(at)).expect("an answer");
         assert_eq!((answer.version.as_str(), answer.id.as_deref()), ("2", Some("q")));
         assert_eq!(answer.outputs[0], tensor("y", vec![1.0, 2.0]));
         assert_eq!(answer.outputs[1].tensor.shape(), [1]);
@@ -263,7 +265,7 @@ mod tests {
             (&body[..], Some(at + 99), "shorter than its JSON"),
             (&b"<html>"[..], None, "cannot be read: expected value"),
         ] {
-            let error = decode(body, at).expect_err(want);
+            let error = InferenceAnswer::decode(body, at).expect_err(want);
             assert!(error.to_string().contains(want), "{error}");
         }
     }

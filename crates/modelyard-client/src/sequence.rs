@@ -10,9 +10,9 @@ use crate::inference::{Inference, InferenceAnswer, SequenceId, SequencePlace};
 
 /// A sequence on one server: every step is answered by what came before it. Made by [`Client::sequence`].
 ///
-/// A step that is refused leaves the sequence as it was and may be sent again. Where no answer came it is not known
-/// whether the step was taken, and the sequence cannot be gone on with. One that is neither ended by
-/// [`ModelSequence::end`] nor by its last step is forgotten by the server after a while.
+/// A step that certainly [changed nothing](ClientError::changed_nothing) leaves the sequence as it was and may be sent
+/// again. Of every other failure it is not known whether the step was taken, and the sequence cannot be gone on with.
+/// One that is neither ended by [`ModelSequence::end`] nor by its last step is forgotten by the server after a while.
 #[derive(Debug)]
 pub struct ModelSequence<'a> {
     client: &'a Client,
@@ -97,7 +97,7 @@ impl<'a> ModelSequence<'a> {
         let outcome = self.client.infer(&self.inference(inputs, before == State::New, end)).await;
         match &outcome {
             Ok(_) => self.state = if end { State::Over } else { State::Begun },
-            Err(error) if error.was_not_taken() => self.state = before,
+            Err(error) if error.changed_nothing() => self.state = before,
             Err(_) => {}
         }
         outcome

@@ -105,37 +105,74 @@ def check_sequences(client):
     refused("unsupported", lambda: client.sequence("identity_fp32").step({"INPUT0": SERIES[:, :, 0]}))
 
 
-class HangsUp(http.server.BaseHTTPRequestHandler):
-    """Answers the first request of a sequence and hangs up on the others."""
+ANSWER = (200, '{"model_name": "m", "model_version": "1", "outputs": []}')
+OWN = '{"error": "full", "kind": "resource_exhausted", "request_id": "7"}'
+THEIRS = '{"error": "busy", "request_id": "7"}'
 
-    seen = 0
 
+class Listener(http.server.HTTPServer):
+    """Answers the first request by the first reply, and so on, and hangs up where there is none."""
+
+    def __init__(self, *replies):
+        super().__init__(("127.0.0.1", 0), Reply)
+        self.replies = replies
+        self.seen = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
+
+
+class Reply(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        HangsUp.seen += 1
-        request = self.rfile.read(int(self.headers["Content-Length"]))
-        if b'"sequence_start": true' not in request:
+        self.server.seen += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.seen > len(self.server.replies):
             self.close_connection = True
             return
-        body = b'{"model_name": "m", "model_version": "1", "outputs": []}'
-        self.send_response(200)
+        status, body = self.server.replies[self.server.seen - 1]
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body.encode())
 
     def log_message(self, *_):
         pass
 
 
 def check_lost_sequences():
-    with http.server.HTTPServer(("127.0.0.1", 0), HangsUp) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with modelyard.Client(f"http://127.0.0.1:{server.server_port}") as client:
-            with client.sequence("m") as lost:
-                lost.step({"x": A})
-                refused("unreachable", lambda: lost.step({"x": A}))
-                assert HangsUp.seen == 2, "a step that may have been taken is not sent again"
-                assert "begin another" in str(refused("sequence_lost", lambda: lost.step({"x": A})))
-        server.shutdown()
+    step = {"x": A}
+    retries = modelyard.Retries(first_delay_s=0.001)
+    # Full for a moment, and the server says so itself.
+    with Listener(ANSWER, (429, OWN), ANSWER) as full, modelyard.Client(full.url, retries=retries) as client:
+        lost = client.sequence("m")
+        lost.step(step), lost.step(step)
+        assert full.seen == 3, "it is sent again"
+    # Whoever else refuses it may have passed it on; and so may a connection that broke.
+    for doubtful in ((503, "<html>"), (429, '{"error": "full"}'), (502, ""), (503, THEIRS), None):
+        replies = (ANSWER,) if doubtful is None else (ANSWER, doubtful)
+        with Listener(*replies) as proxy, modelyard.Client(proxy.url, retries=retries) as client:
+            lost = client.sequence("m")
+            lost.step(step)
+            kind = "unreachable" if doubtful is None else "bad_answer"
+            assert not refused(kind, lambda: lost.step(step)).changed_nothing
+            assert "begin another" in str(refused("sequence_lost", lambda: lost.step(step)))
+            assert proxy.seen == 2, "a step that may have been taken is not sent again"
+    # What asks for no sequence's step may run twice.
+    with Listener((503, "<html>"), ANSWER) as proxy, modelyard.Client(proxy.url, retries=retries) as client:
+        assert client.infer("m", step).version == "1"
+    # What never left lets it go on.
+    with Listener(ANSWER) as gone, modelyard.Client(gone.url, retries=retries) as client:
+        lost = client.sequence("m")
+        lost.step(step)
+        gone.shutdown(), gone.server_close()
+        for _ in range(2):
+            assert refused("unreachable", lambda: lost.step(step)).changed_nothing
 
 
 class Busy(http.server.BaseHTTPRequestHandler):

@@ -8,8 +8,6 @@ import type { InferOptions, InferResult, Input } from "./wire.js";
 
 /** Too many requests, bad gateway, unavailable: another moment may do. */
 const LATER = new Set([429, 502, 503]);
-/** Of these, what a server answers that has certainly not run the request. */
-const NOT_RUN = new Set([429, 503]);
 /** A request says itself how long its answer may take; the connection waits a little longer for it. */
 const GRACE_MS = 2000;
 
@@ -147,14 +145,13 @@ export class Client {
         const sent = await this.#once(path, request, timeoutMs);
         if (sent.status === 200) return sent;
         failure = ModelyardError.fromAnswer(sent.status, sent.body);
-        if (!(repeatable ? LATER : NOT_RUN).has(sent.status)) throw failure;
         wait = sent.headers.get("retry-after");
       } catch (cause) {
-        if (cause instanceof ModelyardError) throw cause;
-        failure = new ModelyardError(`no answer: ${String(cause)}`, { kind: "unreachable", cause });
-        if (!repeatable) throw failure;
+        failure = ModelyardError.unreachable(cause);
       }
-      if (attempt >= this.#options.attempts) throw failure;
+      const mayPass = failure.status === undefined || LATER.has(failure.status);
+      const mayRepeat = repeatable || failure.changedNothing;
+      if (!mayPass || !mayRepeat || attempt >= this.#options.attempts) throw failure;
       await new Promise((later) => setTimeout(later, this.#delayMs(attempt, wait)));
     }
   }

@@ -3,17 +3,26 @@
 /**
  * A request that was refused, or a server that could not be reached. `kind` is the server's own word
  * (`invalid_argument`, `not_found`, `resource_exhausted`, …), `unreachable` where no answer came, `bad_answer`
- * where it made no sense. `status` is HTTP's.
+ * where it made no sense. `status` is HTTP's. `changedNothing` where that is certain: the request never reached the
+ * server, or the server itself says that it failed. Whatever stands between may refuse a request that it had passed on.
  */
 export class ModelyardError extends Error {
   readonly kind: string;
   readonly status: number | undefined;
   readonly hint: string | undefined;
   readonly requestId: string | undefined;
+  readonly changedNothing: boolean;
 
   constructor(
     message: string,
-    told: { kind: string; status?: number; hint?: string; requestId?: string; cause?: unknown },
+    told: {
+      kind: string;
+      status?: number;
+      hint?: string;
+      requestId?: string;
+      changedNothing?: boolean;
+      cause?: unknown;
+    },
   ) {
     super(told.hint === undefined ? message : `${message} (${told.hint})`, { cause: told.cause });
     this.name = "ModelyardError";
@@ -21,6 +30,7 @@ export class ModelyardError extends Error {
     this.status = told.status;
     this.hint = told.hint;
     this.requestId = told.requestId;
+    this.changedNothing = told.changedNothing ?? false;
   }
 
   /** The error that a server answered; whoever answered in another form stands between. */
@@ -38,9 +48,28 @@ export class ModelyardError extends Error {
         kind: String(kind),
         status,
         ...(typeof hint === "string" ? { hint } : {}),
-        ...(typeof id === "string" ? { requestId: id } : {}),
+        ...(typeof id === "string" ? { requestId: id, changedNothing: true } : {}),
       });
     }
     return new ModelyardError(`HTTP ${status}: ${text.slice(0, 200)}`, { kind: "bad_answer", status });
   }
+
+  /** The error of a `fetch` that failed. */
+  static unreachable(cause: unknown): ModelyardError {
+    const changedNothing = neverConnected(cause);
+    return new ModelyardError(`no answer: ${String(cause)}`, { kind: "unreachable", changedNothing, cause });
+  }
+}
+
+/** Whether `fetch` failed before there was a connection, as far as the platform tells: Node does, browsers do not. */
+function neverConnected(failed: unknown): boolean {
+  const { code, syscall, errors = [] } = (Object(failed).cause ?? {}) as {
+    code?: unknown;
+    syscall?: unknown;
+    errors?: readonly { syscall?: unknown }[];
+  };
+  const early = (call: unknown) => call === "connect" || call === "getaddrinfo";
+  // One of several addresses each, where a name has them.
+  const all = errors.length > 0 ? errors.every((error) => early(error.syscall)) : early(syscall);
+  return all || code === "UND_ERR_CONNECT_TIMEOUT";
 }

@@ -26,8 +26,9 @@ type Infer = (
 /**
  * A sequence on one server: every step is answered by what came before it.
  *
- * A step that is refused leaves the sequence as it was and may be sent again. Where no answer came it is not known
- * whether the step was taken, and the sequence cannot be gone on with. Await each step before the next.
+ * A step that certainly changed nothing (`ModelyardError.changedNothing`) leaves the sequence as it was and may be sent
+ * again. Of every other failure it is not known whether the step was taken, and the sequence cannot be gone on with.
+ * Await each step before the next.
  */
 export class ModelSequence {
   readonly model: string;
@@ -79,14 +80,13 @@ export class ModelSequence {
 
   #refused(what: string, kind: string): ModelyardError {
     const message = `sequence ${this.id} of model ${this.model} ${what}`;
-    return new ModelyardError(message, { kind, hint: "begin another sequence" });
+    return new ModelyardError(message, { kind, hint: "begin another sequence", changedNothing: true });
   }
 }
 
-/** The server leaves a sequence as it was where it refuses a step, and says so; some values cannot be sent. */
+/** Whether the step was certainly not taken; some values cannot be sent. */
 function wasNotTaken(error: unknown): boolean {
-  if (!(error instanceof ModelyardError)) return error instanceof TypeError;
-  return error.status !== undefined && error.kind !== "bad_answer";
+  return error instanceof TypeError || (error instanceof ModelyardError && error.changedNothing);
 }
 
 /** A number from 1 that JSON carries whole. */

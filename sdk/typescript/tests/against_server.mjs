@@ -105,22 +105,58 @@ async function checkSequences(client) {
   await refused("not_found", client.infer("pulse", piece(0, 1), { sequence: { id: 9 } }));
 }
 
-// Answers the first request of a sequence and hangs up on the others.
-async function checkLostSequences() {
-  let seen = 0;
-  const broken = http.createServer((request, answer) => {
-    seen += 1;
-    if (seen > 1) return request.socket.destroy();
-    answer.end('{"model_name": "m", "model_version": "1", "outputs": []}');
+// Answers the first request by the first reply, and so on, and hangs up where there is none.
+async function listen(...replies) {
+  const seen = { requests: 0 };
+  const server = http.createServer((request, answer) => {
+    seen.requests += 1;
+    const reply = replies[seen.requests - 1];
+    if (reply === undefined) return request.socket.destroy();
+    answer.writeHead(reply[0], { connection: "close" });
+    answer.end(reply[1]);
   });
-  await new Promise((listening) => broken.listen(0, "127.0.0.1", listening));
-  const lost = new Client(`http://127.0.0.1:${broken.address().port}`).sequence("m");
-  await lost.step(piece(0, 1));
-  await refused("unreachable", lost.step(piece(0, 1)));
-  assert.equal(seen, 2, "a step that may have been taken is not sent again");
-  assert.match((await refused("sequence_lost", lost.step(piece(0, 1)))).message, /begin another/);
-  broken.closeAllConnections();
-  broken.close();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const client = new Client(`http://127.0.0.1:${server.address().port}`, { firstDelayMs: 1 });
+  const close = () => new Promise((closed) => server.close(closed).closeAllConnections());
+  return { client, seen, close };
+}
+
+const ANSWER = [200, '{"model_name": "m", "model_version": "1", "outputs": []}'];
+const OWN = '{"error": "full", "kind": "resource_exhausted", "request_id": "7"}';
+const THEIRS = '{"error": "busy", "request_id": "7"}';
+
+async function checkLostSequences() {
+  const step = piece(0, 1);
+  // Full for a moment, and the server says so itself.
+  const full = await listen(ANSWER, [429, OWN], ANSWER);
+  const one = full.client.sequence("m");
+  await one.step(step);
+  await one.step(step);
+  assert.equal(full.seen.requests, 3, "it is sent again");
+  await full.close();
+  // Whoever else refuses it may have passed it on; and so may a connection that broke.
+  for (const doubtful of [[503, "<html>"], [429, '{"error": "full"}'], [502, ""], [503, THEIRS], undefined]) {
+    const proxy = await listen(ANSWER, ...(doubtful === undefined ? [] : [doubtful]));
+    const lost = proxy.client.sequence("m");
+    await lost.step(step);
+    const error = await refused(doubtful === undefined ? "unreachable" : "bad_answer", lost.step(step));
+    assert(!error.changedNothing);
+    assert.match((await refused("sequence_lost", lost.step(step))).message, /begin another/);
+    assert.equal(proxy.seen.requests, 2, "a step that may have been taken is not sent again");
+    await proxy.close();
+  }
+  // What asks for no sequence's step may run twice.
+  const busy = await listen([503, "<html>"], ANSWER);
+  assert.equal((await busy.client.infer("m", step)).version, "1");
+  await busy.close();
+  // What never left lets it go on.
+  const gone = await listen(ANSWER);
+  const left = gone.client.sequence("m");
+  await left.step(step);
+  await gone.close();
+  for (let time = 0; time < 2; time += 1) {
+    assert((await refused("unreachable", left.step(step))).changedNothing);
+  }
 }
 
 // Is full for the first two requests.

@@ -19,7 +19,7 @@ pub(crate) mod shared_memory;
 mod tests;
 mod wire;
 
-pub use grpc::{GrpcServers, decode_grpc};
+pub use grpc::{GrpcServers, decode_grpc, decode_grpc_answer, decode_grpc_metadata};
 pub use request::{DecodedRequest, Parameters, WantedOutput};
 pub use shared_memory::{Place, SharedInput};
 pub use wire::{decode_binary, decode_json};

@@ -140,10 +140,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn steps_lie_below_their_call_with_their_own_wait_and_run() {
-        let times = Times { queue: Duration::from_micros(1), compute: Duration::from_micros(40) };
-        let call = Call {
+    fn call(status: u16, kind: Option<ErrorKind>, served: Option<Served>, steps: Steps) -> Call {
+        Call {
             at: UNIX_EPOCH,
             took: Duration::from_micros(100),
             request_id: String::new(),
@@ -151,15 +149,37 @@ mod tests {
             method: "POST".to_owned(),
             path: "/v2/models/g/infer".to_owned(),
             protocol: "HTTP/1.1",
-            status: 200,
+            status,
             grpc_status: None,
-            kind: None,
-            served: Some(Served { model: "g".to_owned(), version: 1, times }),
-            steps: Steps {
-                spans: vec![step(100, None, Some(times)), step(200, Some("grpcs://far:8080"), None)],
-                left_out: 3,
-            },
+            kind,
+            served,
+            steps,
+        }
+    }
+
+    #[test]
+    fn the_spans_of_a_call_whose_caller_went_away_say_so() {
+        let far = StepSpan { failure: Some(ErrorKind::Cancelled), ..step(100, Some("far:8080"), None) };
+        let steps = Steps { spans: vec![far], left_out: 0 };
+        let spans = spans(&call(499, Some(ErrorKind::Cancelled), None, steps));
+        let cancelled = text("error.type", "cancelled");
+        assert!(
+            spans.len() == 2 && spans.iter().all(|span| span.attributes.contains(&cancelled)),
+            "{spans:?}"
+        );
+        assert_eq!(spans[0].status, Some(SpanStatus { code: ERROR }), "to the step it is a failure");
+        assert_eq!(spans[1].status, None, "the server did nothing wrong");
+    }
+
+    #[test]
+    fn steps_lie_below_their_call_with_their_own_wait_and_run() {
+        let times = Times { queue: Duration::from_micros(1), compute: Duration::from_micros(40) };
+        let served = Some(Served { model: "g".to_owned(), version: 1, times });
+        let steps = Steps {
+            spans: vec![step(100, None, Some(times)), step(200, Some("grpcs://far:8080"), None)],
+            left_out: 3,
         };
+        let call = call(200, None, served, steps);
         let spans = spans(&call);
         let id = |number: u64| number.to_be_bytes().to_vec();
         let tree: Vec<(&str, i32, Vec<u8>)> =

@@ -1,15 +1,18 @@
 //! Many callers at once, and what is left of them: they hang up, they are too many, they drip.
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use modelyard_api::ApiConfig;
+use modelyard_api::{ApiConfig, Call, Watcher, Watchers};
 use modelyard_serve::ServeConfig;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::support::{Client, Running, Store, infer_body, native};
 
 const INFER: &str = "/v2/models/m/infer";
+const LIVE: &str = "/v2/health/live";
 /// Longer than any test: requests that wait for company wait for good.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
@@ -19,19 +22,9 @@ async fn serve(serve: ServeConfig, api: ApiConfig) -> Running {
     store.serve_with(serve, api).await
 }
 
-/// What a gauge of the model shows.
-async fn gauge(client: &mut Client, name: &str) -> usize {
-    let page = client.send("GET", "/metrics", &[], b"").await.expect("an answer");
-    let head = format!("{name}{{model=\"m\",version=\"1\"}} ");
-    let line = page.text().lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{}", page.text())).parse().expect("a number")
-}
-
-/// Asks until a gauge shows this; each look takes the server a moment, so nothing has to sleep.
+/// Waits until a gauge of the model shows this.
 async fn until(client: &mut Client, name: &str, want: usize) {
-    let looking = async { while gauge(client, name).await != want {} };
-    let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
-    assert!(found.is_ok(), "{name} did not become {want}");
+    client.until(name, "m", want).await;
 }
 
 #[tokio::test]
@@ -145,7 +138,6 @@ async fn requests_that_come_at_once_are_all_answered_in_their_order() {
         .map(|number| format!("GET /v2/health/live HTTP/1.1\r\nhost: t\r\nx-request-id: {number}\r\n\r\n"))
         .collect();
     many.stream.write_all(requests.as_bytes()).await.expect("writes");
-    assert_eq!(running.post(INFER, infer_body(2, 1.0)).await.status, 200, "others are answered meanwhile");
     for number in 0..100 {
         let reply = many.reply(false).await.expect("an answer");
         assert_eq!(
@@ -153,5 +145,64 @@ async fn requests_that_come_at_once_are_all_answered_in_their_order() {
             (200, number.to_string().as_str())
         );
     }
+    running.stop().await;
+}
+
+/// Tells each request by its id as it ends, and stops the thread after the one named `gate` until that is opened.
+struct Gate {
+    told: UnboundedSender<String>,
+    opened: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Watcher for Gate {
+    fn ended(&self, call: &Call) {
+        // The test may have heard enough, or have failed: then nobody opens.
+        let _ = self.told.send(call.request_id.clone());
+        if call.request_id == "gate" {
+            let _ = self.opened.lock().expect("whole").recv();
+        }
+    }
+
+    fn finish(&self) {}
+}
+
+fn requests(id: &str, count: usize) -> Vec<u8> {
+    format!("GET {LIVE} HTTP/1.1\r\nhost: t\r\nx-request-id: {id}\r\n\r\n").repeat(count).into_bytes()
+}
+
+#[tokio::test]
+async fn who_sends_many_at_once_takes_turns_with_the_others() {
+    const MANY: usize = 40;
+    let (told, mut ended) = unbounded_channel();
+    let (gate, opened) = mpsc::channel();
+    let watchers = Watchers::new(vec![Arc::new(Gate { told, opened: Mutex::new(opened) })]);
+    let running =
+        serve(ServeConfig::default(), ApiConfig { threads: 1, watchers, ..ApiConfig::default() }).await;
+    let mut callers = Vec::new();
+    for id in ["left", "right", "one", "gate"] {
+        let mut client = running.client().await;
+        // Once it was answered, the thread knows the connection.
+        let known = [("x-request-id", "known")];
+        client.send("GET", LIVE, &known, b"").await.expect("an answer");
+        callers.push((id, client));
+    }
+    let (_, mut keeper) = callers.pop().expect("four of them");
+    keeper.stream.write_all(&requests("gate", 1)).await.expect("writes");
+    while ended.recv().await.expect("the server runs") != "gate" {}
+    // While the thread stands still, all of them send what they have.
+    for (id, client) in &mut callers {
+        let count = if *id == "one" { 1 } else { MANY };
+        client.stream.write_all(&requests(id, count)).await.expect("writes");
+    }
+    gate.send(()).expect("it waits");
+    let mut order = Vec::new();
+    while order.len() < 2 * MANY + 1 {
+        order.push(ended.recv().await.expect("all are answered"));
+    }
+    let one = order.iter().position(|id| id == "one").expect("it was answered");
+    assert!(one <= 4, "who sent one request waits for {one} others: {order:?}");
+    order.remove(one);
+    let longest = order.chunk_by(|a, b| a == b).map(<[String]>::len).max();
+    assert!(longest <= Some(2), "one of them had {longest:?} turns in a row: {order:?}");
     running.stop().await;
 }

@@ -2,6 +2,7 @@
 //! graphs that lead back to each other end at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use modelyard_api::open_inference::GrpcServers;
 use modelyard_api::{AccessLog, ApiConfig, Call, TraceContext, Watcher, Watchers};
@@ -10,6 +11,7 @@ use modelyard_registry::document::Graph;
 use modelyard_serve::{HOPS_MAX, ServeConfig};
 use modelyard_types::{Caller, ErrorKind};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::support::{Client, Files, Paper, Running, Store, named, native, wide_vector};
@@ -42,12 +44,16 @@ struct Watched {
 
 /// A server of this store that is watched, and whose graphs reach others.
 async fn serve(store: Store) -> Watched {
+    serve_with(store, ServeConfig::default()).await
+}
+
+async fn serve_with(store: Store, config: ServeConfig) -> Watched {
     let (kept, calls) = unbounded_channel();
     let log = Paper::default();
     let lines = AccessLog::start(log.clone()).expect("a thread");
     let watchers = Watchers::new(vec![Arc::new(Keeps(kept)), Arc::new(lines)]);
     let api = ApiConfig { watchers, ..ApiConfig::default() };
-    let running = store.serve_with(ServeConfig::default(), api).await;
+    let running = store.serve_with(config, api).await;
     running.server.reach_by(Arc::new(GrpcServers::default()));
     Watched { store, running, calls, log }
 }
@@ -65,7 +71,7 @@ fn model(seed: u64) -> Files {
     files
 }
 
-async fn set_graph(store: &Store, name: &str, steps: Value, output: &str) {
+pub(crate) async fn set_graph(store: &Store, name: &str, steps: Value, output: &str) {
     let text = json!({ "format_version": 1, "steps": steps, "outputs": { "output": output } });
     let graph = Graph::from_json(text.to_string().as_bytes()).expect("a good graph");
     let name = name.parse().expect("a name");
@@ -74,7 +80,7 @@ async fn set_graph(store: &Store, name: &str, steps: Value, output: &str) {
 }
 
 /// A step on another server.
-fn far(model: &str, server: &str, from: &str) -> Value {
+pub(crate) fn far(model: &str, server: &str, from: &str) -> Value {
     json!({
         "name": "far", "model": model, "servers": [server], "inputs": { "input": from },
         "takes": [tensor("input", 2)], "gives": [tensor("output", 2)]
@@ -97,9 +103,14 @@ async fn ask(client: &mut Client, model: &str, flags: u8, body: &str) -> (u16, V
 
 /// A graph of a step here and one on another server, in parts of one row.
 async fn two_servers() -> (Watched, Watched) {
+    two_servers_with(ServeConfig::default()).await
+}
+
+/// As [`two_servers`], with limits for the other one.
+async fn two_servers_with(limits: ServeConfig) -> (Watched, Watched) {
     let (front, back) = (Store::new().await, Store::new().await);
     back.publish("there", model(2)).await;
-    let behind = serve(back).await;
+    let behind = serve_with(back, limits).await;
     front.publish("here", model(1)).await;
     let mut there = far("there", &behind.running.address.to_string(), "near");
     there["scatter_rows"] = json!(1);
@@ -169,6 +180,36 @@ async fn a_step_that_fails_is_in_the_trace() {
     assert_eq!(failures[0], None, "{:?}", call.steps);
     assert!(failures.len() > 2, "it was asked again: {:?}", call.steps);
     assert!(failures[1..].iter().all(|failure| *failure == Some(ErrorKind::Unavailable)), "{failures:?}");
+    front.running.stop().await;
+    back.running.stop().await;
+}
+
+#[tokio::test]
+async fn the_spans_of_a_request_whose_caller_went_away_say_so() {
+    let wait = Duration::from_secs(600);
+    let (mut front, mut back) =
+        two_servers_with(ServeConfig { batch_delay: wait, ..ServeConfig::default() }).await;
+    let mut client = front.running.client().await;
+    let body = rows(1);
+    let head = format!(
+        "POST /v2/models/joined/infer HTTP/1.1\r\nhost: t\r\ntraceparent: 00-{TRACE}-{CALLER:016x}-01\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client.stream.write_all(head.as_bytes()).await.expect("writes");
+    back.running.client().await.until("modelyard_queue_rows", "there", 1).await;
+    drop(client);
+    let call = front.calls.recv().await.expect("the caller's");
+    assert_eq!((call.status, call.kind), (499, Some(ErrorKind::Cancelled)));
+    let steps: Vec<_> = call.steps.spans.iter().map(|step| (step.step.as_str(), step.failure)).collect();
+    assert_eq!(steps, [("near", None), ("far", Some(ErrorKind::Cancelled))], "{:?}", call.steps);
+    // The other server was told, and says the same below the step.
+    let mut there = back.calls.recv().await.expect("the step's");
+    while there.path == "/metrics" {
+        there = back.calls.recv().await.expect("the step's");
+    }
+    assert_eq!((there.status, there.kind), (499, Some(ErrorKind::Cancelled)));
+    assert_eq!(there.trace.parent, Some(call.steps.spans[1].span));
     front.running.stop().await;
     back.running.stop().await;
 }

@@ -12,6 +12,7 @@ mod predict;
 mod routes;
 mod sequences;
 mod sequences_of_graphs;
+mod series;
 mod shared_memory;
 mod steady;
 mod support;

@@ -289,6 +289,25 @@ impl Client {
         }
     }
 
+    /// Asks for the metrics until a gauge of a model's first version shows this; each look takes the server a moment,
+    /// so nothing has to sleep.
+    pub(crate) async fn until(&mut self, name: &str, model: &str, want: usize) {
+        let head = format!("{name}{{model=\"{model}\",version=\"1\"}} ");
+        let looking = async {
+            loop {
+                let page = self.send("GET", "/metrics", &[], b"").await.expect("an answer");
+                let value: Option<usize> =
+                    page.text().lines().find_map(|line| line.strip_prefix(&head)?.parse().ok());
+                assert!(value.is_some(), "{head} is not in\n{}", page.text());
+                if value == Some(want) {
+                    return;
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
+        assert!(found.is_ok(), "{head} did not become {want}");
+    }
+
     /// Waits until the server closes the connection, at most half a minute.
     pub(crate) async fn closed(&mut self) {
         let closed = async { while self.stream.read_buf(&mut self.read).await.is_ok_and(|got| got > 0) {} };

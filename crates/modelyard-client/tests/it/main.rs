@@ -208,6 +208,55 @@ async fn a_sequence_whose_step_got_no_answer_is_not_gone_on_with() {
 }
 
 #[tokio::test]
+async fn only_what_proves_that_a_step_was_not_taken_lets_a_sequence_go_on() {
+    // The server is full for a moment, and says so itself.
+    let (client, seen) = listen(vec![answered(), refusal(429, "full"), answered()]).await;
+    let mut one = client.sequence("m");
+    one.step(inference().inputs).await.expect("an answer");
+    one.step(inference().inputs).await.expect("it is sent again");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 3);
+    // Whoever else refuses it may have passed it on.
+    let theirs = json!({ "error": "busy", "request_id": "7" }).to_string();
+    for (status, body) in [(503, "<html>"), (429, "{\"error\": \"full\"}"), (502, ""), (503, &*theirs)] {
+        let (client, seen) =
+            listen(vec![answered(), Reply::Status(status, body.to_owned()), answered()]).await;
+        let mut one = client.sequence("m");
+        one.step(inference().inputs).await.expect("an answer");
+        let error = one.step(inference().inputs).await.expect_err(body);
+        assert!(matches!(error, ClientError::Refused { .. }) && !error.changed_nothing(), "{error}");
+        let error = one.step(inference().inputs).await.expect_err("in doubt");
+        assert!(matches!(error, ClientError::Sequence { .. }), "{status} {body}: {error}");
+        assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
+    }
+    // What asks for no sequence's step may run twice.
+    let (client, seen) = listen(vec![Reply::Status(503, "<html>".to_owned()), answered()]).await;
+    client.infer(&inference()).await.expect("it is sent again");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_step_that_never_left_lets_a_sequence_go_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a caller");
+        drop(listener);
+        read_request(&mut stream).await.expect("a request");
+        let Reply::Status(_, body) = answered() else { unreachable!("it is an answer") };
+        let head = format!("HTTP/1.1 200 X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.expect("it is taken");
+    });
+    let config = ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() };
+    let client = Client::new(&format!("http://{address}"), config).expect("an address");
+    let mut one = client.sequence("m");
+    one.step(inference().inputs).await.expect("an answer");
+    for _ in 0..2 {
+        let error = one.step(inference().inputs).await.expect_err("nobody listens any more");
+        assert!(matches!(error, ClientError::Connection { .. }) && error.changed_nothing(), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_ends_with_its_time() {
     let (client, _) = listen(vec![Reply::Nothing]).await;
     // The listener's address again, with less patience.

@@ -9,7 +9,7 @@ use super::Server;
 use super::offer::{Offer, Offers};
 use crate::error::ServeError;
 use crate::settings::ModelSettings;
-use crate::source::override_settings;
+use crate::source::read_config_override;
 use crate::version::ServedVersion;
 
 /// One version of one model in the list of what there is.
@@ -74,7 +74,7 @@ impl Server {
     /// A model that is not in the registry, or whose version cannot be loaded; a configuration that cannot be
     /// followed.
     pub async fn load(&self, model: &str, config: Option<&str>) -> Result<(), ServeError> {
-        let settings = config.map(|json| override_settings(model, json)).transpose()?;
+        let settings = config.map(|json| read_config_override(model, json)).transpose()?;
         let name: ModelName = model.parse().map_err(|_| self.unknown_model(model))?;
         if settings.is_some() && self.is_graph(&name) {
             return Err(ServeError::BadOverride {

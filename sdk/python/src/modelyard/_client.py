@@ -73,22 +73,21 @@ class _Requests:
         path = _path(model, version, ":predict", "/v1/models")
         return _Request("POST", path, {"content-type": "application/json"}, body, self._timeout_s)
 
-    @staticmethod
-    def _answered(answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
-        raise ModelyardError.from_answer(answer.status_code, answer.content)
-
-    def _delay_s(self, attempt: int, request: _Request, failed: httpx.Response | Exception) -> float | None:
-        if isinstance(failed, httpx.Response):
-            status, headers = failed.status_code, failed.headers
-            return self._retries.delay_s(attempt, status, headers, repeatable=request.repeatable)
-        never_sent = isinstance(failed, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-        return self._retries.delay_s(attempt, None, {}) if request.repeatable or never_sent else None
+    def _delay_s(
+        self, attempt: int, request: _Request, error: ModelyardError, headers: Mapping[str, str]
+    ) -> float | None:
+        """How long to wait after this attempt that failed; none to give up."""
+        if request.repeatable or error.changed_nothing:
+            return self._retries.delay_s(attempt, error.status, headers)
+        return None
 
     @staticmethod
-    def _unreachable(error: httpx.TransportError) -> ModelyardError:
-        return ModelyardError(f"no answer: {error or type(error).__name__}", kind="unreachable")
+    def _unreachable(cause: httpx.TransportError) -> ModelyardError:
+        never_sent = isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+        message = f"no answer: {cause or type(cause).__name__}"
+        error = ModelyardError(message, kind="unreachable", changed_nothing=never_sent)
+        error.__cause__ = cause
+        return error
 
     @staticmethod
     def _is_ready(status: int) -> bool:
@@ -174,15 +173,18 @@ class Client(_Requests):
     def _send(self, request: _Request) -> httpx.Response:
         attempt = 1
         while True:
+            headers: Mapping[str, str] = {}
             try:
                 answer = self._once(request)
-                delay = self._delay_s(attempt, request, answer)
-                if answer.is_success or delay is None:
-                    return self._answered(answer)
-            except httpx.TransportError as error:
-                delay = self._delay_s(attempt, request, error)
-                if delay is None:
-                    raise self._unreachable(error) from error
+                if answer.is_success:
+                    return answer
+                error = ModelyardError.from_answer(answer.status_code, answer.content)
+                headers = answer.headers
+            except httpx.TransportError as cause:
+                error = self._unreachable(cause)
+            delay = self._delay_s(attempt, request, error, headers)
+            if delay is None:
+                raise error
             time.sleep(delay)
             attempt += 1
 
@@ -266,14 +268,17 @@ class AsyncClient(_Requests):
     async def _send(self, request: _Request) -> httpx.Response:
         attempt = 1
         while True:
+            headers: Mapping[str, str] = {}
             try:
                 answer = await self._once(request)
-                delay = self._delay_s(attempt, request, answer)
-                if answer.is_success or delay is None:
-                    return self._answered(answer)
-            except httpx.TransportError as error:
-                delay = self._delay_s(attempt, request, error)
-                if delay is None:
-                    raise self._unreachable(error) from error
+                if answer.is_success:
+                    return answer
+                error = ModelyardError.from_answer(answer.status_code, answer.content)
+                headers = answer.headers
+            except httpx.TransportError as cause:
+                error = self._unreachable(cause)
+            delay = self._delay_s(attempt, request, error, headers)
+            if delay is None:
+                raise error
             await asyncio.sleep(delay)
             attempt += 1

@@ -10,6 +10,8 @@ class ModelyardError(Exception):
 
     ``kind`` is the server's own word (``invalid_argument``, ``not_found``, ``resource_exhausted``, …),
     ``unreachable`` where no answer came, ``bad_answer`` where it made no sense. ``status`` is HTTP's.
+    ``changed_nothing`` where that is certain: the request never reached the server, or the server itself says
+    that it failed. Whatever stands between may refuse a request that it had passed on.
     """
 
     def __init__(
@@ -20,6 +22,7 @@ class ModelyardError(Exception):
         status: int | None = None,
         hint: str | None = None,
         request_id: str | None = None,
+        changed_nothing: bool = False,
     ) -> None:
         super().__init__(message if hint is None else f"{message} ({hint})")
         self.message = message
@@ -27,6 +30,7 @@ class ModelyardError(Exception):
         self.status = status
         self.hint = hint
         self.request_id = request_id
+        self.changed_nothing = changed_nothing
 
     @classmethod
     def from_answer(cls, status: int, body: bytes) -> ModelyardError:
@@ -37,4 +41,6 @@ class ModelyardError(Exception):
         except (ValueError, KeyError, TypeError):
             text = body[:200].decode("utf-8", "replace")
             return cls(f"HTTP {status}: {text}", kind="bad_answer", status=status)
-        return cls(message, kind=kind, status=status, hint=told.get("hint"), request_id=told.get("request_id"))
+        hint, request_id = told.get("hint"), told.get("request_id")
+        known = isinstance(request_id, str)
+        return cls(message, kind=kind, status=status, hint=hint, request_id=request_id, changed_nothing=known)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 # Too many requests, bad gateway, unavailable: another moment may do.
 _LATER = frozenset({429, 502, 503})
-# Of these, what a server answers that has certainly not run the request.
-_NOT_RUN = frozenset({429, 503})
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,10 @@ class Retries:
     first_delay_s: float = 0.1
     delay_max_s: float = 5.0
 
-    def delay_s(
-        self, attempt: int, status: int | None, headers: Mapping[str, str], *, repeatable: bool = True
-    ) -> float | None:
+    def delay_s(self, attempt: int, status: int | None, headers: Mapping[str, str]) -> float | None:
         """How long to wait after this attempt, counted from 1, that failed; none to give up. Without a
-        status the server was not reached. What is not ``repeatable`` changes something by running twice."""
-        later = _LATER if repeatable else _NOT_RUN
-        if attempt >= self.attempts or (status is not None and status not in later):
+        status the server gave no answer."""
+        if attempt >= self.attempts or (status is not None and status not in _LATER):
             return None
         try:
             return min(max(float(headers["retry-after"]), 0.0), self.delay_max_s)

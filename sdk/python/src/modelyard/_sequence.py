@@ -44,16 +44,15 @@ class _Course:
         try:
             yield place
         except Exception as error:
-            # The server leaves a sequence as it was where it refuses a step, and says so itself.
-            refused = isinstance(error, ModelyardError) and error.status and error.kind != "bad_answer"
-            if refused or isinstance(error, (TypeError, ValueError)):  # Values that could not be sent.
+            unfit = isinstance(error, (TypeError, ValueError))  # Values that cannot be sent.
+            if unfit or (isinstance(error, ModelyardError) and error.changed_nothing):
                 self._in_doubt = False
             raise
         self._begun, self._over, self._in_doubt = True, place.end, False
 
     def _refused(self, what: str, kind: str) -> ModelyardError:
         message = f"sequence {self.id} of model {self.model} {what}"
-        return ModelyardError(message, kind=kind, hint="begin another sequence")
+        return ModelyardError(message, kind=kind, hint="begin another sequence", changed_nothing=True)
 
     def _last(self) -> SequencePlace | None:
         """What ends it without a step, where the server remembers it."""
@@ -64,8 +63,9 @@ class _Course:
 class ModelSequence(_Course):
     """A sequence on one server: every step is answered by what came before it.
 
-    A step that is refused leaves the sequence as it was and may be sent again. Where no answer came it is not
-    known whether the step was taken, and the sequence cannot be gone on with."""
+    A step that certainly changed nothing (``ModelyardError.changed_nothing``) leaves the sequence as it was and
+    may be sent again. Of every other failure it is not known whether the step was taken, and the sequence cannot
+    be gone on with."""
 
     def __init__(
         self, client: Client, model: str, version: str | int | None, sequence_id: int | str | None

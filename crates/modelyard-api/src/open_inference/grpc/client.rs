@@ -81,7 +81,7 @@ impl RemoteModels for GrpcServers {
     ) -> RemoteAnswer<'a> {
         Box::pin(async move {
             let answer: ModelInferResponse = self.call(server, INFER, request(message(call), &terms)).await?;
-            read(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Internal, message })
+            read_answer(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Internal, message })
         })
     }
 }
@@ -108,11 +108,7 @@ impl GrpcServers {
         };
         let answer = tokio::time::timeout(time, asked).await.map_err(late)?;
         let answer: ModelMetadataResponse = answer.map_err(|failure| or_tls(failure, server))?;
-        let specs =
-            |tensors: Vec<TensorMetadata>| tensors.into_iter().map(spec).collect::<Result<Vec<_>, _>>();
-        let unknown = |message| RemoteFailure { kind: ErrorKind::Unsupported, message };
-        let inputs = specs(answer.inputs).map_err(unknown)?;
-        Ok(Signature { inputs, outputs: specs(answer.outputs).map_err(unknown)? })
+        read_metadata(answer).map_err(|message| RemoteFailure { kind: ErrorKind::Unsupported, message })
     }
 
     async fn call<Q, A>(
@@ -326,7 +322,7 @@ fn message(call: &RemoteCall) -> ModelInferRequest {
     message
 }
 
-fn read(answer: ModelInferResponse) -> Result<Vec<NamedTensor>, String> {
+pub(super) fn read_answer(answer: ModelInferResponse) -> Result<Vec<NamedTensor>, String> {
     let ModelInferResponse { outputs, raw_output_contents: raw, .. } = answer;
     if !raw.is_empty() && raw.len() != outputs.len() {
         return Err(format!("its answer has {} outputs and {} raw contents", outputs.len(), raw.len()));
@@ -339,6 +335,11 @@ fn read(answer: ModelInferResponse) -> Result<Vec<NamedTensor>, String> {
             .map_err(|failure| format!("its answer: {}", failure.message()))
     };
     outputs.into_iter().map(one).collect()
+}
+
+pub(super) fn read_metadata(answer: ModelMetadataResponse) -> Result<Signature, String> {
+    let specs = |tensors: Vec<TensorMetadata>| tensors.into_iter().map(spec).collect::<Result<_, _>>();
+    Ok(Signature { inputs: specs(answer.inputs)?, outputs: specs(answer.outputs)? })
 }
 
 fn spec(tensor: TensorMetadata) -> Result<TensorSpec, String> {
@@ -393,7 +394,7 @@ mod tests {
             let raw_output_contents = raw.into_iter().map(Into::into).collect();
             let outputs = vec![output.clone()];
             let answer = ModelInferResponse { outputs, raw_output_contents, ..ModelInferResponse::default() };
-            let told = read(answer).expect_err(want);
+            let told = read_answer(answer).expect_err(want);
             assert!(told.contains(want), "{told}");
         }
     }

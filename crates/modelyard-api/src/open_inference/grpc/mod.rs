@@ -20,6 +20,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request};
 use axum::response::Response;
+use modelyard_types::{NamedTensor, Signature};
 use prost::{DecodeError, Message};
 use tonic::codec::CompressionEncoding;
 
@@ -52,8 +53,8 @@ mod proto {
 }
 
 use proto::health::health_server::HealthServer;
-use proto::inference::ModelInferRequest;
 use proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use proto::inference::{ModelInferRequest, ModelInferResponse, ModelMetadataResponse};
 
 /// The schemas in their compiled form, for reflection.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -67,6 +68,24 @@ const MESSAGE_BYTES_MORE: usize = 64 << 10;
 /// What is wrong with it, as an invalid argument.
 pub fn decode_grpc(message: &[u8]) -> Result<DecodedRequest, Failure> {
     request::decode(ModelInferRequest::decode(message).map_err(undecodable)?)
+}
+
+/// Decodes what another server answers to a step of a graph, the message of a `ModelInfer` call's answer. Safe on any
+/// bytes.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn decode_grpc_answer(message: &[u8]) -> Result<Vec<NamedTensor>, String> {
+    client::read_answer(ModelInferResponse::decode(message).map_err(|error| error.to_string())?)
+}
+
+/// Decodes what another server says that a model takes and gives, the message of a `ModelMetadata` call's answer. Safe
+/// on any bytes.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn decode_grpc_metadata(message: &[u8]) -> Result<Signature, String> {
+    client::read_metadata(ModelMetadataResponse::decode(message).map_err(|error| error.to_string())?)
 }
 
 fn undecodable(error: DecodeError) -> Failure {

@@ -4,10 +4,10 @@
 //! <https://github.com/triton-inference-server/server>, `docs/user_guide/model_configuration.md`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use modelyard_types::{DataType, Dim, TensorSpec};
 
+use super::batching::{self, COUNT_MAX};
 use super::fields::{Fields, Refusal};
 use super::sequences;
 use super::text::{self, Field};
@@ -20,8 +20,6 @@ pub(super) const CONFIG: &str = "config.pbtxt";
 pub(super) const NETWORK: &str = "model.onnx";
 /// Most bytes of the file.
 pub(super) const BYTES_MAX: u64 = 1 << 20;
-/// Most of anything that is counted in it: instances, rows, versions.
-const COUNT_MAX: usize = 1 << 20;
 const EXPORT: &str = "only ONNX models are served: export the model to ONNX";
 
 /// Which of the version folders are served.
@@ -64,8 +62,6 @@ struct Draft {
     rows_max: usize,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
-    /// The field that says how requests become batches, of which there is one.
-    scheduled: Option<String>,
 }
 
 /// Reads a configuration. Safe on any text.
@@ -102,7 +98,10 @@ impl Draft {
                 config.label_files.extend(labels.map(|(file, line)| (spec.name.clone(), file, line)));
                 self.outputs.push(spec);
             }
-            "dynamic_batching" | "sequence_batching" => self.schedule(field)?,
+            "dynamic_batching" => batching::dynamic(field, &mut config.settings)?,
+            "sequence_batching" => {
+                config.settings.sequences = Some(sequences::parse(field, &mut config.settings)?);
+            }
             "instance_group" => {
                 let more = instances(field)?;
                 let count = config.settings.sessions_max.get_or_insert(0);
@@ -115,21 +114,8 @@ impl Draft {
         Ok(true)
     }
 
-    fn schedule(&mut self, field: &Field) -> Result<(), Refusal> {
-        let settings = &mut self.config.settings;
-        if let Some(other) = self.scheduled.replace(field.name.clone()).filter(|other| *other != field.name) {
-            return Err(Refusal::new(field.line, format!("{} stands beside {other}", field.name))
-                .hint("keep one of them; sequence_batching has its own delay and preferred_batch_size"));
-        }
-        if field.name == "dynamic_batching" {
-            return batching(field, settings);
-        }
-        settings.sequences = Some(sequences::parse(field, settings)?);
-        Ok(())
-    }
-
     fn finish(self) -> TritonConfig {
-        let Self { mut config, rows_max, inputs, outputs, .. } = self;
+        let Self { mut config, rows_max, inputs, outputs } = self;
         let with_rows = |mut spec: TensorSpec| {
             if rows_max > 0 {
                 spec.shape.insert(0, Dim::Any);
@@ -304,31 +290,6 @@ pub(super) fn data_type(field: &Field) -> Result<DataType, Refusal> {
     let name = word.strip_prefix("TYPE_").map(|name| if name == "STRING" { "BYTES" } else { name });
     let unknown = || Refusal::new(field.line, format!("data_type {word} is not supported"));
     name.and_then(|name| name.parse().ok()).ok_or_else(unknown)
-}
-
-fn batching(field: &Field, settings: &mut ModelSettings) -> Result<(), Refusal> {
-    let mut preferred = Vec::new();
-    field.message()?.each("dynamic_batching", |inner| {
-        match inner.name.as_str() {
-            "preferred_batch_size" => preferred.push(inner.number(1, COUNT_MAX)?),
-            "max_queue_delay_microseconds" => {
-                settings.batch_delay = Some(Duration::from_micros(inner.number(0, 60_000_000)?));
-            }
-            "preserve_ordering" => inner.must_be_false("each answer goes to its own request")?,
-            "priority_levels" | "default_priority_level" => {
-                let hint = "requests name a priority from 1 to 255 themselves; those that do not have 100";
-                return Err(inner.unsupported(hint));
-            }
-            "default_queue_policy" | "priority_queue_policy" => {
-                return Err(inner.unsupported("--queue-rows-max and --deadline-ms bound the queue"));
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    preferred.sort_unstable();
-    settings.preferred_rows = Some(preferred);
-    Ok(())
 }
 
 /// How many sessions one group asks for.

@@ -1,5 +1,7 @@
 //! Configurations as Triton's users write them, and every kind of refusal with its line.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -84,4 +86,24 @@ fn what_is_wrong_is_told_with_its_line() {
     refused(huge, 1, "more than");
     refused("model_warmup { count: 1000 inputs { key: \"x\" value { dims: 99999 } } }", 1, "more than");
     refused("input {", 1, "ends inside a message");
+}
+
+#[test]
+fn what_is_no_list_is_given_once() {
+    let twice = "sequence_batching { direct { } }\nsequence_batching { max_sequence_idle_microseconds: 9 }";
+    refused(twice, 2, "sequence_batching is given twice");
+    refused("max_batch_size: 8\nmax_batch_size: 9", 2, "max_batch_size is given twice");
+    refused("max_batch_size: [8,\n9]", 1, "max_batch_size is given twice");
+    refused("input { name: \"x\"\nname: \"y\" }", 2, "name is given twice");
+    refused("parameters { key: \"a\" key: \"b\" }", 1, "key is given twice");
+    refused("version_policy { all { }\nspecific { } }", 2, "specific stands beside all");
+    refused("sequence_batching { direct { }\noldest { } }", 2, "oldest stands beside direct");
+    refused(
+        "dynamic_batching { }\nsequence_batching { }",
+        2,
+        "sequence_batching stands beside dynamic_batching",
+    );
+    let both = "model_warmup { inputs { value { zero_data: true random_data: true } } }";
+    refused(both, 1, "random_data stands beside zero_data");
+    parse("instance_group { } instance_group { } input { name: \"x\" dims: 1 dims: 1 }").expect("lists");
 }

@@ -1,9 +1,39 @@
-//! Taking a message's fields apart by name, so that what nobody takes is refused with its line.
+//! Taking a message's fields apart by name, so that what nobody takes is refused with its line, as is what was given
+//! already.
+//!
+//! Source: <https://github.com/triton-inference-server/common>, `protobuf/model_config.proto`.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use super::text::{Field, Malformed, Value};
+use crate::error::ServeError;
+
+/// Fields that may stand in one message again and again, whichever that is.
+const REPEATED: [&str; 15] = [
+    "bool_false_true",
+    "control",
+    "control_input",
+    "dims",
+    "fp32_false_true",
+    "input",
+    "inputs",
+    "instance_group",
+    "int32_false_true",
+    "model_warmup",
+    "output",
+    "parameters",
+    "preferred_batch_size",
+    "state",
+    "versions",
+];
+/// Fields of which a message has one at most.
+const CHOICES: [&[&str]; 4] = [
+    &["dynamic_batching", "sequence_batching"],
+    &["all", "latest", "specific"],
+    &["direct", "oldest"],
+    &["zero_data", "random_data"],
+];
 
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +53,12 @@ impl Refusal {
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same as an error, of a configuration in this file.
+    pub(super) fn of_file(self, file: &str) -> ServeError {
+        let Self { line, what, hint } = self;
+        ServeError::ModelConfig { file: file.to_owned(), line, what, hint }
     }
 }
 
@@ -106,17 +142,41 @@ impl<'f> Fields<'f> {
     /// Gives every field to `take`, which says whether it knows the name.
     ///
     /// # Errors
-    /// What `take` refuses, and names that it does not know.
+    /// What `take` refuses, names that it does not know, and fields of which others that stand before leave no room.
     pub(super) fn each(
         self,
         of: &str,
         mut take: impl FnMut(&'f Field) -> Result<bool, Refusal>,
     ) -> Result<(), Refusal> {
-        for field in self.0 {
+        for (at, field) in self.0.iter().enumerate() {
+            check_room(&self.0[..at], field)?;
             if !take(field)? {
                 return Err(Refusal::new(field.line, format!("{} is no field of {of}", field.name)));
             }
         }
         Ok(())
+    }
+}
+
+/// As parsers of the text format have it, a field that is no list is given once, and one of a choice.
+fn check_room(before: &[Field], field: &Field) -> Result<(), Refusal> {
+    let name = field.name.as_str();
+    if REPEATED.contains(&name) {
+        return Ok(());
+    }
+    let choice = CHOICES.iter().find(|choice| choice.contains(&name));
+    let excludes = |other: &&Field| match choice {
+        Some(choice) => choice.contains(&other.name.as_str()),
+        None => other.name == name,
+    };
+    match before.iter().find(excludes) {
+        None => Ok(()),
+        Some(other) if other.name == name => {
+            Err(Refusal::new(field.line, format!("{name} is given twice")).hint("keep one of them"))
+        }
+        Some(other) => {
+            Err(Refusal::new(field.line, format!("{name} stands beside {}", other.name))
+                .hint("keep one of them"))
+        }
     }
 }

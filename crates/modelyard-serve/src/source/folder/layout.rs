@@ -143,8 +143,7 @@ fn read_config(root: &Path, folder: &Path) -> Result<TritonConfig, ServeError> {
         return Ok(TritonConfig::default());
     }
     let file = shown(root, &path);
-    let refused =
-        |Refusal { line, what, hint }| ServeError::ModelConfig { file: file.clone(), line, what, hint };
+    let refused = |refusal: Refusal| refusal.of_file(&file);
     let mut config = config::parse(&read_text(root, &path, config::BYTES_MAX)?).map_err(refused)?;
     for warmup in &config.warmups {
         config.settings.warmup.extend(warmup.requests());

@@ -1,6 +1,7 @@
 //! A folder of ONNX files or a Triton model repository as a source of models: read where it lies, looked at
 //! again as often as a registry, never written to.
 
+mod batching;
 mod config;
 mod fields;
 mod layout;
@@ -20,10 +21,9 @@ use modelyard_types::{ModelName, Version};
 use super::{Later, ModelSource, SourceFiles, SourceModel, SourceVersion};
 use crate::error::ServeError;
 use crate::settings::ModelSettings;
-use fields::Refusal;
 use layout::Found;
 
-pub(crate) use override_json::settings as override_settings;
+pub use override_json::read_config_override;
 
 /// Most bytes of one network's file: what the inspection lets through at most.
 const NETWORK_BYTES_MAX: u64 = 2 << 30;
@@ -34,11 +34,8 @@ const NETWORK_BYTES_MAX: u64 = 2 << 30;
 /// # Errors
 /// [`ServeError::ModelConfig`] for the first field that is not understood or not followed.
 pub fn read_triton_config(text: &str) -> Result<ModelSettings, ServeError> {
-    let refused = |Refusal { line, what, hint }| {
-        let file = config::CONFIG.to_owned();
-        ServeError::ModelConfig { file, line, what, hint }
-    };
-    Ok(config::parse(text).map_err(refused)?.settings)
+    let parsed = config::parse(text).map_err(|refusal| refusal.of_file(config::CONFIG));
+    Ok(parsed?.settings)
 }
 
 /// A folder of models.

@@ -15,11 +15,11 @@ const DEPTH_MAX: usize = 16;
 const HINT: &str = "send what a config.pbtxt may say, as in {\"max_batch_size\": 16}; \
     models and their files come from the store or folder that is served";
 
-/// How a client wants a model to be served.
+/// How a client wants a model to be served, by the fields of a `config.pbtxt` as JSON. Safe on any text.
 ///
 /// # Errors
-/// What is no JSON, and the first field that is not known or not supported.
-pub(crate) fn settings(model: &str, json: &str) -> Result<ModelSettings, ServeError> {
+/// [`ServeError::BadOverride`] for what is no JSON, and for the first field that is not known or not supported.
+pub fn read_config_override(model: &str, json: &str) -> Result<ModelSettings, ServeError> {
     let refused = |what: String, hint: Option<String>| ServeError::BadOverride {
         what,
         hint: hint.unwrap_or_else(|| HINT.to_owned()),
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_bare_or_in_quotes() {
-        let read = settings(
+        let read = read_config_override(
             "m",
             r#"{"name": "m", "max_batch_size": "16", "instance_group": [{"count": 2, "kind": "KIND_CPU"}],
                 "dynamic_batching": {"preferred_batch_size": [4, 8], "max_queue_delay_microseconds": "500"},
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn sequences_are_ordered_as_in_a_file() {
-        let read = settings(
+        let read = read_config_override(
             "m",
             r#"{"max_batch_size": 8, "sequence_batching": {"oldest": {"max_candidate_sequences": 4},
                 "control_input": [{"name": "START",
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_stays_as_it_is() {
-        let read = settings("m", r#"{"instance_group": {"count": 2}}"#).expect("all of it is followed");
+        let read =
+            read_config_override("m", r#"{"instance_group": {"count": 2}}"#).expect("all of it is followed");
         assert_eq!((read.sessions_max, read.batch_size_max, read.request_rows_max), (Some(2), None, None));
     }
 
@@ -142,7 +143,7 @@ mod tests {
             (r#"{"default_model_filename": "n.onnx"}"#, "another file"),
             (&*deep, "input is no field of input"),
         ] {
-            let error = settings("m", json).expect_err(json).to_string();
+            let error = read_config_override("m", json).expect_err(json).to_string();
             assert!(error.contains(what), "{json}: {error}");
         }
     }

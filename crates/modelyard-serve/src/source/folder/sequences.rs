@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use modelyard_types::{DataType, Dim, TensorSpec};
 
+use super::batching;
 use super::config::{data_type, dim};
 use super::fields::Refusal;
 use super::text::Field;
@@ -29,41 +30,14 @@ pub(super) fn parse(field: &Field, settings: &mut ModelSettings) -> Result<Seque
             }
             "control_input" => add_control(inner, &mut sequences)?,
             "state" => add_state(inner, &mut sequences)?,
-            "direct" | "oldest" => strategy(inner, settings)?,
+            "direct" => batching::direct(inner, settings)?,
+            "oldest" => batching::oldest(inner, settings)?,
             "iterative_sequence" => inner.must_be_false("send a request for each step")?,
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     Ok(sequences)
-}
-
-/// How batches are made. A network keeps nothing itself, so no sequence needs a place of its own in them, and both
-/// strategies come to the same: requests of different sequences share batches as they come.
-fn strategy(field: &Field, settings: &mut ModelSettings) -> Result<(), Refusal> {
-    let mut preferred = Vec::new();
-    field.message()?.each(&field.name, |inner| {
-        match (field.name.as_str(), inner.name.as_str()) {
-            (_, "max_queue_delay_microseconds") => {
-                settings.batch_delay = Some(Duration::from_micros(inner.number(0, 60_000_000)?));
-            }
-            ("direct", "minimum_slot_utilization") => {
-                let share: Option<f32> = inner.word()?.parse().ok();
-                if share != Some(0.0) {
-                    return Err(inner.unsupported("batches have no slots: say max_queue_delay_microseconds"));
-                }
-            }
-            // How many there are at once is the server's to say; none waits for a place.
-            ("oldest", "max_candidate_sequences") => drop(inner.number(1, i32::MAX)?),
-            ("oldest", "preferred_batch_size") => preferred.push(inner.number(1, VALUES_MAX)?),
-            ("oldest", "preserve_ordering") => inner.must_be_false("each answer goes to its own request")?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    preferred.sort_unstable();
-    settings.preferred_rows = Some(preferred).filter(|preferred| !preferred.is_empty());
-    Ok(())
 }
 
 fn add_control(field: &Field, sequences: &mut SequenceSettings) -> Result<(), Refusal> {
@@ -153,9 +127,6 @@ fn add_state(field: &Field, sequences: &mut SequenceSettings) -> Result<(), Refu
             "output_name" => inner.text()?.clone_into(&mut output),
             "data_type" => input.data_type = data_type(inner)?,
             "dims" => input.shape.push(dim(inner)?),
-            "initial_state" if initial.is_some() => {
-                return Err(Refusal::new(inner.line, "a state has one initial_state"));
-            }
             "initial_state" => initial = Some((beginning(inner)?, inner.line)),
             "use_same_buffer_for_input_output" | "use_growable_memory" => {
                 inner.must_be_false("states come back as the network gave them: take the field out")?;
