@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Nobody waits longer for an answer, or for a byte to be taken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The bytes of a POST of JSON, ready to be sent again and again.
 pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
@@ -35,10 +35,52 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// Bytes that came in, as answers.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    bytes: Vec<u8>,
+}
+
+impl Inbox {
+    /// Takes in what was read; nothing is the end of the connection.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn put(&mut self, some: &[u8]) -> io::Result<()> {
+        if some.is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.bytes.extend_from_slice(some);
+        Ok(())
+    }
+
+    /// The next answer, which must tell its length; none until it is whole.
+    ///
+    /// # Errors
+    /// Bytes that are no answer.
+    pub fn take(&mut self) -> io::Result<Option<Reply>> {
+        let Some(end) = self.bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+        let end = end + 4;
+        let head = String::from_utf8_lossy(&self.bytes[..end]).to_ascii_lowercase();
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no status line"))?;
+        let field = |name: &str| lines.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let length = field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0usize);
+        let closes = field("connection:") == Some("close");
+        if self.bytes.len() < end + length {
+            return Ok(None);
+        }
+        let body = self.bytes[end..end + length].to_vec();
+        self.bytes.drain(..end + length);
+        Ok(Some(Reply { status, closes, body }))
+    }
+}
+
 /// One keep-alive connection.
 pub struct Connection {
     stream: TcpStream,
-    read: Vec<u8>,
+    inbox: Inbox,
 }
 
 impl Connection {
@@ -51,7 +93,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, read: Vec::new() })
+        Ok(Self { stream, inbox: Inbox::default() })
     }
 
     /// The socket, for those who mean no good.
@@ -73,35 +115,13 @@ impl Connection {
     /// # Errors
     /// As [`Connection::ask`].
     pub fn reply(&mut self) -> io::Result<Reply> {
-        let end = loop {
-            if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.more()?;
-        };
-        let head = String::from_utf8_lossy(&self.read[..end]).to_ascii_lowercase();
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
-        let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no status line"))?;
-        let field = |name: &str| lines.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let length = field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0usize);
-        let closes = field("connection:") == Some("close");
-        while self.read.len() < end + length {
-            self.more()?;
-        }
-        let body = self.read[end..end + length].to_vec();
-        self.read.drain(..end + length);
-        Ok(Reply { status, closes, body })
-    }
-
-    fn more(&mut self) -> io::Result<()> {
         let mut some = [0; 16 << 10];
-        match self.stream.read(&mut some)? {
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            count => {
-                self.read.extend_from_slice(&some[..count]);
-                Ok(())
+        loop {
+            if let Some(reply) = self.inbox.take()? {
+                return Ok(reply);
             }
+            let count = self.stream.read(&mut some)?;
+            self.inbox.put(&some[..count])?;
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Load on a server: as many requests as it answers, or a stated number a second whatever it does.
+//!
+//! Few threads drive all connections: the load runs on the processors of the server that it measures, and a thread
+//! for each connection took as much of them for a request that is refused as the server did.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,8 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::client::Connection;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::client::{Inbox, PATIENCE, Reply};
 use crate::latencies::Latencies;
+
+/// Threads that drive connections.
+const THREADS: usize = 2;
 
 /// What is asked, of whom, and how often.
 #[derive(Clone)]
@@ -60,6 +70,17 @@ impl Outcome {
         self.first = self.first.take().or(other.first);
     }
 
+    fn count(&mut self, reply: &Reply, took: Duration) {
+        match reply.status {
+            200 => self.good.add(took),
+            429 | 503 => self.refused.add(took),
+            status => {
+                self.wrong += 1;
+                self.note(format!("{status}: {}", String::from_utf8_lossy(&reply.body)));
+            }
+        }
+    }
+
     fn note(&mut self, what: String) {
         self.first.get_or_insert(what);
     }
@@ -83,28 +104,58 @@ impl Load {
     pub fn start(&self) -> Underway {
         let stop = Arc::new(AtomicBool::new(false));
         let begin = Instant::now();
-        let threads = (0..self.connections).map(|number| {
+        let threads = (0..THREADS.min(self.connections)).map(|thread| {
             let (load, stop) = (self.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || load.ask_until(&stop, begin, number))
+            std::thread::spawn(move || load.drive(thread, &stop, begin))
         });
         let threads = threads.collect();
         Underway { stop, threads }
     }
 
-    fn ask_until(&self, stop: &AtomicBool, begin: Instant, number: usize) -> Outcome {
+    /// One thread's share of the connections.
+    fn drive(&self, thread: usize, stop: &Arc<AtomicBool>, begin: Instant) -> Outcome {
+        let mut all = Outcome::default();
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                all.broken += 1;
+                all.note(format!("cannot begin: {error}"));
+                return all;
+            }
+        };
+        runtime.block_on(async {
+            let mut clients = JoinSet::new();
+            for number in (thread..self.connections).step_by(THREADS) {
+                let (load, stop) = (self.clone(), Arc::clone(stop));
+                clients.spawn(async move { load.ask_until(&stop, begin, number).await });
+            }
+            while let Some(client) = clients.join_next().await {
+                match client {
+                    Ok(outcome) => all.merge(outcome),
+                    Err(_) => {
+                        all.broken += 1;
+                        all.note("a client panicked".to_owned());
+                    }
+                }
+            }
+        });
+        all
+    }
+
+    async fn ask_until(&self, stop: &AtomicBool, begin: Instant, number: usize) -> Outcome {
         let mut outcome = Outcome::default();
         let step = self.rate.map(|rate| Duration::from_secs_f64(self.connections as f64 / rate));
         // Those who ask at a pace begin one after the other.
         let mut due = begin + step.unwrap_or_default().mul_f64(number as f64 / self.connections as f64);
-        let mut connection: Option<(Connection, u64)> = None;
+        let mut connection: Option<(Caller, u64)> = None;
         while !stop.load(Ordering::Relaxed) {
             if let Some(step) = step {
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                tokio::time::sleep_until(due.into()).await;
                 due += step;
             }
             let (mut open, asked) = match connection.take() {
                 Some(open) => open,
-                None => match Connection::open(self.address) {
+                None => match within_patience(Caller::open(self.address)).await {
                     Ok(open) => (open, 0),
                     // Nobody takes connections any more, or the queue of those who wait is full.
                     Err(error) if is_gone(&error) => break,
@@ -116,17 +167,9 @@ impl Load {
                 },
             };
             let start = Instant::now();
-            match open.ask(&self.request) {
+            match within_patience(open.ask(&self.request)).await {
                 Ok(reply) => {
-                    let took = start.elapsed();
-                    match reply.status {
-                        200 => outcome.good.add(took),
-                        429 | 503 => outcome.refused.add(took),
-                        status => {
-                            outcome.wrong += 1;
-                            outcome.note(format!("{status}: {}", String::from_utf8_lossy(&reply.body)));
-                        }
-                    }
+                    outcome.count(&reply, start.elapsed());
                     connection = (!reply.closes).then_some((open, asked + 1));
                 }
                 // Never taken: the listener closed while the connection stood in its queue.
@@ -140,6 +183,36 @@ impl Load {
         outcome.seconds = begin.elapsed().as_secs_f64();
         outcome
     }
+}
+
+/// One keep-alive connection of a load.
+struct Caller {
+    stream: TcpStream,
+    inbox: Inbox,
+}
+
+impl Caller {
+    async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, inbox: Inbox::default() })
+    }
+
+    async fn ask(&mut self, request: &[u8]) -> io::Result<Reply> {
+        self.stream.write_all(request).await?;
+        let mut some = [0; 4 << 10];
+        loop {
+            if let Some(reply) = self.inbox.take()? {
+                return Ok(reply);
+            }
+            let count = self.stream.read(&mut some).await?;
+            self.inbox.put(&some[..count])?;
+        }
+    }
+}
+
+async fn within_patience<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn is_gone(error: &io::Error) -> bool {

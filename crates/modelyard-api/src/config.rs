@@ -39,6 +39,8 @@ pub struct ApiConfig {
     pub server_name: String,
     /// Whether clients may load and unload models.
     pub repository_control: bool,
+    /// Whether clients on the same machine may keep tensors in memory that they share with the server.
+    pub shares_memory: bool,
     /// Whether `/metrics` has the names of NVIDIA's server, too.
     pub triton_metrics: bool,
     /// Who is told of answered requests.
@@ -70,6 +72,7 @@ impl Default for ApiConfig {
             drain_max: Duration::from_secs(30),
             server_name: "modelyard".to_owned(),
             repository_control: false,
+            shares_memory: false,
             triton_metrics: false,
             watchers: Watchers::default(),
             traces: None,

@@ -72,6 +72,7 @@ fn names_in(path: &str) -> impl Iterator<Item = &str> {
 fn path_parameter(name: &str) -> Value {
     let (what, pattern) = match name {
         "version" => ("A version's number, or an alias such as `live`.", "^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        "region" => ("A shared memory region's name.", "^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         _ => ("A model's name.", "^[A-Za-z0-9][A-Za-z0-9._-]*$"),
     };
     json!({

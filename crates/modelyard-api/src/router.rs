@@ -19,6 +19,7 @@ use crate::error::{ApiError, Failure};
 use crate::intake::Intake;
 use crate::open_inference::grpc;
 use crate::open_inference::http::PlainInfer;
+use crate::open_inference::shared_memory::Regions;
 use crate::routes::{About, Content, Operation, Routes};
 use crate::watch::{self, Begun, CallTrail, Ids, TRACEPARENT, TraceContext};
 use crate::{open_inference, page, predict, triton_metrics};
@@ -33,6 +34,7 @@ pub(crate) struct Service {
     pub(crate) server: Arc<Server>,
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) intake: Intake,
+    pub(crate) regions: Regions,
 }
 
 /// The front door: routes, request ids, the form of failures.
@@ -56,7 +58,12 @@ impl Door {
     /// # Errors
     /// As [`grpc::routes`].
     pub(crate) fn new(server: Arc<Server>, config: &ApiConfig) -> Result<Self, ApiError> {
-        let service = Service { server, config: Arc::new(config.clone()), intake: Intake::new(config) };
+        let service = Service {
+            server,
+            config: Arc::new(config.clone()),
+            intake: Intake::new(config),
+            regions: Regions::new(config.shares_memory),
+        };
         let (http, _) = routes().into_parts();
         let router = http
             .merge(grpc::routes(&service)?)

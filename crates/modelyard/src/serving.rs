@@ -69,6 +69,10 @@ pub(crate) struct ServingArgs {
     /// Let clients load and unload models by /v2/repository and its gRPC calls.
     #[arg(long, env = "MODELYARD_REPOSITORY_CONTROL")]
     repository_control: bool,
+    /// Let clients on this machine keep tensors in POSIX shared memory, by /v2/systemsharedmemory and its gRPC calls.
+    /// They may name any object that this process can open.
+    #[arg(long, env = "MODELYARD_SHARED_MEMORY")]
+    shared_memory: bool,
     /// The name that the server tells in its metadata; some of Triton's clients insist on `triton`.
     #[arg(long, env = "MODELYARD_SERVER_NAME", value_name = "NAME", default_value = "modelyard")]
     server_name: String,
@@ -119,6 +123,7 @@ impl ServingArgs {
         serve.latency_target = milliseconds(self.latency_target_ms);
         set(&mut api.body_bytes_max, rows(self.body_bytes_max));
         api.repository_control = self.repository_control;
+        api.shares_memory = self.shared_memory;
         api.server_name.clone_from(&self.server_name);
         limits
     }

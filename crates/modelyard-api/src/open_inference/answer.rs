@@ -3,6 +3,7 @@
 use modelyard_types::NamedTensor;
 
 use super::request::DecodedRequest;
+use super::shared_memory::Place;
 use crate::error::Failure;
 use crate::write;
 use modelyard_client::raw;
@@ -15,7 +16,8 @@ pub(super) struct Encoded {
     pub(super) json_bytes: Option<usize>,
 }
 
-/// Encodes the answer to a request, values flat and in row-major order, raw where the request asked so.
+/// Encodes the answer to a request, values flat and in row-major order, raw where the request asked so. Of those that
+/// were asked for in shared memory it says where they lie.
 ///
 /// # Errors
 /// Where an output that is to be JSON holds what JSON cannot carry.
@@ -47,8 +49,17 @@ pub(super) fn encode(
         json.extend_from_slice(b",\"datatype\":\"");
         json.extend_from_slice(output.tensor.data_type().as_str().as_bytes());
         let data = output.tensor.data();
-        let own = request.wanted(&output.name).and_then(|wanted| wanted.binary);
-        if own.unwrap_or(request.parameters.binary_data_output) {
+        let wanted = request.wanted(&output.name);
+        let own = wanted.and_then(|wanted| wanted.binary);
+        if let Some(Place { region, offset, .. }) = wanted.and_then(|wanted| wanted.place.as_ref()) {
+            json.extend_from_slice(b"\",\"parameters\":{\"shared_memory_region\":");
+            write::json(&mut json, region);
+            json.extend_from_slice(b",\"shared_memory_offset\":");
+            write::json(&mut json, offset);
+            json.extend_from_slice(b",\"shared_memory_byte_size\":");
+            write::json(&mut json, &raw::size(data));
+            json.extend_from_slice(b"}}");
+        } else if own.unwrap_or(request.parameters.binary_data_output) {
             is_raw = true;
             let size = raw::size(data);
             json.extend_from_slice(b"\",\"parameters\":{\"binary_data_size\":");

@@ -30,6 +30,9 @@ impl ServerMetadata {
         if config.repository_control {
             extensions.push("model_repository");
         }
+        if config.shares_memory {
+            extensions.push("system_shared_memory");
+        }
         if config.telemetry_control {
             extensions.extend(config.log.is_some().then_some("logging"));
             extensions.extend(config.traces.is_some().then_some("trace"));

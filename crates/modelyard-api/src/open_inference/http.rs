@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::convert::{ModelMetadata, ServerMetadata, metadata};
 use super::wire::BINARY_HEADER;
-use super::{about as documents, answer, infer, repository, settings, wire};
+use super::{about as documents, answer, infer, repository, settings, shared_memory, wire};
 use crate::body;
 use crate::error::Failure;
 use crate::router::{self, Service, json_response, selector};
@@ -41,7 +41,7 @@ fn inference(summary: &'static str) -> About {
 /// All routes below `/v2`.
 pub(crate) fn routes() -> Routes {
     let inference = server_routes().merge(model_routes()).merge(version_routes());
-    inference.merge(repository::routes()).merge(settings::routes())
+    inference.merge(repository::routes()).merge(settings::routes()).merge(shared_memory::http::routes())
 }
 
 fn server_routes() -> Routes {
@@ -258,6 +258,7 @@ async fn respond(
         Some(bytes) => wire::decode_binary(&body, bytes)?,
     };
     drop(body);
+    service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let urgency = infer::urgency(server, arrived, &decoded.parameters);
     let (version, answered) = match decoded.sequence.take() {
         None => {
@@ -271,6 +272,7 @@ async fn respond(
     };
     let Answered { answer: outputs, times } = answered;
     let (number, computed) = (version.version().get(), server.now());
+    service.regions.put(&decoded, &outputs)?;
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
     version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);

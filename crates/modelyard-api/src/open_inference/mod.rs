@@ -14,10 +14,12 @@ mod infer;
 mod repository;
 mod request;
 mod settings;
+pub(crate) mod shared_memory;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use grpc::{GrpcServers, decode_grpc, decode_grpc_answer, decode_grpc_metadata};
 pub use request::{DecodedRequest, Parameters, WantedOutput};
+pub use shared_memory::{Place, SharedInput};
 pub use wire::{decode_binary, decode_json};

@@ -3,11 +3,8 @@
 use modelyard_serve::{SequenceId, SequenceStep};
 use modelyard_types::NamedTensor;
 
+use super::shared_memory::{Place, SharedInput};
 use crate::error::Failure;
-
-/// Why values in shared memory are not read, on any wire.
-pub(super) const SHARED_MEMORY_REFUSED: &str =
-    "shared memory is not spoken here; send the values with the request, raw where they are many";
 
 /// An inference request as any of the protocol's wires carried it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +13,8 @@ pub struct DecodedRequest {
     pub id: Option<String>,
     /// The inputs, in the request's order.
     pub inputs: Vec<NamedTensor>,
+    /// Inputs whose values lie in memory that is shared with the caller, and are not read yet.
+    pub shared: Vec<SharedInput>,
     /// The outputs asked for; empty means all.
     pub outputs: Vec<WantedOutput>,
     /// What was asked of the request as a whole.
@@ -28,6 +27,14 @@ impl DecodedRequest {
     /// The names of the outputs asked for.
     pub(crate) fn output_names(&self) -> Vec<String> {
         self.outputs.iter().map(|output| output.name.clone()).collect()
+    }
+
+    /// Where each of these outputs was asked to be written; nothing at all where none was.
+    pub(crate) fn places(&self, outputs: &[NamedTensor]) -> Vec<Option<Place>> {
+        if self.outputs.iter().all(|wanted| wanted.place.is_none()) {
+            return Vec::new();
+        }
+        outputs.iter().map(|output| self.wanted(&output.name)?.place.clone()).collect()
     }
 
     /// How this output was asked for.
@@ -46,6 +53,8 @@ pub struct WantedOutput {
     pub binary: Option<bool>,
     /// How many of the likeliest classes are wanted in place of the values; 0 for the values.
     pub classes: usize,
+    /// Where its values are to be written, where that is not the answer.
+    pub place: Option<Place>,
 }
 
 /// The `parameters` of a request that mean something here; others are let pass unseen.

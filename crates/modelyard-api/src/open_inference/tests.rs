@@ -65,7 +65,7 @@ fn what_is_wrong_is_told() {
         (input(r#""name":"x","shape":[1],"datatype":"FP32""#), "input \"x\" has no data"),
         (
             input(r#""name":"x","shape":[1],"datatype":"FP32","parameters":{"shared_memory_region":"r"}"#),
-            "shared memory is not spoken here",
+            "shared_memory_region needs a shared_memory_byte_size beside it",
         ),
         (input(r#""name":"x","data":[1],"datatype":"FP32""#), "input \"x\" has no shape"),
         (input(r#""name":"x","shape":[1],"data":[1]"#), "input \"x\" has no datatype"),

@@ -9,7 +9,8 @@ use modelyard_types::{DataType, NamedTensor, Tensor, TensorData, TensorError};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::request::{DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence};
+use super::request::{DecodedRequest, Parameters, WantedOutput, sequence};
+use super::shared_memory::{Given, Place, SharedInput};
 use crate::elements::{Fill, Nesting, empty};
 use crate::error::Failure;
 use modelyard_client::raw;
@@ -57,15 +58,21 @@ fn decode(json: &[u8], mut binary: &[u8]) -> Result<DecodedRequest, Failure> {
     } else {
         first
     };
-    let inputs = std::mem::take(&mut request.inputs).into_iter().map(|input| input.finish(&mut binary));
-    let inputs = inputs.collect::<Result<_, _>>()?;
+    let mut inputs = Vec::with_capacity(request.inputs.len());
+    let mut shared = Vec::new();
+    for input in std::mem::take(&mut request.inputs) {
+        match input.finish(&mut binary)? {
+            Finished::Own(tensor) => inputs.push(tensor),
+            Finished::Shared(input) => shared.push(input),
+        }
+    }
     if !binary.is_empty() {
         return Err(Failure::invalid(format!("{} bytes are left behind the last input", binary.len()))
             .with_hint("the sizes of all inputs in binary_data_size must add up to what follows the JSON"));
     }
     let Request { id, outputs, parameters, sequence: Sequence { id: name, start, end }, .. } = request;
     let sequence = sequence(name, start, end)?;
-    Ok(DecodedRequest { id, inputs, outputs, parameters, sequence })
+    Ok(DecodedRequest { id, inputs, shared, outputs, parameters, sequence })
 }
 
 fn read(body: &[u8], heads: &[Head]) -> Result<Request, serde_json::Error> {
@@ -126,8 +133,9 @@ impl From<SequenceName> for SequenceId {
 #[serde(default)]
 struct InputParameters {
     binary_data_size: Option<usize>,
-    #[serde(rename = "shared_memory_region", deserialize_with = "no_shared_memory")]
-    _shared_memory: (),
+    shared_memory_region: Option<String>,
+    shared_memory_offset: u64,
+    shared_memory_byte_size: Option<u64>,
 }
 
 /// An output's.
@@ -136,13 +144,9 @@ struct InputParameters {
 struct OutputParameters {
     binary_data: Option<bool>,
     classification: usize,
-    #[serde(rename = "shared_memory_region", deserialize_with = "no_shared_memory")]
-    _shared_memory: (),
-}
-
-/// Values that lie elsewhere are refused by name rather than missed.
-fn no_shared_memory<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
-    Err(D::Error::custom(SHARED_MEMORY_REFUSED))
+    shared_memory_region: Option<String>,
+    shared_memory_offset: u64,
+    shared_memory_byte_size: Option<u64>,
 }
 
 /// What must be known of a tensor before its data can be read.
@@ -159,17 +163,33 @@ struct Input {
     data: Option<TensorData>,
     /// Bytes of its values behind the JSON.
     binary_bytes: Option<usize>,
+    /// Where its values lie, where they are not in the body.
+    place: Option<Place>,
     skipped: bool,
+}
+
+/// An input that was read to its end.
+enum Finished {
+    /// Its values are in the request.
+    Own(NamedTensor),
+    /// They lie in shared memory.
+    Shared(SharedInput),
 }
 
 impl Input {
     /// The input whole, its raw values taken off the front of `binary`.
-    fn finish(self, binary: &mut &[u8]) -> Result<NamedTensor, Failure> {
+    fn finish(self, binary: &mut &[u8]) -> Result<Finished, Failure> {
         let name = self.head.name.ok_or_else(|| Failure::invalid("an input has no name"))?;
         let lacks = |what: &str| Failure::invalid(format!("input {name:?} has no {what}"));
         let shape = self.head.shape.ok_or_else(|| lacks("shape"))?;
         let data_type = self.head.data_type.ok_or_else(|| lacks("datatype"))?;
         let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
+        if let Some(place) = self.place {
+            if self.data.is_some() || self.binary_bytes.is_some() {
+                return Err(unfit("it has both values and a place in shared memory".to_owned()));
+            }
+            return Ok(Finished::Shared(SharedInput { name, data_type, shape, place }));
+        }
         let data = match (self.data, self.binary_bytes) {
             (Some(data), None) => data,
             (Some(_), Some(_)) => return Err(unfit("it has both data and binary_data_size".to_owned())),
@@ -186,7 +206,7 @@ impl Input {
             (None, None) => return Err(lacks("data")),
         };
         let tensor = Tensor::new(shape, data).map_err(|error| unfit(error.to_string()))?;
-        Ok(NamedTensor { name, tensor })
+        Ok(Finished::Own(NamedTensor { name, tensor }))
     }
 }
 
@@ -346,7 +366,15 @@ impl<'de> Visitor<'de> for InputSeed {
                     input.head.data_type = Some(name.0.parse().map_err(A::Error::custom)?);
                 }
                 "parameters" => {
-                    input.binary_bytes = map.next_value::<InputParameters>()?.binary_data_size;
+                    let given: InputParameters = map.next_value()?;
+                    input.binary_bytes = given.binary_data_size;
+                    input.place = Given {
+                        region: given.shared_memory_region,
+                        offset: given.shared_memory_offset,
+                        bytes: given.shared_memory_byte_size,
+                    }
+                    .place()
+                    .map_err(A::Error::custom)?;
                 }
                 "data" => match (&input.head.shape, input.head.data_type) {
                     (Some(shape), Some(data_type)) => {
@@ -401,8 +429,18 @@ impl<'de> Visitor<'de> for OutputsSeed {
             if wanted.len() == TENSORS_MAX {
                 return Err(A::Error::custom(format!("more than {TENSORS_MAX} outputs")));
             }
-            let OutputParameters { binary_data, classification, .. } = output.parameters;
-            wanted.push(WantedOutput { name: output.name, binary: binary_data, classes: classification });
+            let given = output.parameters;
+            let place = Given {
+                region: given.shared_memory_region,
+                offset: given.shared_memory_offset,
+                bytes: given.shared_memory_byte_size,
+            };
+            wanted.push(WantedOutput {
+                name: output.name,
+                binary: given.binary_data,
+                classes: given.classification,
+                place: place.place().map_err(A::Error::custom)?,
+            });
         }
         Ok(wanted)
     }

@@ -58,6 +58,16 @@ pub(super) fn all() -> Value {
                 &["name", "version", "state"],
             ),
         },
+        "Region": object(json!({ "key": text, "offset": count, "byte_size": count }), &["key", "byte_size"]),
+        "Regions": {
+            "type": "array",
+            "items": object(
+                json!({ "name": text, "key": text, "offset": count, "byte_size": count }),
+                &["name", "key", "offset", "byte_size"],
+            ),
+        },
+        "CudaRegion": { "type": "object" },
+        "CudaRegions": { "type": "array", "maxItems": 0 },
         "ControlRequest": object(json!({ "parameters": any }), &[]),
         "Models": object(json!({ "models": { "type": "array", "items": text } }), &["models"]),
         "ModelStatus": object(json!({ "model_version_status": { "type": "array", "items": any } }), &["model_version_status"]),
@@ -158,8 +168,15 @@ fn tensors() -> Value {
     let sizes = json!({ "type": "array", "maxItems": 16, "items": { "type": "integer", "minimum": 0, "maximum": i64::MAX } });
     let types: Vec<&str> = DataType::ALL.iter().map(|data_type| data_type.as_str()).collect();
     let datatype = json!({ "enum": types });
-    let size =
-        object(json!({ "binary_data_size": { "type": "integer", "minimum": 0, "maximum": i64::MAX } }), &[]);
+    let count = json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX });
+    let place = json!({
+        "shared_memory_region": text, "shared_memory_offset": count, "shared_memory_byte_size": count,
+    });
+    let mut input = json!({ "binary_data_size": count });
+    let mut output = json!({ "binary_data": { "type": "boolean" }, "classification": count });
+    extend(&mut input, place.clone());
+    extend(&mut output, place);
+    let values = object(input, &[]);
     json!({
         "TensorMetadata": object(
             json!({
@@ -170,21 +187,14 @@ fn tensors() -> Value {
         ),
         "InputTensor": object(
             json!({
-                "name": text, "shape": sizes, "datatype": datatype, "parameters": size,
+                "name": text, "shape": sizes, "datatype": datatype, "parameters": values,
                 "data": { "type": "array", "description": "Flat in row-major order, or nested as the shape." },
             }),
             &["name", "shape", "datatype"],
         ),
         "WantedOutput": object(
             json!({
-                "name": text,
-                "parameters": object(
-                    json!({
-                        "binary_data": { "type": "boolean" },
-                        "classification": { "type": "integer", "minimum": 0, "maximum": i64::MAX },
-                    }),
-                    &[],
-                ),
+                "name": text, "parameters": object(output, &[]),
             }),
             &["name"],
         ),
@@ -196,7 +206,7 @@ fn tensors() -> Value {
             &["inputs"],
         ),
         "OutputTensor": object(
-            json!({ "name": text, "shape": sizes, "datatype": datatype, "parameters": size, "data": { "type": "array" } }),
+            json!({ "name": text, "shape": sizes, "datatype": datatype, "parameters": values, "data": { "type": "array" } }),
             &["name", "shape", "datatype"],
         ),
         "InferAnswer": object(

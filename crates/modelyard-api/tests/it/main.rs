@@ -12,6 +12,7 @@ mod predict;
 mod routes;
 mod sequences;
 mod series;
+mod shared_memory;
 mod steady;
 mod support;
 mod tls;

@@ -7,6 +7,7 @@ import sys
 
 import grpc
 import numpy as np
+import regions
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
@@ -92,9 +93,9 @@ def check_string(client):
 
 
 def check_shared_memory(client):
-    tensor = triton.InferInput("INPUT0", [1, 1], "FP32")
-    tensor.set_shared_memory("region", 4)
-    refused("INVALID_ARGUMENT", lambda: client.infer("identity_fp32", [tensor]))
+    infer_again = regions.check(triton, client)
+    refused("NOT_FOUND", infer_again)
+    refused("UNIMPLEMENTED", lambda: client.register_cuda_shared_memory("gpu", b"", 0, 4))
 
 
 def check_repository(client):

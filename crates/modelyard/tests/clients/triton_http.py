@@ -5,6 +5,7 @@ import asyncio
 import sys
 
 import numpy as np
+import regions
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
@@ -99,9 +100,9 @@ def check_string(client):
 
 
 def check_shared_memory(client):
-    tensor = triton.InferInput("INPUT0", [1, 1], "FP32")
-    tensor.set_shared_memory("region", 4)
-    refused("shared memory is not spoken", lambda: client.infer("identity_fp32", [tensor]))
+    infer_again = regions.check(triton, client)
+    refused("no shared memory region", infer_again)
+    refused("shares no CUDA memory", lambda: client.register_cuda_shared_memory("gpu", b"", 0, 4))
 
 
 def check_repository(client):

@@ -96,7 +96,7 @@ fn serve(python: &PathBuf, patience: Duration) -> (Running, SocketAddr, TempDir)
     let listen = ["serve", "--store", STORE, "--listen", "127.0.0.1:0", "--onnxruntime", &library];
     // Nobody listens there: what is sent is not looked at here.
     let traces = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-share", "0.5"];
-    let control = ["--repository-control", "--telemetry-control"];
+    let control = ["--repository-control", "--telemetry-control", "--shared-memory"];
     let args = [&listen[..], &traces, &control].concat();
     let mut server = Running::start_for(at, &args, patience);
     let address = server.wait_for_address();

@@ -16,7 +16,7 @@ use super::frame::{self, PREFIX_BYTES, unframe};
 use super::proto::inference::ModelInferRequest;
 use super::service::{self, Call, Inferred};
 use super::status::refuse;
-use super::{bytes_max, undecodable};
+use super::{bytes_max, response, undecodable};
 use crate::body;
 use crate::error::Failure;
 use crate::router::Service;
@@ -52,7 +52,11 @@ async fn answer(service: &Service, request: Request<Body>) -> Result<(Bytes, Opt
     let body = body::collect(body, bytes_max, &service.intake).await?;
     let message = ModelInferRequest::decode(unframe(body)?).map_err(undecodable)?;
     let inferred = service::run(service, message, &call).await?;
-    let (message, served) = inferred.write(service, |Inferred { version, id, outputs, .. }| {
+    let (message, served) = inferred.write(service, |inferred| {
+        if !inferred.places.is_empty() {
+            return frame::message(&response::infer(inferred));
+        }
+        let Inferred { version, id, outputs, .. } = inferred;
         let (model, number) = (version.model().as_str(), version.version().get());
         frame::answer(model, number, id.as_deref().unwrap_or_default(), &outputs)
     });

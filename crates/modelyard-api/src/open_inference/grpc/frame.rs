@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use axum::body::Bytes;
 use modelyard_client::raw;
 use modelyard_types::{ErrorKind, NamedTensor};
+use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use crate::error::Failure;
@@ -57,6 +58,22 @@ pub(super) fn answer(model: &str, version: u64, id: &str, outputs: &[NamedTensor
         begin(&mut out, 6, raw::size(data));
         raw::write(&mut out, data);
     }
+    finish(out)
+}
+
+/// Any message, framed.
+///
+/// # Errors
+/// As [`answer`].
+pub(super) fn message(message: &impl Message) -> Result<Bytes, Failure> {
+    let mut out = Vec::with_capacity(PREFIX_BYTES + message.encoded_len());
+    out.extend_from_slice(&[0; PREFIX_BYTES]);
+    message.encode(&mut out).expect("a vector grows as it must");
+    finish(out)
+}
+
+/// Writes the length into the prefix.
+fn finish(mut out: Vec<u8>) -> Result<Bytes, Failure> {
     let length = out.len() - PREFIX_BYTES;
     let told = u32::try_from(length).map_err(|_| {
         let what = format!("the answer has {length} bytes, a gRPC message has {} at most", u32::MAX);
@@ -106,12 +123,10 @@ fn field_bytes(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use modelyard_types::{Tensor, TensorData};
-    use prost::Message;
-
     use super::super::proto::inference::ModelInferResponse;
     use super::super::proto::inference::model_infer_response::InferOutputTensor;
     use super::*;
+    use modelyard_types::{Tensor, TensorData};
 
     fn check(model: &str, version: u64, id: &str, outputs: &[(&str, Vec<usize>, TensorData)]) {
         let message = |&(name, ref shape, ref data): &(&str, Vec<usize>, TensorData)| InferOutputTensor {

@@ -11,6 +11,7 @@ mod request;
 mod response;
 mod service;
 mod settings;
+mod shared_memory;
 mod status;
 mod tls;
 

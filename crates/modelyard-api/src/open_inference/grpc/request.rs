@@ -11,13 +11,15 @@ use super::proto::inference::infer_parameter::ParameterChoice;
 use super::proto::inference::model_infer_request::InferInputTensor;
 use super::proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 use crate::error::Failure;
-use crate::open_inference::request::{
-    DecodedRequest, Parameters, SHARED_MEMORY_REFUSED, WantedOutput, sequence,
-};
+use crate::open_inference::request::{DecodedRequest, Parameters, WantedOutput, sequence};
+use crate::open_inference::shared_memory::{Given, Place, SharedInput};
 use modelyard_client::raw;
 
 /// Most inputs, and most outputs, that one request may name.
 const TENSORS_MAX: usize = 256;
+
+/// The parameter that says that a tensor's values lie in shared memory.
+const REGION: &str = "shared_memory_region";
 
 type Choices = HashMap<String, InferParameter>;
 
@@ -30,17 +32,21 @@ pub(super) fn decode(message: ModelInferRequest) -> Result<DecodedRequest, Failu
     if inputs.len().max(outputs.len()) > TENSORS_MAX {
         return Err(Failure::invalid(format!("more than {TENSORS_MAX} inputs or outputs")));
     }
+    let (elsewhere, inputs): (Vec<_>, Vec<_>) =
+        inputs.into_iter().partition(|input| input.parameters.contains_key(REGION));
     if !raw_input_contents.is_empty() && raw_input_contents.len() != inputs.len() {
         let (raw, inputs) = (raw_input_contents.len(), inputs.len());
         let message = format!("raw_input_contents has {raw} entries for {inputs} inputs");
         return Err(Failure::invalid(message).with_hint("give one for each input, or none at all"));
     }
+    let shared = elsewhere.into_iter().map(shared_input).collect::<Result<_, _>>()?;
     let mut raw = raw_input_contents.iter();
     let inputs = inputs.into_iter().map(|input| tensor(input, raw.next().map(AsRef::as_ref)));
     let outputs = outputs.into_iter().map(|output| {
         let classes = whole(&output.parameters, "classification")?;
         let classes = usize::try_from(classes).unwrap_or(usize::MAX);
-        Ok(WantedOutput { name: output.name, binary: None, classes })
+        let place = place(&output.parameters)?;
+        Ok(WantedOutput { name: output.name, binary: None, classes, place })
     });
     let name = sequence_name(&parameters)?;
     let (start, end) = (is_true(&parameters, "sequence_start"), is_true(&parameters, "sequence_end"));
@@ -48,6 +54,7 @@ pub(super) fn decode(message: ModelInferRequest) -> Result<DecodedRequest, Failu
         sequence: sequence(name, start, end)?,
         id: Some(id).filter(|id| !id.is_empty()),
         inputs: inputs.collect::<Result<_, _>>()?,
+        shared,
         outputs: outputs.collect::<Result<_, Failure>>()?,
         parameters: Parameters {
             binary_data_output: true,
@@ -91,15 +98,9 @@ pub(super) fn is_true(parameters: &Choices, name: &str) -> bool {
 /// # Errors
 /// Values that are not what type and shape say.
 pub(super) fn tensor(input: InferInputTensor, raw: Option<&[u8]>) -> Result<NamedTensor, Failure> {
-    let InferInputTensor { name, datatype, shape, parameters, contents } = input;
+    let (data_type, sizes) = kind(&input)?;
+    let InferInputTensor { name, shape, contents, .. } = input;
     let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
-    if parameters.contains_key("shared_memory_region") {
-        return Err(unfit(SHARED_MEMORY_REFUSED.to_owned()));
-    }
-    let data_type: DataType =
-        datatype.parse().map_err(|error: modelyard_types::TensorError| unfit(error.to_string()))?;
-    let sizes: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
-    let sizes = sizes.ok_or_else(|| unfit(format!("shape {shape:?} has a negative size")))?;
     let data = match (raw, contents) {
         (Some(_), Some(_)) => return Err(unfit("it has both contents and raw_input_contents".to_owned())),
         (Some(bytes), None) => {
@@ -112,6 +113,43 @@ pub(super) fn tensor(input: InferInputTensor, raw: Option<&[u8]>) -> Result<Name
     };
     let tensor = Tensor::new(sizes, data).map_err(|error| unfit(error.to_string()))?;
     Ok(NamedTensor { name, tensor })
+}
+
+/// An input's type and shape.
+fn kind(input: &InferInputTensor) -> Result<(DataType, Vec<usize>), Failure> {
+    let InferInputTensor { name, datatype, shape, .. } = input;
+    let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
+    let data_type: DataType =
+        datatype.parse().map_err(|error: modelyard_types::TensorError| unfit(error.to_string()))?;
+    let sizes: Option<Vec<usize>> = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
+    let sizes = sizes.ok_or_else(|| unfit(format!("shape {shape:?} has a negative size")))?;
+    Ok((data_type, sizes))
+}
+
+/// An input whose values lie in shared memory.
+fn shared_input(input: InferInputTensor) -> Result<SharedInput, Failure> {
+    let (data_type, shape) = kind(&input)?;
+    let InferInputTensor { name, parameters, contents, .. } = input;
+    let unfit = |what: &str| Failure::invalid(format!("input {name:?}: {what}"));
+    if contents.is_some() {
+        return Err(unfit("it has both values and a place in shared memory"));
+    }
+    let place = place(&parameters)?.ok_or_else(|| unfit("its shared memory region has no name"))?;
+    Ok(SharedInput { name, data_type, shape, place })
+}
+
+/// Where in shared memory a tensor's values lie, where its parameters say so.
+fn place(parameters: &Choices) -> Result<Option<Place>, Failure> {
+    let choice = parameters.get(REGION).and_then(|parameter| parameter.parameter_choice.as_ref());
+    let region = match choice {
+        None => None,
+        Some(ParameterChoice::StringParam(name)) => Some(name.clone()),
+        Some(_) => return Err(Failure::invalid(format!("the parameter {REGION:?} is no text"))),
+    };
+    let bytes = whole(parameters, "shared_memory_byte_size")?;
+    let given = parameters.contains_key("shared_memory_byte_size").then_some(bytes);
+    let offset = whole(parameters, "shared_memory_offset")?;
+    Given { region, offset, bytes: given }.place().map_err(Failure::invalid)
 }
 
 /// The values of a type out of the field that carries it.

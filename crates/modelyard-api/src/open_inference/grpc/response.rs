@@ -1,5 +1,6 @@
 //! From what is served to gRPC's messages.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use modelyard_serve::{
@@ -21,31 +22,50 @@ use super::proto::inference::{
     ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataResponse, ModelOutput,
     ModelSequenceBatching, ModelStatistics, ModelVersionPolicy, StatisticDuration,
 };
+use super::service::Inferred;
 use crate::open_inference::about::{dims, kind_name, type_name};
 use crate::open_inference::convert::{self, platform};
+use crate::open_inference::shared_memory::Place;
 use modelyard_client::raw;
 
-/// The answer to an inference, all values raw.
-pub(super) fn infer(
-    version: &ServedVersion,
-    id: Option<String>,
-    outputs: Vec<NamedTensor>,
-) -> ModelInferResponse {
+/// The answer to an inference, all values raw; of those in shared memory it says where they lie.
+pub(super) fn infer(inferred: Inferred) -> ModelInferResponse {
+    let Inferred { version, id, outputs, places, .. } = inferred;
     let mut response = ModelInferResponse {
         model_name: version.model().to_string(),
         model_version: version.version().to_string(),
         id: id.unwrap_or_default(),
         ..ModelInferResponse::default()
     };
+    let mut places = places.into_iter();
     for NamedTensor { name, tensor } in outputs {
         let shape = tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
         let datatype = tensor.data_type().as_str().to_owned();
-        let mut bytes = Vec::with_capacity(raw::size(tensor.data()));
-        raw::write(&mut bytes, tensor.data());
-        response.outputs.push(InferOutputTensor { name, datatype, shape, ..InferOutputTensor::default() });
+        let size = raw::size(tensor.data());
+        let mut bytes = Vec::new();
+        let parameters = match places.next().flatten() {
+            Some(place) => placed(place, size),
+            None => {
+                bytes.reserve_exact(size);
+                raw::write(&mut bytes, tensor.data());
+                HashMap::new()
+            }
+        };
+        response.outputs.push(InferOutputTensor { name, datatype, shape, parameters, contents: None });
         response.raw_output_contents.push(bytes.into());
     }
     response
+}
+
+/// The parameters of an output of so many bytes in shared memory.
+fn placed(Place { region, offset, .. }: Place, bytes: usize) -> HashMap<String, InferParameter> {
+    let number = |number: u64| ParameterChoice::Int64Param(i64::try_from(number).unwrap_or(i64::MAX));
+    let one = |name: &str, choice| (name.to_owned(), InferParameter { parameter_choice: Some(choice) });
+    HashMap::from([
+        one("shared_memory_region", ParameterChoice::StringParam(region)),
+        one("shared_memory_offset", number(offset)),
+        one("shared_memory_byte_size", number(bytes as u64)),
+    ])
 }
 
 /// The mark by which Triton's streams tell that a request has no further answer.

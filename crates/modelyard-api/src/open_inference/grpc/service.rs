@@ -16,20 +16,25 @@ use super::proto::inference::grpc_inference_service_server::GrpcInferenceService
 use super::proto::inference::model_repository_parameter::ParameterChoice;
 use super::proto::inference::repository_index_response::ModelIndex;
 use super::proto::inference::{
+    CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse, CudaSharedMemoryStatusRequest,
+    CudaSharedMemoryStatusResponse, CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse,
     LogSettingsRequest, LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
     ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
     ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
     RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
     RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
     ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
-    TraceSettingRequest, TraceSettingResponse,
+    SystemSharedMemoryRegisterRequest, SystemSharedMemoryRegisterResponse, SystemSharedMemoryStatusRequest,
+    SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
+    SystemSharedMemoryUnregisterResponse, TraceSettingRequest, TraceSettingResponse,
 };
 use super::status::refuse;
-use super::{request, response, settings};
+use super::{request, response, settings, shared_memory};
 use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
+use crate::open_inference::shared_memory::{Place, no_cuda};
 use crate::router::{self, Service, selector};
 use crate::watch::{self, Served};
 
@@ -114,6 +119,8 @@ pub(super) struct Inferred {
     pub(super) version: Arc<ServedVersion>,
     pub(super) id: Option<String>,
     pub(super) outputs: Vec<NamedTensor>,
+    /// Where in shared memory each was written, if any was.
+    pub(super) places: Vec<Option<Place>>,
     pub(super) times: Times,
 }
 
@@ -136,8 +143,7 @@ async fn answer(
     call: &Call,
 ) -> Result<(ModelInferResponse, Option<Served>), Failure> {
     let inferred = run(service, message, call).await?;
-    Ok(inferred
-        .write(service, |Inferred { version, id, outputs, .. }| response::infer(&version, id, outputs)))
+    Ok(inferred.write(service, response::infer))
 }
 
 /// One inference by the version that the model's route chooses, or that is named.
@@ -161,6 +167,7 @@ pub(super) async fn run(
     };
     version.check_room()?;
     let mut decoded = request::decode(message)?;
+    service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call.ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
     let (version, answered) = match decoded.sequence.take() {
@@ -177,7 +184,9 @@ pub(super) async fn run(
         }
     };
     let Answered { answer: outputs, times } = answered;
-    Ok(Inferred { version, id: decoded.id, outputs, times })
+    service.regions.put(&decoded, &outputs)?;
+    let places = decoded.places(&outputs);
+    Ok(Inferred { version, id: decoded.id, outputs, places, times })
 }
 
 /// One inference of a stream: what fails is told in its answer, and the stream goes on.
@@ -337,6 +346,48 @@ impl GrpcInferenceService for Inference {
         request: Request<TraceSettingRequest>,
     ) -> Result<Response<TraceSettingResponse>, Status> {
         settings::trace(&self.service, request.into_inner()).map(Response::new)
+    }
+
+    async fn system_shared_memory_status(
+        &self,
+        request: Request<SystemSharedMemoryStatusRequest>,
+    ) -> Result<Response<SystemSharedMemoryStatusResponse>, Status> {
+        shared_memory::told(&self.service, &request.into_inner()).map(Response::new)
+    }
+
+    async fn system_shared_memory_register(
+        &self,
+        request: Request<SystemSharedMemoryRegisterRequest>,
+    ) -> Result<Response<SystemSharedMemoryRegisterResponse>, Status> {
+        shared_memory::register(&self.service, request.into_inner()).map(Response::new)
+    }
+
+    async fn system_shared_memory_unregister(
+        &self,
+        request: Request<SystemSharedMemoryUnregisterRequest>,
+    ) -> Result<Response<SystemSharedMemoryUnregisterResponse>, Status> {
+        Ok(Response::new(shared_memory::unregister(&self.service, &request.into_inner())))
+    }
+
+    async fn cuda_shared_memory_status(
+        &self,
+        _request: Request<CudaSharedMemoryStatusRequest>,
+    ) -> Result<Response<CudaSharedMemoryStatusResponse>, Status> {
+        Ok(Response::new(CudaSharedMemoryStatusResponse::default()))
+    }
+
+    async fn cuda_shared_memory_register(
+        &self,
+        _request: Request<CudaSharedMemoryRegisterRequest>,
+    ) -> Result<Response<CudaSharedMemoryRegisterResponse>, Status> {
+        Err(refuse(&self.service, no_cuda()))
+    }
+
+    async fn cuda_shared_memory_unregister(
+        &self,
+        _request: Request<CudaSharedMemoryUnregisterRequest>,
+    ) -> Result<Response<CudaSharedMemoryUnregisterResponse>, Status> {
+        Ok(Response::new(CudaSharedMemoryUnregisterResponse {}))
     }
 
     async fn log_settings(
