@@ -444,7 +444,7 @@ async fn storm(pool: Arc<Pool>, clock: Arc<TestClock>, seed: u64) -> [usize; 4] 
 
 #[test]
 fn a_storm_on_several_threads_loses_doubles_and_swaps_nothing() {
-    let config = ServeConfig { batch_size_max: 16, queue_rows_max: 500, ..ServeConfig::default() };
+    let config = ServeConfig { batch_size_max: 16, queue_rows_max: 40, ..ServeConfig::default() };
     let bench = timed_bench(DEAR, config);
     let threads: Vec<_> = (0..3)
         .map(|seed| {
