@@ -21,9 +21,19 @@ const STEP_BYTES: usize = 16 << 10;
 pub(crate) struct Patient {
     stream: TcpStream,
     limit: Duration,
-    /// Everybody else had a turn since the answer was made.
-    stepped_back: bool,
+    turn: Turn,
     waiting: Option<Waiting>,
+}
+
+/// Whether what is to be written has had everybody else go first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Something came in, so that what is written next is a new answer.
+    New,
+    /// It stepped back.
+    Waits,
+    /// It may go on, as all may that is written before something comes in again.
+    Had,
 }
 
 /// What it waits for while the other side reads too little.
@@ -35,16 +45,17 @@ struct Waiting {
 impl Patient {
     /// Waits this long for each step of an answer to be taken.
     pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, stepped_back: false, waiting: None }
+        Self { stream, limit, turn: Turn::New, waiting: None }
     }
 
     /// Whether the answer is to wait for its turn: it is the last in line then.
     fn steps_back(&mut self, context: &Context<'_>) -> bool {
-        let first = !std::mem::replace(&mut self.stepped_back, true);
-        if first {
+        let steps_back = self.turn == Turn::New;
+        self.turn = if steps_back { Turn::Waits } else { Turn::Had };
+        if steps_back {
             context.waker().wake_by_ref();
         }
-        first
+        steps_back
     }
 
     fn watch(
@@ -83,7 +94,12 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.turn == Turn::Had && buffer.filled().len() > before {
+            self.turn = Turn::New;
+        }
+        read
     }
 }
 
@@ -117,8 +133,8 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Flushed once everything was taken: the next answer has its own turn, and its own time.
-        (self.stepped_back, self.waiting) = (false, None);
+        // Flushed once everything was taken: the next answer has its own time.
+        self.waiting = None;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -130,34 +146,46 @@ impl AsyncWrite for Patient {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::pin::pin;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
+    /// Writes a byte, and gives how many turns that took.
+    async fn turns(patient: &mut Patient) -> usize {
+        let mut turns = 0;
+        let wrote = poll_fn(|context| {
+            turns += 1;
+            Pin::new(&mut *patient).poll_write(context, b"a")
+        });
+        assert_eq!(wrote.await.expect("written"), 1);
+        turns
+    }
+
     #[tokio::test]
-    async fn each_answer_waits_for_one_turn_of_all_others() {
+    async fn an_answer_waits_for_one_turn_of_all_others_and_its_rest_for_none() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("taken");
         let (stream, _) = listener.accept().await.expect("somebody came");
         let mut patient = Patient::new(stream, Duration::from_secs(10));
         for _ in 0..2 {
-            let mut turns = 0;
-            let wrote = poll_fn(|context| {
-                turns += 1;
-                Pin::new(&mut patient).poll_write(context, b"answer")
-            });
-            assert_eq!((wrote.await.expect("written"), turns), (6, 2));
-            // What is left of an answer does not step back again.
-            let mut rest = pin!(patient.write(b"s"));
-            let rest = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context)));
-            assert!(matches!(rest.await, Poll::Ready(Ok(1))));
+            client.write_all(b"asks").await.expect("taken");
+            patient.read_exact(&mut [0; 4]).await.expect("all of it");
+            assert_eq!(turns(&mut patient).await, 2);
             patient.flush().await.expect("flushed");
+            assert_eq!(
+                turns(&mut patient).await,
+                1,
+                "as another frame of the same answer, or another answer"
+            );
         }
-        let mut got = [0; 14];
-        client.read_exact(&mut got).await.expect("both answers");
-        assert_eq!(&got, b"answersanswers");
+        // Who never stops sending does not keep its own answers waiting.
+        client.write_all(b"asks").await.expect("taken");
+        patient.read_exact(&mut [0; 2]).await.expect("half of it");
+        let first = poll_fn(|context| Poll::Ready(Pin::new(&mut patient).poll_write(context, b"a"))).await;
+        assert!(first.is_pending());
+        patient.read_exact(&mut [0; 2]).await.expect("the rest");
+        assert_eq!(turns(&mut patient).await, 1);
     }
 }
