@@ -27,7 +27,11 @@ pub(super) fn encode(
     request: &DecodedRequest,
     outputs: &[NamedTensor],
 ) -> Result<Encoded, Failure> {
-    let values: usize = outputs.iter().map(|output| output.tensor.data().len()).sum();
+    let is_json = |output: &&NamedTensor| match request.wanted(&output.name) {
+        Some(wanted) if wanted.place.is_some() => false,
+        wanted => !wanted.and_then(|wanted| wanted.binary).unwrap_or(request.parameters.binary_data_output),
+    };
+    let values: usize = outputs.iter().filter(is_json).map(|output| output.tensor.data().len()).sum();
     let mut json = Vec::with_capacity(160 + 13 * values);
     let mut binary = Vec::new();
     let mut is_raw = false;

@@ -258,7 +258,7 @@ async fn respond(
         Some(bytes) => wire::decode_binary(&body, bytes)?,
     };
     drop(body);
-    service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
+    let reserved = service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let terms = Terms { urgency: infer::urgency(server, arrived, &decoded.parameters), journey };
     let (version, answered) = match decoded.sequence.take() {
         None => (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?),
@@ -269,7 +269,7 @@ async fn respond(
     };
     let Answered { answer: outputs, times } = answered;
     let (number, computed) = (version.version().get(), server.now());
-    service.regions.put(&decoded, &outputs)?;
+    shared_memory::put(&reserved, &outputs)?;
     let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
     version.encoded(server.now().saturating_duration_since(computed));
     let mut response = json_response(encoded.body);

@@ -107,12 +107,13 @@ async fn what_is_wrong_with_a_region_is_told() {
         (json!({ "key": key, "byte_size": 0 }), "0 bytes from 0 on do not lie in"),
         (json!({ "key": key, "offset": u64::MAX, "byte_size": 8 }), "do not lie in"),
         (json!({ "byte_size": 8 }), "missing field `key`"),
+        (Value::Null, "the body tells no region"),
     ] {
         let failure = register("r", told.clone()).await.failure(400, "invalid_argument");
         assert!(failure.contains(want), "{told}: {failure}");
     }
     assert_eq!(register("r", json!({ "key": key, "byte_size": 32 })).await.status, 200);
-    let again = register("r", json!({ "key": key, "byte_size": 8 })).await.failure(400, "invalid_argument");
+    let again = register("r", json!({ "key": key, "byte_size": 8 })).await.failure(400, "already_exists");
     assert_eq!(again, "the region \"r\" is registered already");
 
     let infer = async |body: String| running.post("/v2/models/m/infer", body).await;
@@ -121,7 +122,9 @@ async fn what_is_wrong_with_a_region_is_told() {
     for (shape, input, output, want) in [
         ([1, 2], place(28, 8), place(8, 12), "8 bytes from 28 on are beyond the 32 of the region \"r\""),
         ([1, 2], place(0, 8), place(u64::MAX, 12), "are beyond the 32"),
-        ([1, 2], place(0, 4), place(8, 12), "input \"input\""),
+        ([1, 2], place(0, 4), place(8, 12), "of FP32 has 8 bytes, its place in shared memory 4"),
+        ([1, 2], json!({ "shared_memory_byte_size": 8 }), place(8, 12), "a shared_memory_region beside it"),
+        ([1, 2], place(0, 8), json!({ "shared_memory_region": "r" }), "a shared_memory_byte_size beside it"),
         ([usize::MAX, 2], place(0, 8), place(8, 12), "too many elements"),
     ] {
         let failure = infer(elsewhere(&shape, &input, &output)).await.failure(400, "invalid_argument");
@@ -134,6 +137,11 @@ async fn what_is_wrong_with_a_region_is_told() {
     fs::write(&object.path, [0; 4]).expect("it is ours");
     let short = infer(elsewhere(&[1, 2], &place(0, 8), &place(8, 12))).await.failure(400, "invalid_argument");
     assert!(short.starts_with("cannot read the region \"r\""), "{short}");
+    let mut from_here: Value = serde_json::from_str(&infer_body(2, 0.5)).expect("JSON");
+    from_here["outputs"] = json!([{ "name": "output", "parameters": place(8, 12) }]);
+    let short = infer(from_here.to_string()).await.failure(400, "invalid_argument");
+    assert!(short.starts_with("cannot write the region \"r\""), "{short}");
+    assert_eq!(fs::metadata(&object.path).expect("it is there").len(), 4, "it does not grow again");
     assert_eq!(running.post("/v2/systemsharedmemory/region/r/unregister", "").await.status, 200);
     let gone = infer(elsewhere(&[1, 2], &place(0, 8), &place(8, 12))).await.failure(404, "not_found");
     assert_eq!(gone, "no shared memory region \"r\" is registered");

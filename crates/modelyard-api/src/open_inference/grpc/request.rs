@@ -140,10 +140,9 @@ fn shared_input(input: InferInputTensor) -> Result<SharedInput, Failure> {
 
 /// Where in shared memory a tensor's values lie, where its parameters say so.
 fn place(parameters: &Choices) -> Result<Option<Place>, Failure> {
-    let choice = parameters.get(REGION).and_then(|parameter| parameter.parameter_choice.as_ref());
-    let region = match choice {
+    let region = match parameters.get(REGION).map(|parameter| &parameter.parameter_choice) {
         None => None,
-        Some(ParameterChoice::StringParam(name)) => Some(name.clone()),
+        Some(Some(ParameterChoice::StringParam(name))) => Some(name.clone()),
         Some(_) => return Err(Failure::invalid(format!("the parameter {REGION:?} is no text"))),
     };
     let bytes = whole(parameters, "shared_memory_byte_size")?;

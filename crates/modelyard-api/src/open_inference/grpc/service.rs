@@ -34,7 +34,7 @@ use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
-use crate::open_inference::shared_memory::{Place, no_cuda};
+use crate::open_inference::shared_memory::{Place, no_cuda, put};
 use crate::router::{self, Service, selector};
 use crate::watch::{self, Served};
 
@@ -167,7 +167,7 @@ pub(super) async fn run(
     };
     version.check_room()?;
     let mut decoded = request::decode(message)?;
-    service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
+    let reserved = service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let mut urgency = infer::urgency(server, arrived, &decoded.parameters);
     urgency.deadline = call.ends.map_or(urgency.deadline, |ends| ends.min(urgency.deadline));
     let terms = Terms { urgency, journey: call.journey(&version) };
@@ -184,7 +184,7 @@ pub(super) async fn run(
         }
     };
     let Answered { answer: outputs, times } = answered;
-    service.regions.put(&decoded, &outputs)?;
+    put(&reserved, &outputs)?;
     let places = decoded.places(&outputs);
     Ok(Inferred { version, id: decoded.id, outputs, places, times })
 }

@@ -14,14 +14,14 @@ use crate::router::Service;
 use crate::routes::{About, Content, Routes};
 
 /// Of orders to register.
-const REGISTER: &[u16] = &[400, 403, 404, 408, 413, 415, 429];
+const REGISTER: &[u16] = &[400, 403, 408, 413, 415, 429];
 
 /// All routes below `/v2/systemsharedmemory` and `/v2/cudasharedmemory`.
 pub(in crate::open_inference) fn routes() -> Routes {
     let about = |summary, takes, gives, refuses| About { summary, takes, gives, refuses };
     let tells = |summary, schema, refuses| about(summary, Content::Nothing, Content::Json(schema), refuses);
     let lets_go = |summary| about(summary, Content::Nothing, Content::Nothing, &[400]);
-    let takes = Content::JsonOrNothing("Region");
+    let takes = Content::Json("Region");
     let registers = about("Takes up a region of shared memory.", takes, Content::Nothing, REGISTER);
     let takes = Content::JsonOrNothing("CudaRegion");
     let refuses = about("Refused: there are no graphics processors.", takes, Content::Nothing, &[400, 501]);
@@ -50,7 +50,7 @@ pub(in crate::open_inference) fn routes() -> Routes {
         )
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Registration {
     key: String,
     #[serde(default)]
@@ -78,7 +78,11 @@ async fn register(
     Path(name): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Failure> {
-    let Registration { key, offset, byte_size } = read(&service, request).await?;
+    let given: Option<Registration> = read(&service, request).await?;
+    let Registration { key, offset, byte_size } = given.ok_or_else(|| {
+        let hint = r#"send {"key": "/frames", "byte_size": 4096}"#;
+        Failure::invalid("the body tells no region").with_hint(hint)
+    })?;
     service.regions.register(Told { name, key, offset, byte_size })?;
     Ok(StatusCode::OK)
 }

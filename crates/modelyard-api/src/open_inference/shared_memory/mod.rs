@@ -12,7 +12,7 @@ mod regions;
 use modelyard_types::DataType;
 
 pub(super) use http::no_cuda;
-pub(crate) use regions::{Regions, Told};
+pub(crate) use regions::{Regions, Told, put};
 
 /// Where in a region a tensor's values lie, as raw bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +50,14 @@ impl Given {
     /// None where no region is named.
     ///
     /// # Errors
-    /// A region without a size.
+    /// A region without a size, or a size without a region.
     pub(super) fn place(self) -> Result<Option<Place>, &'static str> {
         let Self { region, offset, bytes } = self;
-        let Some(region) = region else { return Ok(None) };
-        let bytes = bytes.ok_or("shared_memory_region needs a shared_memory_byte_size beside it")?;
-        Ok(Some(Place { region, offset, bytes }))
+        match (region, bytes) {
+            (None, None) => Ok(None),
+            (Some(region), Some(bytes)) => Ok(Some(Place { region, offset, bytes })),
+            (Some(_), None) => Err("shared_memory_region needs a shared_memory_byte_size beside it"),
+            (None, Some(_)) => Err("shared_memory_byte_size needs a shared_memory_region beside it"),
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::http::StatusCode;
 use modelyard_client::raw;
 use modelyard_types::{ErrorKind, NamedTensor, Tensor};
 use serde::Serialize;
@@ -74,7 +75,9 @@ impl Regions {
         }
         if all.contains_key(&told.name) {
             let message = format!("the region {:?} is registered already", told.name);
-            return Err(Failure::invalid(message).with_hint("unregister it first, or choose another name"));
+            // The status that Triton's clients over HTTP know.
+            let taken = Failure::new(ErrorKind::AlreadyExists, message).with_status(StatusCode::BAD_REQUEST);
+            return Err(taken.with_hint("unregister it first, or choose another name"));
         }
         if all.len() >= REGIONS_MAX {
             let message = format!("{REGIONS_MAX} regions are registered, which is all that are taken");
@@ -116,14 +119,24 @@ impl Regions {
         })
     }
 
-    /// Makes inputs of those whose values lie in regions, and sees to it that its outputs have where to go.
+    /// Makes inputs of those whose values lie in regions, and gives where its outputs are to go: those regions stay,
+    /// whatever becomes of their names meanwhile.
     ///
     /// # Errors
     /// A region that is not there, a place beyond its end, more bytes than a body may have, or values that are not
     /// what type and shape say.
-    pub(crate) fn fill(&self, request: &mut DecodedRequest, bytes_max: usize) -> Result<(), Failure> {
-        for place in request.outputs.iter().filter_map(|output| output.place.as_ref()) {
-            self.find(&place.region)?.within(place)?;
+    pub(crate) fn fill(
+        &self,
+        request: &mut DecodedRequest,
+        bytes_max: usize,
+    ) -> Result<Vec<Reserved>, Failure> {
+        let mut reserved = Vec::new();
+        for output in &request.outputs {
+            if let Some(place) = &output.place {
+                let region = self.find(&place.region)?;
+                let range = region.within(place)?;
+                reserved.push(Reserved { output: output.name.clone(), region, range });
+            }
         }
         let bytes: u64 = request.shared.iter().fold(0, |sum, input| sum.saturating_add(input.place.bytes));
         if bytes > bytes_max as u64 {
@@ -135,7 +148,7 @@ impl Regions {
         for input in std::mem::take(&mut request.shared) {
             request.inputs.push(self.read(input)?);
         }
-        Ok(())
+        Ok(reserved)
     }
 
     fn read(&self, input: SharedInput) -> Result<NamedTensor, Failure> {
@@ -144,40 +157,52 @@ impl Regions {
         let range = region.within(&place)?;
         let unfit = |what: String| Failure::invalid(format!("input {name:?}: {what}"));
         let length = usize::try_from(place.bytes).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length];
-        read_at(&region.object, &mut bytes, range.start).map_err(|error| region.failed("read", &error))?;
         let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
         let count = count.ok_or_else(|| unfit(format!("shape {shape:?} has too many elements")))?;
+        // Before any room is made for them.
+        let wanted = data_type.size_bytes().map(|size| count.saturating_mul(size));
+        if let Some(wanted) = wanted.filter(|&wanted| wanted != length) {
+            let place = format!("its place in shared memory {length}");
+            return Err(unfit(format!("shape {shape:?} of {data_type} has {wanted} bytes, {place}")));
+        }
+        let mut bytes = vec![0; length];
+        read_at(&region.object, &mut bytes, range.start).map_err(|error| {
+            region.failed("read", &error, "its owner may have made it shorter since it was registered")
+        })?;
         let data = raw::read(data_type, count, &bytes).map_err(unfit)?;
         let tensor = Tensor::new(shape, data).map_err(|error| unfit(error.to_string()))?;
         Ok(NamedTensor { name, tensor })
     }
+}
 
-    /// Writes those outputs where they were asked to be.
-    ///
-    /// # Errors
-    /// One that is larger than its place, or a region that went away.
-    pub(crate) fn put(&self, request: &DecodedRequest, outputs: &[NamedTensor]) -> Result<(), Failure> {
-        for output in outputs {
-            let wanted = request.wanted(&output.name).and_then(|wanted| wanted.place.as_ref());
-            let Some(place) = wanted else { continue };
-            let region = self.find(&place.region)?;
-            let range = region.within(place)?;
-            let size = raw::size(output.tensor.data());
-            if size as u64 > place.bytes {
-                let name = &output.name;
-                let message =
-                    format!("output {name:?} has {size} bytes, its place in shared memory {}", place.bytes);
-                return Err(
-                    Failure::invalid(message).with_hint("make shared_memory_byte_size as large at least")
-                );
-            }
-            let mut bytes = Vec::with_capacity(size);
-            raw::write(&mut bytes, output.tensor.data());
-            write_at(&region.object, &bytes, range.start).map_err(|error| region.failed("write", &error))?;
+/// Where an output is to go.
+pub(crate) struct Reserved {
+    output: String,
+    region: Arc<Region>,
+    /// Bytes of the object.
+    range: Range<u64>,
+}
+
+/// Writes outputs where they were asked to be.
+///
+/// # Errors
+/// One that is larger than its place, or an object that was cut short.
+pub(crate) fn put(reserved: &[Reserved], outputs: &[NamedTensor]) -> Result<(), Failure> {
+    for Reserved { output: name, region, range } in reserved {
+        let Some(output) = outputs.iter().find(|output| output.name == *name) else { continue };
+        let (size, room) = (raw::size(output.tensor.data()), range.end - range.start);
+        if size as u64 > room {
+            let message = format!("output {name:?} has {size} bytes, its place in shared memory {room}");
+            return Err(Failure::invalid(message).with_hint("make shared_memory_byte_size as large at least"));
         }
-        Ok(())
+        let mut bytes = Vec::with_capacity(size);
+        raw::write(&mut bytes, output.tensor.data());
+        region.write(&bytes, range).map_err(|error| {
+            let hint = "its owner may have made it shorter, or there is no memory left for it";
+            region.failed("write", &error, hint)
+        })?;
     }
+    Ok(())
 }
 
 impl Region {
@@ -194,10 +219,17 @@ impl Region {
         Ok(self.told.offset + place.offset..self.told.offset + end)
     }
 
-    fn failed(&self, doing: &str, error: &io::Error) -> Failure {
+    fn write(&self, bytes: &[u8], range: &Range<u64>) -> io::Result<()> {
+        // Writing beyond its end would make the object grow again.
+        if self.object.metadata()?.len() < range.end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write_at(&self.object, bytes, range.start)
+    }
+
+    fn failed(&self, doing: &str, error: &io::Error, hint: &str) -> Failure {
         let Told { name, key, .. } = &self.told;
-        Failure::invalid(format!("cannot {doing} the region {name:?} ({key}): {error}"))
-            .with_hint("its owner may have made it shorter since it was registered")
+        Failure::invalid(format!("cannot {doing} the region {name:?} ({key}): {error}")).with_hint(hint)
     }
 }
 
