@@ -1,7 +1,8 @@
 //! Load on a server: as many requests as it answers, or a stated number a second whatever it does.
 //!
 //! Few threads drive all connections: the load runs on the processors of the server that it measures, and a thread
-//! for each connection took as much of them for a request that is refused as the server did.
+//! for each connection took as much of them for a request that is refused as the server did. Those whose time falls
+//! into one millisecond ask together.
 
 use std::io;
 use std::net::SocketAddr;
