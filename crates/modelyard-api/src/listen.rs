@@ -276,7 +276,7 @@ async fn converse(stream: TcpStream, manners: Arc<Manners>, mut ends: watch::Rec
         })
     };
     let config = &manners.config;
-    let stream = TokioIo::new(Patient::new(stream, config.write_timeout));
+    let stream = TokioIo::new(Patient::new(stream, config.write_timeout, &manners.line));
     let protocols = manners.protocols();
     let mut connection = pin!(protocols.serve_connection(stream, service));
     let mut stage = Stage::Open;

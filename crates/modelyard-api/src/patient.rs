@@ -1,5 +1,5 @@
-//! How a connection is written to. Each answer waits until everybody else of the thread who is ready had a turn, and
-//! who does not read its answer is hung up on.
+//! How a connection is written to. Each answer waits until everybody else of the thread who is ready had a turn, unless
+//! somebody stands in line there (see [`crate::turns`]), and who does not read its answer is hung up on.
 //!
 //! Answers that are written one right after the other wake a client once that else goes to sleep and is woken for
 //! each: with sixteen connections that was a tenth of what a small request costs, and a quarter of what came through.
@@ -7,12 +7,15 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use crate::turns::Line;
 
 /// The other side must take this much within the limit before it is given as much time again.
 const STEP_BYTES: usize = 16 << 10;
@@ -22,6 +25,7 @@ pub(crate) struct Patient {
     stream: TcpStream,
     limit: Duration,
     turn: Turn,
+    line: Line,
     waiting: Option<Waiting>,
 }
 
@@ -43,14 +47,15 @@ struct Waiting {
 }
 
 impl Patient {
-    /// Waits this long for each step of an answer to be taken.
-    pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, turn: Turn::New, waiting: None }
+    /// Waits this long for each step of an answer to be taken. The line is that of its thread.
+    pub(crate) fn new(stream: TcpStream, limit: Duration, line: &Line) -> Self {
+        Self { stream, limit, turn: Turn::New, line: Arc::clone(line), waiting: None }
     }
 
-    /// Whether the answer is to wait for its turn: it is the last in line then.
+    /// Whether the answer is to wait: all who are ready go first then. One of those who stand in line has its request
+    /// answered in that time, which may be long beside what this one took.
     fn steps_back(&mut self, context: &Context<'_>) -> bool {
-        let steps_back = self.turn == Turn::New;
+        let steps_back = self.turn == Turn::New && self.line.try_lock().is_ok();
         self.turn = if steps_back { Turn::Waits } else { Turn::Had };
         if steps_back {
             context.waker().wake_by_ref();
@@ -168,7 +173,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("taken");
         let (stream, _) = listener.accept().await.expect("somebody came");
-        let mut patient = Patient::new(stream, Duration::from_secs(10));
+        let line = Line::default();
+        let mut patient = Patient::new(stream, Duration::from_secs(10), &line);
         for _ in 0..2 {
             client.write_all(b"asks").await.expect("taken");
             patient.read_exact(&mut [0; 4]).await.expect("all of it");
@@ -180,6 +186,11 @@ mod tests {
                 "as another frame of the same answer, or another answer"
             );
         }
+        client.write_all(b"asks").await.expect("taken");
+        patient.read_exact(&mut [0; 4]).await.expect("all of it");
+        let somebody = line.lock().await;
+        assert_eq!(turns(&mut patient).await, 1, "where somebody stands in line");
+        drop(somebody);
         // Who never stops sending does not keep its own answers waiting.
         client.write_all(b"asks").await.expect("taken");
         patient.read_exact(&mut [0; 2]).await.expect("half of it");
