@@ -273,6 +273,7 @@ weights = [1, 3]
     route = {"format_version": 1, "canary": {"version": 2, "percent": 12.5, "sticky": "x-user",
              "guard": {"disagreement_max": 0.1}}, "shadow": {"version": 3, "percent": 50.0, "tolerance": 0.001}}
     seed("documents", "route", json.dumps(route))
+    seed("documents", "route-of-a-folder", json.dumps({**route, "format_version": 2, "live": 1}))
 
 
 def configs():

@@ -66,6 +66,12 @@ pub enum RegistryError {
         /// What is wrong.
         why: String,
     },
+    /// A route for a model that lies elsewhere, under the name of one that is registered.
+    #[error("the store registers a model named {name} of its own, whose route this would be")]
+    OwnModel {
+        /// The name of both.
+        name: ModelName,
+    },
     /// A canary that missed a gate of its project.
     #[error("version {version} of {name} missed a gate, so it answers no requests")]
     CanaryMissedGates {
@@ -113,7 +119,7 @@ pub enum RegistryError {
     NameTaken {
         /// The name.
         name: ModelName,
-        /// What has it: a model or a graph.
+        /// What has it, such as a model or a graph.
         by: &'static str,
     },
     /// A run that the store does not have.
@@ -213,6 +219,7 @@ impl RegistryError {
             Self::BadFiles { .. }
             | Self::NoSuchParent { .. }
             | Self::BadRoute { .. }
+            | Self::OwnModel { .. }
             | Self::BadGraph { .. }
             | Self::NameTaken { .. }
             | Self::OtherSpelling { .. } => ErrorKind::InvalidArgument,
@@ -242,6 +249,11 @@ impl RegistryError {
                 "`modelyard models show {name} {version}` shows the scores and gates; --force lets it answer \
                  all the same; as a shadow it needs no gates"
             )),
+            Self::OwnModel { .. } => Some(
+                "keep the routes of a folder's models in a store of their own, named by --store; \
+                 `modelyard serve --models FOLDER --routes STORE` makes it"
+                    .to_owned(),
+            ),
             Self::NoSuchGraph { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest:?}?")),
             Self::NoSuchGraph { .. } => Some("`modelyard graphs list` shows what there is".to_owned()),
             Self::GraphChanged { name } => {

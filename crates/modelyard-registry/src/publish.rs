@@ -201,13 +201,17 @@ impl Registry {
 }
 
 /// Names that differ by case only would share a folder where the file system does not tell them apart; and a
-/// graph's name is served already.
+/// graph's name is served already. A route that is there already is another model's.
 async fn check_spelling(rows: &mut Rows, name: &ModelName) -> Result<(), RegistryError> {
     if rows.latest(name).await?.is_some() {
         return Ok(());
     }
     if rows.graph_change(name).await?.is_some_and(|change| change.graph.is_some()) {
         return Err(RegistryError::NameTaken { name: name.clone(), by: "graph" });
+    }
+    if rows.route_change(name).await?.is_some_and(|change| !change.route.is_empty()) {
+        let by = "model of a folder, which has a route in this store";
+        return Err(RegistryError::NameTaken { name: name.clone(), by });
     }
     match rows.other_spelling(name).await? {
         Some(known) => Err(RegistryError::OtherSpelling { name: name.clone(), known }),

@@ -78,21 +78,44 @@ impl Registry {
     /// [`RegistryError::NoSuchVersion`]; [`RegistryError::GatesMissed`] where the canary missed a gate and
     /// that is not overridden.
     pub async fn set_route(&self, new: NewRoute) -> Result<Option<RouteChange>, RegistryError> {
-        let NewRoute { name, route, gates, by, why } = new;
-        route.check().map_err(|why| RegistryError::BadRoute { name: name.clone(), why })?;
-        self.must_know(&name).await?;
+        let NewRoute { name, route, gates, .. } = &new;
+        check(name, route)?;
+        if route.live.is_some() {
+            let why = "which version of a registered model is live is said by its alias".to_owned();
+            return Err(RegistryError::BadRoute { name: name.clone(), why });
+        }
+        self.must_have_routes(name).await?;
         let mut rows = self.write().await?;
-        let canary = route.canary.as_ref().map(|canary| (canary.version, gates));
+        let canary = route.canary.as_ref().map(|canary| (canary.version, *gates));
         let shadow = route.shadow.as_ref().map(|shadow| (shadow.version, GateRule::Override));
         for (version, gates) in canary.into_iter().chain(shadow) {
-            if let Err(error) = may_answer(&mut rows, &name, version, gates).await? {
+            if let Err(error) = may_answer(&mut rows, name, version, gates).await? {
                 drop(rows);
                 return Err(match error {
-                    Unfit::Missing => self.no_such_version(&name, version).await?,
-                    Unfit::MissedGate => RegistryError::CanaryMissedGates { name, version },
+                    Unfit::Missing => self.no_such_version(name, version).await?,
+                    Unfit::MissedGate => RegistryError::CanaryMissedGates { name: name.clone(), version },
                 });
             }
         }
+        self.replace(rows, new).await
+    }
+
+    /// As [`Registry::set_route`], for a model that is not registered but lies elsewhere, such as in a folder. Whether
+    /// the versions are there is for the caller to know; gates it has none.
+    ///
+    /// # Errors
+    /// [`RegistryError::BadRoute`]; [`RegistryError::OwnModel`] where a registered model has the name.
+    pub async fn set_route_elsewhere(&self, new: NewRoute) -> Result<Option<RouteChange>, RegistryError> {
+        check(&new.name, &new.route)?;
+        let mut rows = self.write().await?;
+        if rows.latest(&new.name).await?.is_some() {
+            return Err(RegistryError::OwnModel { name: new.name });
+        }
+        self.replace(rows, new).await
+    }
+
+    async fn replace(&self, mut rows: Rows, new: NewRoute) -> Result<Option<RouteChange>, RegistryError> {
+        let NewRoute { name, route, by, why, .. } = new;
         let current = rows.route_change(&name).await?;
         let same = current.as_ref().map_or(route.is_empty(), |current| current.route == route);
         if same {
@@ -115,7 +138,7 @@ impl Registry {
         by: &Caller,
         why: &str,
     ) -> Result<RouteChange, RegistryError> {
-        self.must_know(name).await?;
+        self.must_have_routes(name).await?;
         let mut rows = self.write().await?;
         let current = rows.route_change(name).await?;
         let Some(current) = current.filter(|now| now.before.is_some() || !now.route.is_empty()) else {
@@ -181,6 +204,17 @@ impl Registry {
         Ok(found)
     }
 
+    /// The routes in force of models that are not registered, each by itself: a damaged one keeps no other from
+    /// being read.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn routes_elsewhere(
+        &self,
+    ) -> Result<Vec<(ModelName, Result<RouteChange, RegistryError>)>, RegistryError> {
+        self.read().await?.routes_elsewhere().await
+    }
+
     /// Every change of a model's route, newest first.
     ///
     /// # Errors
@@ -192,6 +226,15 @@ impl Registry {
         }
         Ok(changes)
     }
+
+    /// A model is known that is registered, or that lies elsewhere and had a route once.
+    async fn must_have_routes(&self, name: &ModelName) -> Result<(), RegistryError> {
+        self.route(name).await.map(drop)
+    }
+}
+
+fn check(name: &ModelName, route: &Route) -> Result<(), RegistryError> {
+    route.check().map_err(|why| RegistryError::BadRoute { name: name.clone(), why })
 }
 
 /// Why a version may not stand in a route.

@@ -300,6 +300,26 @@ pub enum ServeError {
         /// What to do about it.
         hint: String,
     },
+    /// A route names a version that a folder does not have, or does not serve.
+    #[error("{model} has no version {version} that is served from the folder")]
+    NotInFolder {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Those that are served, in order.
+        served: Vec<Version>,
+    },
+    /// A route that makes no sense for the versions that are there.
+    #[error("the route of {model} was not changed: {what}")]
+    BadRoute {
+        /// The model.
+        model: ModelName,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The configuration that came with an order to load cannot be followed.
     #[error("the configuration cannot be followed: {what}")]
     BadOverride {
@@ -415,18 +435,20 @@ impl ServeError {
     /// The kind, from which every protocol takes its code.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownSequence { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::UnknownModel { .. }
+            | Self::UnknownVersion { .. }
+            | Self::NotInFolder { .. }
+            | Self::UnknownSequence { .. } => ErrorKind::NotFound,
             Self::NothingToServe { .. }
             | Self::Unservable { .. }
             | Self::TooManyHops { .. }
             | Self::SequenceScattered
             | Self::SequenceSwitched
             | Self::SequenceLost { .. } => ErrorKind::FailedPrecondition,
-            Self::Folder { .. } | Self::ModelConfig { .. } | Self::BadOverride { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::Folder { .. }
+            | Self::ModelConfig { .. }
+            | Self::BadOverride { .. }
+            | Self::BadRoute { .. } => ErrorKind::InvalidArgument,
             Self::Input(_) | Self::UnknownOutput { .. } | Self::NotFinite { .. } | Self::NoRows => {
                 ErrorKind::InvalidArgument
             }

@@ -45,8 +45,8 @@ pub use sequence::{SequenceId, SequenceStep};
 pub use server::{InFlight, IndexEntry, ModelStatus, SequenceTurn, Server};
 pub use settings::{Declared, ModelSettings};
 pub use source::{
-    Later, ModelFolder, ModelSource, SourceFiles, SourceModel, SourceVersion, read_config_override,
-    read_triton_config,
+    Later, ModelFolder, ModelSource, RoutedFolder, SourceFiles, SourceModel, SourceVersion,
+    read_config_override, read_triton_config,
 };
 pub use stateful::{Control, Flag, KeptState, SequenceSettings, Tells};
 pub use statistics::{Statistics, Times, Total};

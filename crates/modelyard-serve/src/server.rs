@@ -41,8 +41,6 @@ pub use sequences::SequenceTurn;
 
 /// How long a version that failed to load is left alone before it is tried again, while nothing changes.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// A name less like any served one than this is not suggested.
-const LIKENESS_MIN: f64 = 0.7;
 
 /// One served model, for listings, readiness and the page.
 #[derive(Clone)]
@@ -386,14 +384,7 @@ impl Server {
     }
 
     fn unknown_model(&self, name: &str) -> ServeError {
-        let offers = self.offers();
-        let nearest = offers
-            .keys()
-            .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, known)| known.to_string());
-        ServeError::UnknownModel { name: name.chars().take(80).collect(), nearest }
+        ServeError::unknown_model(name, self.offers().keys())
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use modelyard_registry::{Registry, RegistryError};
 use modelyard_runtime::{RuntimeConfig, Runtimes};
-use modelyard_types::Caller;
+use modelyard_serve::ModelFolder;
+use modelyard_types::{Caller, ModelName};
 
 use crate::cli::GlobalArgs;
 use crate::cli::STORE_FOLDER;
@@ -71,6 +72,19 @@ pub(crate) async fn open_existing(store: &Path) -> Result<Registry, Failure> {
 pub(crate) async fn open_or_create(store: &Path) -> Result<Registry, Failure> {
     let opened = Registry::open(store, Arc::new(SystemClock)).await;
     opened.map_err(|error| Failure::from(error).context(format!("cannot open the store {}", store.display())))
+}
+
+/// Opens a folder of models; where it is one model itself, that has the name `own_name`.
+///
+/// # Errors
+/// A folder that is not there, cannot be read, or holds no model.
+pub(crate) fn open_models(path: &Path, own_name: Option<ModelName>) -> Result<ModelFolder, Failure> {
+    if !path.is_dir() {
+        return Err(Failure::new(Exit::NotFound, format!("there is no folder {}", path.display()))
+            .hint("--models names a folder of ONNX files, or a Triton model repository"));
+    }
+    let opened = ModelFolder::open(path, own_name);
+    opened.map_err(|error| Failure::from(error).context(format!("cannot serve {}", path.display())))
 }
 
 /// The engines of this machine.

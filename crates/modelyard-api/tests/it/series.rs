@@ -42,7 +42,7 @@ async fn serve() -> Running {
     let canary = Canary { version: Version::FIRST.next(), percent: 50.0, sticky: None, guard };
     let new = NewRoute {
         name: "m".parse().expect("a name"),
-        route: Route { canary: Some(canary), shadow: None },
+        route: Route { canary: Some(canary), ..Route::default() },
         gates: GateRule::Override,
         by: Caller::default(),
         why: String::new(),

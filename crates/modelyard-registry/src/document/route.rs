@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{DocumentError, read, write};
 
 const NAME: &str = "a route";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// The format of a route that leaves [`Route::live`] out, which older programs can read.
+const FORMAT_VERSION_WITHOUT_LIVE: u32 = 1;
 /// Longest name of a header whose value keeps a caller with one version, in bytes.
 const HEADER_BYTES_MAX: usize = 64;
 /// Longest time over which a canary is judged, in seconds.
@@ -18,6 +20,10 @@ const WINDOW_SECONDS_MAX: u64 = 3600;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Route {
+    /// The version that is the default one, for a model that has no alias `live` because it is not registered.
+    /// Without it, the highest is.
+    #[serde(with = "optional_number", skip_serializing_if = "Option::is_none")]
+    pub live: Option<Version>,
     /// A version that answers a share of the requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
@@ -99,9 +105,22 @@ impl Route {
         *self == Self::default()
     }
 
+    /// Whether a version gets requests, or copies of them, beside the default one.
+    pub fn has_arms(&self) -> bool {
+        self.canary.is_some() || self.shadow.is_some()
+    }
+
+    /// Every version that it names.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        let canary = self.canary.as_ref().map(|canary| canary.version);
+        let shadow = self.shadow.as_ref().map(|shadow| shadow.version);
+        self.live.into_iter().chain(canary).chain(shadow)
+    }
+
     /// The route as JSON.
     pub fn to_json(&self) -> String {
-        write(FORMAT_VERSION, self)
+        let format = if self.live.is_some() { FORMAT_VERSION } else { FORMAT_VERSION_WITHOUT_LIVE };
+        write(format, self)
     }
 
     /// Reads what [`Route::to_json`] wrote.
@@ -122,6 +141,9 @@ impl Route {
                 return Err(format!("{header:?} is not the name of a header"));
             }
             guard.check()?;
+        }
+        if let Some(live) = self.live.filter(|live| self.versions().skip(1).any(|other| other == *live)) {
+            return Err(format!("version {live} would be live and stand beside the live one at once"));
         }
         if let Some(Shadow { percent, tolerance, .. }) = &self.shadow {
             share("the shadow's percentage", *percent, 100.0)?;
@@ -185,6 +207,23 @@ mod number {
     }
 }
 
+/// A version as a plain number, or nothing.
+mod optional_number {
+    use modelyard_types::Version;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Number(#[serde(with = "super::number")] Version);
+
+    pub(super) fn serialize<S: Serializer>(version: &Option<Version>, to: S) -> Result<S::Ok, S::Error> {
+        version.map(Number).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Version>, D::Error> {
+        Ok(Option::<Number>::deserialize(from)?.map(|Number(version)| version))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,14 +232,27 @@ mod tests {
         let guard = Guard { disagreement_max: Some(0.1), ..Guard::default() };
         let canary = Canary { version: Version::FIRST, percent, sticky: Some("x-user".to_owned()), guard };
         let shadow = Shadow { version: Version::FIRST.next(), percent: 50.0, tolerance: Some(0.001) };
-        Route { canary: Some(canary), shadow: Some(shadow) }
+        Route { live: None, canary: Some(canary), shadow: Some(shadow) }
+    }
+
+    fn third_live() -> Route {
+        Route { live: Version::new(3), ..canary(12.5) }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for route in [Route::default(), canary(12.5)] {
+        for route in [Route::default(), canary(12.5), third_live()] {
             assert_eq!(Route::from_json(route.to_json().as_bytes()).expect("its own words"), route);
         }
+    }
+
+    #[test]
+    fn only_what_older_programs_do_not_know_has_a_newer_format() {
+        assert!(canary(12.5).to_json().contains("\"format_version\": 1"));
+        assert!(third_live().to_json().contains("\"format_version\": 2"));
+        let old = r#"{"format_version":1,"canary":{"version":2,"percent":5.0}}"#;
+        let old = Route::from_json(old.as_bytes()).expect("as it was written once");
+        assert_eq!((old.live, old.versions().count()), (None, 1));
     }
 
     #[test]
@@ -218,6 +270,8 @@ mod tests {
         assert!(with(|c| c.guard.error_rate_max = Some(2.0)).contains("from 0 to 1"));
         assert!(with(|c| c.guard.latency_ratio_max = Some(0.0)).contains("above 0"));
         assert!(with(|c| c.guard.tolerance = Some(-1.0)).contains("0 or more"));
+        let twice = Route { live: Version::new(2), ..canary(5.0) }.check().expect_err("it makes no sense");
+        assert_eq!(twice, "version 2 would be live and stand beside the live one at once");
         for bad in
             [r#"{"format_version":1,"canary":{"version":0,"percent":1}}"#, r#"{"format_version":1,"x":1}"#]
         {

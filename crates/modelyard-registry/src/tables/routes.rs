@@ -4,7 +4,7 @@ use modelyard_types::ModelName;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Rows, broken, number, text, whole};
+use super::{Rows, broken, number, parsed, text, whole};
 use crate::RegistryError;
 use crate::document::Route;
 use crate::route::{RouteChange, RouteChangeKind};
@@ -47,6 +47,19 @@ impl Rows {
         let query = sqlx::query("SELECT * FROM route_changes WHERE id = $1");
         let row = self.one(query.bind(number(id))).await?;
         route_change(&row.ok_or_else(|| broken(&format!("route change {id}"), "it is missing"))?)
+    }
+
+    /// The routes of models that have no version here, by name.
+    pub(crate) async fn routes_elsewhere(
+        &mut self,
+    ) -> Result<Vec<(ModelName, Result<RouteChange, RegistryError>)>, RegistryError> {
+        let query = sqlx::query(
+            "SELECT route_changes.* FROM routes JOIN route_changes ON route_changes.id = change \
+             WHERE NOT EXISTS (SELECT 1 FROM versions WHERE versions.model = routes.model) \
+             ORDER BY routes.model",
+        );
+        let named = |row: &SqliteRow| Ok((parsed(row, "model")?, route_change(row)));
+        self.all(query).await?.iter().map(named).collect()
     }
 
     /// Every change of a model's route, newest first.

@@ -4,11 +4,11 @@ use modelyard_registry::document::{Canary, Guard, Route, Shadow};
 use modelyard_registry::{GateRule, NewRoute, RouteChangeKind};
 use modelyard_types::{Caller, ErrorKind};
 
-use crate::support::{anna, digits, name, open, store_with, v};
+use crate::support::{anna, digits, name, new, open, store_with, v};
 
 fn canary(version: u64, percent: f64) -> Route {
     let canary = Canary { version: v(version), percent, sticky: None, guard: Guard::default() };
-    Route { canary: Some(canary), shadow: None }
+    Route { canary: Some(canary), ..Route::default() }
 }
 
 fn wish(route: Route) -> NewRoute {
@@ -75,7 +75,7 @@ async fn what_cannot_answer_stands_in_no_route() {
     let forced = NewRoute { gates: GateRule::Override, ..wish(canary(2, 5.0)) };
     assert!(registry.set_route(forced).await.expect("forced").is_some());
     let shadow = Some(Shadow { version: v(2), percent: 10.0, tolerance: None });
-    let shadowed = registry.set_route(wish(Route { canary: None, shadow })).await;
+    let shadowed = registry.set_route(wish(Route { shadow, ..Route::default() })).await;
     assert!(shadowed.expect("a shadow answers nobody").is_some());
 
     let missing = registry.set_route(wish(canary(9, 5.0))).await.expect_err("there is none");
@@ -85,4 +85,38 @@ async fn what_cannot_answer_stands_in_no_route() {
     assert_eq!(unknown.hint().as_deref(), Some("did you mean \"digits\"?"));
     let absurd = registry.set_route(wish(canary(1, 120.0))).await.expect_err("absurd");
     assert_eq!(absurd.kind(), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_model_that_lies_elsewhere_has_routes_and_a_history() {
+    let (folder, registry) = store_with(1).await;
+    let (other, of_other) = (name("other"), |route| NewRoute { name: name("other"), ..wish(route) });
+    let live = Route { live: Some(v(1)), ..Route::default() };
+    let pinned = registry.set_route_elsewhere(of_other(live.clone())).await.expect("set");
+    let tried = Route { live: live.live, ..canary(2, 5.0) };
+    let tried = registry.set_route_elsewhere(of_other(tried)).await.expect("set").expect("it changed");
+    let withdrawn = registry.withdraw_canary(&other, tried.id, &anna(), "slow").await.expect("written");
+    assert_eq!(withdrawn.map(|change| change.route), Some(live.clone()), "what is live stays so");
+    registry.close().await;
+
+    let registry = open(folder.path()).await;
+    let back = registry.rollback_route(&other, &anna(), "").await.expect("undone");
+    assert_eq!(back.route, tried.route);
+    assert_eq!(registry.route_history(&other).await.expect("listed").len(), 4);
+    let listed = registry.routes_elsewhere().await.expect("listed");
+    let listed: Vec<_> = listed.into_iter().map(|(name, change)| (name, change.expect("whole"))).collect();
+    assert_eq!(listed, [(other.clone(), back)]);
+    assert!(pinned.is_some_and(|pinned| pinned.route == live));
+
+    let registered = registry.set_route_elsewhere(wish(canary(1, 5.0))).await.expect_err("it is registered");
+    assert_eq!(registered.kind(), ErrorKind::InvalidArgument);
+    let published =
+        registry.publish(new("other", &[("model.onnx", b"x")])).await.expect_err("it has a route");
+    assert!(published.to_string().contains("has a route in this store"), "{published}");
+    let cleared = registry.set_route(of_other(Route::default())).await.expect("known by its route");
+    assert!(cleared.is_some_and(|change| change.route.is_empty()));
+    registry.publish(new("other", &[("model.onnx", b"x")])).await.expect("its name is free");
+    assert!(registry.routes_elsewhere().await.expect("listed").is_empty());
+    let live = registry.set_route(of_other(live)).await.expect_err("an alias says that");
+    assert_eq!(live.kind(), ErrorKind::InvalidArgument);
 }

@@ -1,8 +1,23 @@
 //! The way out of each failure, for whoever reads it.
 
+use modelyard_types::{ModelName, Version};
+
 use super::ServeError;
 
+/// A name less like any known one than this is not suggested.
+const LIKENESS_MIN: f64 = 0.7;
+
 impl ServeError {
+    /// That there is no such model, with the one of those known that was perhaps meant.
+    pub(crate) fn unknown_model<'n>(name: &str, known: impl Iterator<Item = &'n ModelName>) -> Self {
+        let nearest = known
+            .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
+            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, known)| known.to_string());
+        Self::UnknownModel { name: name.chars().take(80).collect(), nearest }
+    }
+
     /// What the caller can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -32,7 +47,17 @@ impl ServeError {
                 Some(format!("POST /v2/repository/models/{model}/load brings it back"))
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
-            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
+            Self::Folder { hint, .. } | Self::BadOverride { hint, .. } | Self::BadRoute { hint, .. } => {
+                Some(hint.clone())
+            }
+            Self::NotInFolder { served, .. } => {
+                let served: Vec<String> = served.iter().map(Version::to_string).collect();
+                Some(format!(
+                    "served are {}; of a folder with several, only the highest is, unless config.pbtxt says \
+                     version_policy {{ all {{ }} }}",
+                    served.join(", ")
+                ))
+            }
             Self::LeftAlone { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use modelyard_registry::document::{Guard, Route};
-use modelyard_types::{ErrorKind, ModelName};
+use modelyard_types::{ErrorKind, ModelName, Version};
 
 use crate::error::ServeError;
 use crate::telemetry::RolloutTelemetry;
@@ -42,6 +42,8 @@ pub(crate) struct Arm {
 pub(crate) struct Arms {
     pub(crate) canary: Option<Result<Arc<ServedVersion>, String>>,
     pub(crate) shadow: Option<Arc<ServedVersion>>,
+    /// The shadow that is not there.
+    pub(crate) missing: Option<Version>,
 }
 
 /// One model's route at work.
@@ -51,6 +53,7 @@ pub(crate) struct Rollout {
     route: Route,
     canary: Option<Arm>,
     shadow: Option<Arm>,
+    missing: Option<Version>,
     requests: AtomicU64,
     copied: AtomicU64,
     copies: AtomicUsize,
@@ -90,6 +93,7 @@ impl Rollout {
             change,
             canary,
             shadow,
+            missing: arms.missing,
             requests: AtomicU64::new(0),
             copied: AtomicU64::new(0),
             copies: AtomicUsize::new(0),
@@ -108,6 +112,11 @@ impl Rollout {
     /// Every version that it keeps in memory.
     pub(crate) fn versions(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
         self.canary.iter().chain(&self.shadow).map(|arm| &arm.version)
+    }
+
+    /// The shadow that was not there. (A canary that is not there is withdrawn.)
+    pub(crate) fn missing(&self) -> Option<Version> {
+        self.missing
     }
 
     /// Why the canary was withdrawn; none where it was not.

@@ -50,6 +50,16 @@ impl Offer {
         self.versions.iter().any(|version| loaded.is(version, &self.settings))
     }
 
+    /// Whether the versions of a route are still what the source has, and none that it lacks has come.
+    fn suits(&self, rollout: &Rollout) -> bool {
+        let has_come = rollout.missing().is_some_and(|missing| self.knows(missing));
+        !has_come && rollout.versions().all(|version| self.has(version))
+    }
+
+    fn knows(&self, number: Version) -> bool {
+        self.versions.iter().any(|version| version.version == number)
+    }
+
     /// Every version that is in memory for requests that name none.
     pub(super) fn held(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
         self.live.iter().chain(self.rollout.iter().flat_map(|rollout| rollout.versions()))
@@ -58,6 +68,11 @@ impl Offer {
     /// The one of this number.
     pub(super) fn in_memory(&self, number: Version) -> Option<&Arc<ServedVersion>> {
         self.held().find(|version| version.version() == number)
+    }
+
+    /// Whether it has versions, and none of them may answer.
+    fn waits_for_gates(&self) -> bool {
+        !self.versions.is_empty() && self.versions.iter().all(|version| !version.may_answer)
     }
 
     /// The version that answers by default.
@@ -69,7 +84,7 @@ impl Offer {
         match (&self.live, self.wanted, &self.problem) {
             (Some(version), ..) => Ok(Arc::clone(version)),
             (None, Some(version), _) => Err(ServeError::NotLoaded { model: model(), version }),
-            (None, None, Some(problem)) if self.versions.is_empty() => {
+            (None, None, Some(problem)) if !self.waits_for_gates() => {
                 Err(ServeError::Unservable { model: model(), what: problem.clone() })
             }
             (None, None, _) => Err(ServeError::NothingToServe { model: model() }),
@@ -146,6 +161,8 @@ impl Server {
             // What was loaded before goes on serving until its files are in order again.
             tracing::error!(model = %name, problem, "a model's files do not let it be served");
             offer.problem = Some(problem);
+            let in_force = |kept: &Arc<Rollout>| route.is_some_and(|route| route.id == kept.change());
+            offer.rollout = old.and_then(|old| old.rollout.clone()).filter(in_force);
         } else if let Some(graph) = graph {
             self.join(&name, &mut offer, graph);
         } else if let Some(wanted) = default_version(&offer.aliases, &offer.versions) {
@@ -195,7 +212,7 @@ impl Server {
         }
     }
 
-    /// The model's route with its versions loaded; as it was where neither it nor the default version changed.
+    /// The model's route with its versions loaded; as it was where neither it nor any of its versions changed.
     async fn rollout(
         &self,
         name: &ModelName,
@@ -205,8 +222,9 @@ impl Server {
     ) -> Option<Arc<Rollout>> {
         let (change, live) = (route?, offer.live.as_ref()?);
         let before = old.and_then(|old| old.rollout.as_ref()).filter(|before| before.change() == change.id);
-        let is_same = |old: &Offer| old.live.as_ref().is_some_and(|was| Arc::ptr_eq(was, live));
-        if let Some(before) = before.filter(|_| old.is_some_and(is_same)) {
+        let was = old.and_then(|old| old.live.as_ref());
+        let same_live = was.is_some_and(|was| Arc::ptr_eq(was, live));
+        if let Some(before) = before.filter(|before| same_live && offer.suits(before)) {
             return Some(Arc::clone(before));
         }
         let mut arms = Arms::default();
@@ -221,6 +239,7 @@ impl Server {
         }
         if let Some(version) = change.route.shadow.as_ref().map(|shadow| shadow.version).filter(others) {
             arms.shadow = self.arm(name, offer, version).await.ok();
+            arms.missing = Some(version).filter(|version| !offer.knows(*version));
         }
         let telemetry = self.loader.telemetry.rollout(name);
         tracing::info!(model = %name, change = change.id, "a route is in force");
@@ -248,7 +267,10 @@ impl Server {
         offer: &Offer,
         version: Version,
     ) -> Result<Arc<ServedVersion>, String> {
-        let missing = || format!("version {version} was withdrawn: it is not there");
+        let missing = || {
+            tracing::warn!(model = %name, version = version.get(), "a version of a route is not there");
+            format!("version {version} was withdrawn: it is not there")
+        };
         let source = offer.versions.iter().find(|known| known.version == version).ok_or_else(missing)?;
         let settings = Arc::clone(&offer.settings);
         let wanted = Wanted { model: name.clone(), source: *source, settings };

@@ -15,7 +15,7 @@ use modelyard_types::{Alias, ModelName, Version};
 use crate::error::ServeError;
 use crate::settings::ModelSettings;
 
-pub use folder::{ModelFolder, read_config_override, read_triton_config};
+pub use folder::{ModelFolder, RoutedFolder, read_config_override, read_triton_config};
 
 /// What a source answers once it has looked.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, ServeError>> + Send + 'a>>;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modelyard_model::{Activation, Dense, LayerSpec, Network, NetworkSpec};
+use modelyard_registry::NewRoute;
+use modelyard_registry::document::{Canary, Guard, Route, Shadow};
 use modelyard_runtime::{RuntimeConfig, Runtimes};
-use modelyard_serve::{ModelFolder, ModelSettings, ServeConfig, ServeError, Server};
+use modelyard_serve::{CANARY_LABEL, ModelFolder, ModelSettings, ServeConfig, ServeError, Server};
 use modelyard_types::{Caller, ErrorKind, InferRequest, NamedTensor, Tensor, Version, VersionSelector};
 use tempfile::TempDir;
 
@@ -229,4 +231,66 @@ async fn a_model_has_the_engine_and_limits_that_it_is_given() {
     assert_eq!((m.limits().sessions_max, m.limits().queue_rows_max), (1, 5));
     let full = ask_rows(&server, "m", None, 6).await.expect_err("more than its queue holds");
     assert_eq!(full.kind(), ErrorKind::ResourceExhausted);
+}
+
+/// A folder with the versions 1 and 2 of `m`, served with the routes of a store, in which this one is.
+async fn routed(folder: &Path, store: &TempDir, route: Route) -> Arc<Server> {
+    let registry = crate::registry(store).await;
+    let gates = modelyard_registry::GateRule::Override;
+    let new = NewRoute { name: name("m"), route, gates, by: Caller::default(), why: String::new() };
+    let models = ModelFolder::open(folder, None).expect("it is in order");
+    models.check_route(&new.name, &new.route).expect("its versions are there");
+    registry.set_route_elsewhere(new).await.expect("it is set");
+    let runtimes = Arc::new(Runtimes::detect(&RuntimeConfig::default()));
+    let source = models.with_routes(registry);
+    let started = Server::start(source, runtimes, ServeConfig::default(), Arc::new(RealClock), None).await;
+    started.expect("starts")
+}
+
+fn two_versions() -> TempDir {
+    let all = b"version_policy { all { } }";
+    folder(&[("m/config.pbtxt", all), ("m/1/model.onnx", &onnx(1)), ("m/2/model.onnx", &onnx(2))])
+}
+
+/// What the canary answers.
+async fn canary_says(server: &Server) -> Vec<f32> {
+    let chosen =
+        server.choose("m", None, &|label: &str| (label == CANARY_LABEL).then(|| "always".to_owned()));
+    let canary = server.open_chosen(chosen, "m", None).await.expect("it serves");
+    assert_eq!(canary.version().get(), 2);
+    let tensor = Tensor::new(vec![1, 3], vec![0.5f32; 3].into()).expect("fits");
+    let inputs = vec![NamedTensor { name: "input".to_owned(), tensor }];
+    let answered = canary.infer(inputs, &[], server.deadline().into()).await.expect("an answer");
+    answered.answer[0].tensor.as_f32().expect("numbers").to_vec()
+}
+
+#[tokio::test]
+async fn a_canary_whose_file_changes_is_loaded_anew() {
+    let (folder, store) = (two_versions(), tempfile::tempdir().expect("a folder"));
+    let version = Version::new(2).expect("not zero");
+    let canary = Some(Canary { version, percent: 0.0, sticky: None, guard: Guard::default() });
+    let route = Route { live: Some(Version::FIRST), canary, ..Route::default() };
+    let server = routed(folder.path(), &store, route).await;
+    assert_eq!(ask(&server, "m", None).await.expect("the live one"), 1);
+    let before = canary_says(&server).await;
+    write(folder.path(), "m/2/model.onnx", &onnx(7), 5);
+    server.refresh().await.expect("it looks again");
+    assert_ne!(canary_says(&server).await, before, "another network");
+    assert_eq!(server.loaded().len(), 2, "the one before left memory");
+}
+
+#[tokio::test]
+async fn a_shadow_may_go_and_come_back() {
+    let (folder, store) = (two_versions(), tempfile::tempdir().expect("a folder"));
+    let shadow = Some(Shadow { version: Version::FIRST, percent: 100.0, tolerance: None });
+    let server = routed(folder.path(), &store, Route { shadow, ..Route::default() }).await;
+    let in_memory = || server.loaded().iter().map(|version| version.version().get()).collect::<Vec<_>>();
+    assert_eq!(in_memory(), [1, 2]);
+    fs::remove_dir_all(folder.path().join("m/1")).expect("it is there");
+    server.refresh().await.expect("it looks again");
+    assert_eq!(in_memory(), [2]);
+    assert_eq!(ask(&server, "m", None).await.expect("the live one"), 2);
+    write(folder.path(), "m/1/model.onnx", &onnx(1), 9);
+    server.refresh().await.expect("it looks again");
+    assert_eq!(in_memory(), [1, 2]);
 }

@@ -31,7 +31,7 @@ async fn set(registry: &Registry, server: &Server, route: Route) {
 }
 
 async fn only_canary(registry: &Registry, server: &Server, canary: Canary) {
-    set(registry, server, Route { canary: Some(canary), shadow: None }).await;
+    set(registry, server, Route { canary: Some(canary), ..Route::default() }).await;
 }
 
 /// A version whose network takes more inputs than the others.
@@ -140,7 +140,7 @@ async fn a_sticky_caller_stays_with_one_version() {
 async fn a_shadow_is_compared_and_answers_nobody() {
     let (_folder, registry, server) = two_versions().await;
     let shadow = Shadow { version: version(2), percent: 100.0, tolerance: Some(1e-6) };
-    set(&registry, &server, Route { canary: None, shadow: Some(shadow) }).await;
+    set(&registry, &server, Route { shadow: Some(shadow), ..Route::default() }).await;
     for _ in 0..20 {
         assert_eq!(ask(&server, &[]).await.expect("an answer"), 1);
     }

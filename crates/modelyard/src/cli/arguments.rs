@@ -47,6 +47,11 @@ pub(crate) struct ChangeArgs {
 }
 
 impl ChangeArgs {
+    /// The store's folder.
+    pub(crate) fn store(&self) -> &Path {
+        &self.store.store
+    }
+
     /// The store.
     ///
     /// # Errors

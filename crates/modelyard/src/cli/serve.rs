@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use modelyard_registry::Registry;
-use modelyard_serve::{ModelFolder, Server};
+use modelyard_serve::{ModelFolder, RoutedFolder, Server};
 use modelyard_types::ModelName;
 use serde::Serialize;
 
@@ -24,6 +24,7 @@ Examples:
   modelyard serve --store examples/digits/.modelyard
   modelyard serve --listen 0.0.0.0:80 --model digits
   modelyard serve --models model_repository     ONNX files, or a Triton model repository
+  modelyard serve --models model_repository --routes routes    with canaries and shadows
 
 Then:
   http://127.0.0.1:8080/                        a page to try the models on
@@ -49,6 +50,10 @@ pub(crate) struct ServeArgs {
     /// (name/1/model.onnx with config.pbtxt), or one model directly in it, as KServe's /mnt/models.
     #[arg(long = "models", env = "MODELYARD_MODELS", value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// Follow the routes that this store keeps for the models of the folder; it is made where there is none.
+    /// `modelyard routes set NAME --models FOLDER --store STORE` sets them.
+    #[arg(long, env = "MODELYARD_ROUTES", value_name = "STORE", requires = "folder")]
+    routes: Option<PathBuf>,
     /// A file that says how single models are served: a section [models.NAME] with runtime, threads,
     /// workers, batch_size_max, batch_delay_ms, preferred_batch_sizes, queue_rows_max, request_rows_max.
     #[arg(long, env = "MODELYARD_CONFIG", value_name = "FILE")]
@@ -89,9 +94,13 @@ pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> 
         let mut limits = args.limits.resolve(None).with_models(models.unwrap_or_default());
         args.limits.watch(&mut limits)?;
         let only = (!args.models.is_empty()).then(|| args.models.clone());
-        let serving = match &args.folder {
-            Some(path) => Serving::start(folder(path, &args.models)?, global, limits, only).await?,
-            None => Serving::start(store(&args).await?, global, limits, only).await?,
+        let serving = match (&args.folder, &args.routes) {
+            (Some(path), Some(routes)) => {
+                let source = routed(path, &args.models, routes).await?;
+                Serving::start(source, global, limits, only).await?
+            }
+            (Some(path), None) => Serving::start(folder(path, &args.models)?, global, limits, only).await?,
+            (None, _) => Serving::start(store(&args).await?, global, limits, only).await?,
         };
         serving.run(port, stop, |address, server| announce(address, server, output)).await?;
         output.remark("stopped");
@@ -101,13 +110,26 @@ pub(crate) fn run(args: ServeArgs, global: &GlobalArgs, output: &mut Output) -> 
 
 /// The folder of models; a single name is that of the only model, where the folder is one itself.
 fn folder(path: &Path, names: &[ModelName]) -> Result<ModelFolder, Failure> {
-    if !path.is_dir() {
-        return Err(Failure::new(Exit::NotFound, format!("there is no folder {}", path.display()))
-            .hint("--models names a folder of ONNX files, or a Triton model repository"));
-    }
     let own_name = if let [name] = names { Some(name.clone()) } else { None };
-    let opened = ModelFolder::open(path, own_name);
-    opened.map_err(|error| Failure::from(error).context(format!("cannot serve {}", path.display())))
+    wiring::open_models(path, own_name)
+}
+
+/// The folder of models with the routes that a store keeps for them.
+async fn routed(path: &Path, names: &[ModelName], routes: &Path) -> Result<RoutedFolder, Failure> {
+    let folder = folder(path, names)?;
+    if lies_within(routes, path) {
+        let message = format!("the store {} would lie in the folder of models", routes.display());
+        return Err(Failure::new(Exit::Usage, message)
+            .hint("nothing is ever written there; name a place outside of it by --routes"));
+    }
+    Ok(folder.with_routes(wiring::open_or_create(routes).await?))
+}
+
+/// Whether a place, which may not be there yet, lies in a folder that is.
+fn lies_within(place: &Path, folder: &Path) -> bool {
+    let (Ok(place), Ok(folder)) = (std::path::absolute(place), folder.canonicalize()) else { return false };
+    let nearest = place.ancestors().find_map(|above| above.canonicalize().ok());
+    nearest.is_some_and(|nearest| nearest.starts_with(folder))
 }
 
 /// The store, which must have what was asked for.

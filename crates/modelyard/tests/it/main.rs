@@ -12,6 +12,7 @@ mod deploy;
 mod drawing;
 mod examples;
 mod fine_tuning;
+mod folder_routes;
 mod folders;
 mod graphs;
 mod guide;

@@ -6,6 +6,7 @@ mod config;
 mod fields;
 mod layout;
 mod override_json;
+mod routed;
 mod sequences;
 mod text;
 mod warmup;
@@ -24,6 +25,7 @@ use crate::settings::ModelSettings;
 use layout::Found;
 
 pub use override_json::read_config_override;
+pub use routed::RoutedFolder;
 
 /// Most bytes of one network's file: what the inspection lets through at most.
 const NETWORK_BYTES_MAX: u64 = 2 << 30;
@@ -133,7 +135,7 @@ impl ModelSource for ModelFolder {
     }
 
     fn withdraw<'a>(&'a self, _model: &'a ModelName, _seen: u64, _why: &'a str) -> Later<'a, ()> {
-        // A folder has no routes, so nothing can be taken out of one.
+        // By itself a folder has no routes, so nothing can be taken out of one.
         Box::pin(async { Ok(()) })
     }
 }

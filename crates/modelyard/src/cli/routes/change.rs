@@ -35,6 +35,7 @@ impl<'c> ChangeJson<'c> {
 
 /// A route in one line.
 pub(super) fn in_words(route: &Route) -> String {
+    let live = route.live.map(|version| format!("live: version {version}"));
     let canary = route.canary.as_ref().map(|Canary { version, percent, sticky, guard }| {
         let by = sticky.as_ref().map(|header| format!(" by {header}")).unwrap_or_default();
         let limits = limits(guard);
@@ -43,7 +44,7 @@ pub(super) fn in_words(route: &Route) -> String {
     let shadow = route.shadow.as_ref().map(|Shadow { version, percent, .. }| {
         format!("shadow: version {version} gets copies of {percent} %")
     });
-    let parts: Vec<String> = canary.into_iter().chain(shadow).collect();
+    let parts: Vec<String> = live.into_iter().chain(canary).chain(shadow).collect();
     if parts.is_empty() { "every request goes to the live version".to_owned() } else { parts.join("; ") }
 }
 

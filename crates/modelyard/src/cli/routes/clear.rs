@@ -15,6 +15,7 @@ const HELP: &str = "\
 Examples:
   modelyard models promote digits 4             the canary did well: it is live now
   modelyard routes clear digits                 and its route is not needed any more
+  modelyard routes clear digits --store routes  of a folder: its highest version is live again
 
 With --json: as `modelyard routes set`";
 

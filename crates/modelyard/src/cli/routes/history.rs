@@ -16,8 +16,8 @@ Examples:
   modelyard routes history digits
 
 With --json: {\"model\": name, \"changes\": [{\"model\": name, \"kind\": \"set\",
-  \"rollback\" or \"withdrawal\", \"canary\": {…}, \"shadow\": {…}, \"at\": time,
-  \"by\": who, \"why\": text}, …]}, newest first";
+  \"rollback\" or \"withdrawal\", \"live\": number, \"canary\": {…}, \"shadow\": {…},
+  \"at\": time, \"by\": who, \"why\": text}, …]}, newest first";
 
 /// Show who changed a model's route when, newest first.
 #[derive(Debug, Args)]

@@ -22,7 +22,7 @@ pub(crate) struct RoutesArgs {
 #[derive(Debug, Subcommand)]
 enum RoutesCommand {
     Show(show::ShowArgs),
-    Set(set::SetArgs),
+    Set(Box<set::SetArgs>),
     Clear(clear::ClearArgs),
     Rollback(rollback::RollbackArgs),
     History(history::HistoryArgs),
@@ -35,7 +35,7 @@ enum RoutesCommand {
 pub(crate) fn run(args: RoutesArgs, output: &mut Output) -> Result<(), Failure> {
     match args.command {
         RoutesCommand::Show(args) => show::run(&args, output),
-        RoutesCommand::Set(args) => set::run(args, output),
+        RoutesCommand::Set(args) => set::run(&args, output),
         RoutesCommand::Clear(args) => clear::run(args, output),
         RoutesCommand::Rollback(args) => rollback::run(&args, output),
         RoutesCommand::History(args) => history::run(&args, output),

@@ -1,10 +1,12 @@
 //! `modelyard routes set`: put a route in force.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use modelyard_registry::document::{Canary, Guard, Route, Shadow};
-use modelyard_registry::{GateRule, NewRoute};
-use modelyard_types::{ModelName, VersionSelector};
+use modelyard_registry::{GateRule, NewRoute, Registry, RegistryError, RouteChange};
+use modelyard_types::{ModelName, Version, VersionSelector};
 
 use super::change;
 use crate::cli::arguments::ChangeArgs;
@@ -18,6 +20,7 @@ Examples:
   modelyard routes set digits --canary 4 --percent 50 --sticky x-user-id
   modelyard routes set digits --canary 4 --percent 10 --max-disagreement 0.05 --max-latency-ratio 1.5
   modelyard routes set digits --shadow 4        compare answers, answer nobody
+  modelyard routes set digits --models models --store routes --live 3 --canary 4 --percent 10
 
 The route before is replaced as a whole, at once; running servers follow within
 a second, without a restart and without a failed request. A canary that passes
@@ -25,8 +28,12 @@ one of its limits is withdrawn: requests go to the live version again, and the
 history says why. A caller who sends the header `x-modelyard-canary: always`
 gets the canary, `never` does not.
 
-With --json: {\"model\": name, \"kind\": \"set\", \"canary\": {\"version\": number,
-  \"percent\": number, …}, \"shadow\": {…}, \"at\": time, \"by\": who, \"why\": text}";
+Routes of models that lie in a folder are kept in a store beside it, which
+`modelyard serve --models FOLDER --routes STORE` makes and follows.
+
+With --json: {\"model\": name, \"kind\": \"set\", \"live\": number, \"canary\":
+  {\"version\": number, \"percent\": number, …}, \"shadow\": {…}, \"at\": time,
+  \"by\": who, \"why\": text}; what the route does not have is left out";
 
 /// Let a version answer a share of the requests, or copies of them, beside the live version.
 #[derive(Debug, Args)]
@@ -58,6 +65,14 @@ pub(crate) struct SetArgs {
     /// Take a canary even though it missed a gate.
     #[arg(long, env = "MODELYARD_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
+    /// The model lies in this folder, which is served by `modelyard serve --models FOLDER --routes STORE`; the route is
+    /// kept in that store, named by --store.
+    #[arg(long = "models", env = "MODELYARD_MODELS", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The version of a folder that is live, whatever higher ones lie there [default: the highest]. In a store,
+    /// `modelyard models promote` says which one is.
+    #[arg(long, env = "MODELYARD_LIVE", value_name = "VERSION", requires = "folder")]
+    live: Option<Version>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -87,30 +102,106 @@ struct LimitArgs {
 ///
 /// # Errors
 /// A model or version that is not there, a canary that missed a gate, or a number that makes no sense.
-pub(crate) fn run(args: SetArgs, output: &mut Output) -> Result<(), Failure> {
-    if args.canary.is_none() && args.shadow.is_none() {
+pub(crate) fn run(args: &SetArgs, output: &mut Output) -> Result<(), Failure> {
+    if args.canary.is_none() && args.shadow.is_none() && args.live.is_none() {
         return Err(Failure::new(Exit::Usage, "neither --canary nor --shadow is given")
             .hint("`modelyard routes clear` leaves every request to the live version"));
     }
-    let name = args.model.clone();
     let changed = wiring::block_on(async {
-        let registry = args.change.open().await?;
-        let mut route = Route::default();
-        if let Some((selector, percent)) = args.canary.as_ref().zip(args.percent) {
-            let version = registry.find(&name, selector).await?.version;
-            let guard = args.limits.guard(args.tolerance);
-            route.canary = Some(Canary { version, percent, sticky: args.sticky.clone(), guard });
+        match &args.folder {
+            Some(folder) => set_in_folder(args, folder).await,
+            None => set_in_store(args).await,
         }
-        if let Some(selector) = &args.shadow {
-            let version = registry.find(&name, selector).await?.version;
-            route.shadow = Some(Shadow { version, percent: args.shadow_percent, tolerance: args.tolerance });
-        }
-        let gates = if args.force { GateRule::Override } else { GateRule::MustPass };
-        let wish = NewRoute { name: name.clone(), route, gates, by: wiring::caller(), why: args.change.why };
-        Ok(registry.set_route(wish).await?)
     })?;
-    change::print(&name, changed.as_ref(), output);
+    change::print(&args.model, changed.as_ref(), output);
+    if let Some(folder) = &args.folder {
+        output.remark(format!("followed by `{}`", follower(args, folder)));
+    }
     Ok(())
+}
+
+/// The command that serves the model and follows its route. A folder that is one model itself gives it another name
+/// than the route's, unless it is told.
+fn follower(args: &SetArgs, folder: &Path) -> String {
+    let names = wiring::open_models(folder, None).and_then(|models| Ok(models.names()?));
+    let named = match names.is_ok_and(|names| names.contains(&args.model)) {
+        true => String::new(),
+        false => format!(" --model {}", args.model),
+    };
+    let store = args.change.store().display();
+    format!("modelyard serve --models {}{named} --routes {store}", folder.display())
+}
+
+async fn set_in_store(args: &SetArgs) -> Result<Option<RouteChange>, Failure> {
+    let registry = args.change.open().await?;
+    let canary = version_of(&registry, args, args.canary.as_ref()).await?;
+    let shadow = version_of(&registry, args, args.shadow.as_ref()).await?;
+    Ok(registry.set_route(args.wish(canary, shadow)).await?)
+}
+
+async fn version_of(
+    registry: &Registry,
+    args: &SetArgs,
+    selector: Option<&VersionSelector>,
+) -> Result<Option<Version>, Failure> {
+    let Some(selector) = selector else { return Ok(None) };
+    let error = match registry.find(&args.model, selector).await {
+        Ok(found) => return Ok(Some(found.version)),
+        Err(error) => error,
+    };
+    let lies_elsewhere =
+        matches!(error, RegistryError::NoSuchModel { .. }) && registry.route(&args.model).await.is_ok();
+    let failure = Failure::from(error);
+    Err(match lies_elsewhere {
+        true => failure.hint("it lies in a folder: name that by --models FOLDER"),
+        false => failure,
+    })
+}
+
+/// Holds the route against what lies in the folder, and writes it into the store beside it.
+async fn set_in_folder(args: &SetArgs, path: &Path) -> Result<Option<RouteChange>, Failure> {
+    let folder = wiring::open_models(path, Some(args.model.clone()))?;
+    let canary = args.canary.as_ref().map(number).transpose()?;
+    let shadow = args.shadow.as_ref().map(number).transpose()?;
+    let wish = args.wish(canary, shadow);
+    folder.check_route(&args.model, &wish.route)?;
+    let registry = args.change.open().await.map_err(|failure| match failure.exit {
+        Exit::NotFound => failure.hint(format!(
+            "routes of a folder's models are kept in a store of their own, named by --store; \
+             `modelyard serve --models {} --routes STORE` makes it",
+            path.display()
+        )),
+        _ => failure,
+    })?;
+    Ok(registry.set_route_elsewhere(wish).await?)
+}
+
+fn number(selector: &VersionSelector) -> Result<Version, Failure> {
+    match selector {
+        VersionSelector::Number(version) => Ok(*version),
+        VersionSelector::Alias(alias) => {
+            Err(Failure::new(Exit::NotFound, format!("there is no version {alias} in a folder"))
+                .hint("its versions have numbers, and no aliases"))
+        }
+    }
+}
+
+impl SetArgs {
+    fn wish(&self, canary: Option<Version>, shadow: Option<Version>) -> NewRoute {
+        let canary = canary.zip(self.percent).map(|(version, percent)| {
+            let guard = self.limits.guard(self.tolerance);
+            Canary { version, percent, sticky: self.sticky.clone(), guard }
+        });
+        let shadow =
+            shadow.map(|version| Shadow { version, percent: self.shadow_percent, tolerance: self.tolerance });
+        NewRoute {
+            name: self.model.clone(),
+            route: Route { live: self.live, canary, shadow },
+            gates: if self.force { GateRule::Override } else { GateRule::MustPass },
+            by: wiring::caller(),
+            why: self.change.why.clone(),
+        }
+    }
 }
 
 impl LimitArgs {

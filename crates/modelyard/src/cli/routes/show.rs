@@ -17,10 +17,10 @@ Examples:
   modelyard routes show
   modelyard routes show digits
 
-With --json: {\"routes\": [{\"model\": name, \"kind\": …, \"canary\": {…}, \"shadow\":
-  {…}, \"at\": time, \"by\": who, \"why\": text}, …], \"damaged\": [{\"model\": name,
-  \"problem\": text}, …]}; models without a route are left out, and where all are
-  shown, a damaged record hides no other";
+With --json: {\"routes\": [{\"model\": name, \"kind\": …, \"live\": number,
+  \"canary\": {…}, \"shadow\": {…}, \"at\": time, \"by\": who, \"why\": text}, …],
+  \"damaged\": [{\"model\": name, \"problem\": text}, …]}; models without a route
+  are left out, and where all are shown, a damaged record hides no other";
 
 /// Show which versions answer beside the live one.
 #[derive(Debug, Args)]
@@ -61,6 +61,9 @@ pub(crate) fn run(args: &ShowArgs, output: &mut Output) -> Result<(), Failure> {
         for model in registry.models().await? {
             let change = wiring::whole_or_damaged(registry.route(&model.name).await)?;
             routes.push((model.name, change));
+        }
+        for (name, change) in registry.routes_elsewhere().await? {
+            routes.push((name, wiring::whole_or_damaged(change.map(Some))?));
         }
         Ok(routes)
     })?;
