@@ -33,7 +33,7 @@ impl ServeError {
             }
             Self::NoRoom { .. } => Some("raise --memory-budget, or try again when less is asked".to_owned()),
             Self::Folder { hint, .. } | Self::BadOverride { hint, .. } => Some(hint.clone()),
-            Self::LeftAlone { hint, .. } => hint.clone(),
+            Self::LeftAlone { hint, .. } | Self::Unwritable { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::DrawsNothing { .. } => Some(
