@@ -62,6 +62,23 @@ impl Sequence {
     }
 }
 
+impl State {
+    /// The sequence whose place is taken, which is forgotten by that.
+    fn take_replaced(&mut self) -> Option<Arc<Sequence>> {
+        if let Self::Fresh(replaced) = self { replaced.take() } else { None }
+    }
+}
+
+impl Drop for Sequence {
+    fn drop(&mut self) {
+        // One after the other: as many calls as sequences that took each other's place would be too deep.
+        let mut next = self.state.get_mut().take_replaced();
+        while let Some(mut old) = next.and_then(Arc::into_inner) {
+            next = old.state.get_mut().take_replaced();
+        }
+    }
+}
+
 impl Server {
     /// Takes a request into its sequence, which begins on the version opened for it. Requests of one sequence are
     /// answered in the order in which this was called for them.
@@ -240,8 +257,8 @@ impl SequenceTurn<'_> {
                 (past, Some(held))
             }
             State::Remembers(remembered) => (Some(remembered.past.clone()), None),
-            State::Fresh(_) | State::Over => {
-                self.is_over = true;
+            state => {
+                self.is_over = !matches!(state, State::Fresh(Some(_)));
                 return Err(self.server.refused(&self.key, Refused::Unknown));
             }
         };
@@ -312,8 +329,8 @@ impl Drop for SequenceTurn<'_> {
     fn drop(&mut self) {
         let is_over = self.is_over
             || self.sequence.state.try_lock().is_ok_and(|state| match *state {
-                // What began and was not answered never was.
-                State::Fresh(_) => self.step.start,
+                // What began and was not answered never was, but for what the next one must still wait for.
+                State::Fresh(ref replaced) => self.step.start && replaced.is_none(),
                 State::Over => true,
                 State::Remembers(_) => false,
             });

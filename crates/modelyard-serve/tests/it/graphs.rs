@@ -607,6 +607,7 @@ async fn a_sequence_that_takes_anothers_place_begins_elsewhere_once_that_one_res
     doubles.hang.store(false, Ordering::Relaxed);
     doubles.asked();
     let new = begun(go(&server, true)).await;
+    drop(begun(go(&server, true)).await);
     let next = begun(go(&server, true)).await;
     assert!(doubles.asked().is_empty(), "another request runs there under this name");
     drop(old);
