@@ -1,7 +1,8 @@
 //! What can go wrong here: with the front end as a whole, and with one request.
 //!
 //! A failed request is answered in one form everywhere: `{"error": sentence, "kind": …, "request_id": …}`,
-//! with a `hint` where a way out is known. The sentence is safe to show; the chain of causes is only logged.
+//! with a `hint` where a way out is known, and `"sequence_lost": true` where the request's sequence cannot be gone on
+//! with. The sentence is safe to show; the chain of causes is only logged.
 
 use std::error::Error;
 use std::io;
@@ -66,12 +67,22 @@ pub struct Failure {
     status: Option<StatusCode>,
     /// Whether the server counted it already.
     counted: bool,
+    /// Whether what the request's sequence remembers is not known any more.
+    loses_sequence: bool,
 }
 
 impl Failure {
     /// A failure of this kind, told by this sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, causes: None, status: None, counted: false }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            causes: None,
+            status: None,
+            counted: false,
+            loses_sequence: false,
+        }
     }
 
     /// The caller sent something that can never work.
@@ -144,7 +155,13 @@ impl Failure {
     pub(crate) fn render(self, mut response: Response, request_id: &str) -> Response {
         self.log(request_id);
         let kind = self.kind;
-        let wire = Wire { error: &self.message, kind: kind.as_str(), hint: self.hint.as_deref(), request_id };
+        let wire = Wire {
+            error: &self.message,
+            kind: kind.as_str(),
+            hint: self.hint.as_deref(),
+            request_id,
+            sequence_lost: self.loses_sequence.then_some(true),
+        };
         let json = serde_json::to_vec(&wire).expect("texts always become JSON");
         *response.body_mut() = Body::from(json);
         let headers = response.headers_mut();
@@ -164,6 +181,8 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_lost: Option<bool>,
 }
 
 impl From<ServeError> for Failure {
@@ -176,6 +195,7 @@ impl From<ServeError> for Failure {
         }
         Self {
             kind: error.kind(),
+            loses_sequence: matches!(error, ServeError::SequenceLost { .. }),
             // Triton's clients know an unknown model by these words.
             message: match error {
                 ServeError::UnknownModel { .. } => format!("Request for unknown model: {error}"),
@@ -186,6 +206,13 @@ impl From<ServeError> for Failure {
             status: None,
             counted: true,
         }
+    }
+}
+
+impl From<Failure> for ServeError {
+    /// A failure to write an answer, told to the sequence that waits for it.
+    fn from(Failure { kind, message, hint, .. }: Failure) -> Self {
+        Self::Unwritable { kind, message, hint }
     }
 }
 

@@ -231,8 +231,13 @@ impl Client {
             if !error.may_pass() || !(call.repeatable || error.changed_nothing()) {
                 return Err(error);
             }
+            let wait = pause.max(asked).min(PAUSE_MAX);
+            // Nothing is under way, and nothing more would be: what is known is not in doubt.
+            if wait >= self.config.timeout.saturating_sub(began.elapsed()) {
+                return Err(error);
+            }
             *last = Some(error);
-            tokio::time::sleep(pause.max(asked).min(PAUSE_MAX)).await;
+            tokio::time::sleep(wait).await;
             pause = pause.saturating_mul(2);
         }
         self.send(call, began).await.map_err(|(error, _)| error)

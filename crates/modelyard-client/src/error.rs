@@ -41,6 +41,8 @@ pub enum ClientError {
         hint: Option<String>,
         /// The id under which its log has the request; none where something between refused it.
         request_id: Option<String>,
+        /// Whether it says that the request's sequence cannot be gone on with.
+        sequence_lost: bool,
     },
     /// The answer is not what the protocol says.
     #[error("the server's answer cannot be read: {what}")]
@@ -84,15 +86,17 @@ impl ClientError {
             kind: Option<String>,
             hint: Option<String>,
             request_id: Option<String>,
+            #[serde(default)]
+            sequence_lost: bool,
         }
         match serde_json::from_slice(body) {
-            Ok(Told { error: message, kind, hint, request_id }) => {
+            Ok(Told { error: message, kind, hint, request_id, sequence_lost }) => {
                 // The form is ours only where all of it is there.
-                Self::Refused { status, message, hint, request_id: kind.and(request_id) }
+                Self::Refused { status, message, hint, request_id: kind.and(request_id), sequence_lost }
             }
             Err(_) => {
                 let message = format!("it answered with status {status}");
-                Self::Refused { status, message, hint: None, request_id: None }
+                Self::Refused { status, message, hint: None, request_id: None, sequence_lost: false }
             }
         }
     }
@@ -143,12 +147,13 @@ impl ClientError {
     }
 
     /// Whether it is certain that the call changed nothing: it never reached the server, or the server itself says
-    /// that it failed. Whatever stands between may refuse a call that it had passed on.
+    /// that it failed, and not that its sequence is lost by that. Whatever stands between may refuse a call that it
+    /// had passed on.
     pub fn changed_nothing(&self) -> bool {
         match self {
             Self::Address { .. } | Self::Request { .. } | Self::Sequence { .. } => true,
             Self::Connection { doing, .. } => *doing == CONNECT,
-            Self::Refused { request_id, .. } => request_id.is_some(),
+            Self::Refused { request_id, sequence_lost, .. } => request_id.is_some() && !sequence_lost,
             Self::Answer { .. } | Self::DeadlineExceeded { .. } => false,
         }
     }

@@ -372,6 +372,16 @@ pub enum ServeError {
         #[source]
         cause: Box<ServeError>,
     },
+    /// The answer cannot be given as its caller wants it.
+    #[error("{message}")]
+    Unwritable {
+        /// What kind of failure it is to the caller.
+        kind: ErrorKind,
+        /// What is wrong.
+        message: String,
+        /// What can be done about it, where that is known.
+        hint: Option<String>,
+    },
     /// The tensors sent do not go together as a graph needs it.
     #[error("{what}")]
     Joint {
@@ -477,7 +487,7 @@ impl ServeError {
             Self::Generation(error) => error.kind(),
             Self::Step { cause, .. } => cause.kind(),
             Self::Joint { .. } => ErrorKind::InvalidArgument,
-            Self::Remote { kind, .. } => *kind,
+            Self::Remote { kind, .. } | Self::Unwritable { kind, .. } => *kind,
             Self::ServersRest => ErrorKind::Unavailable,
             Self::Registry(source) => source.kind(),
         }

@@ -108,6 +108,7 @@ def check_sequences(client):
 ANSWER = (200, '{"model_name": "m", "model_version": "1", "outputs": []}')
 OWN = '{"error": "full", "kind": "resource_exhausted", "request_id": "7"}'
 THEIRS = '{"error": "busy", "request_id": "7"}'
+LOST = '{"error": "lost", "kind": "failed_precondition", "request_id": "7", "sequence_lost": true}'
 
 
 class Listener(http.server.HTTPServer):
@@ -163,6 +164,13 @@ def check_lost_sequences():
             assert not refused(kind, lambda: lost.step(step)).changed_nothing
             assert "begin another" in str(refused("sequence_lost", lambda: lost.step(step)))
             assert proxy.seen == 2, "a step that may have been taken is not sent again"
+    # The server itself says that it is lost.
+    with Listener(ANSWER, (409, LOST), ANSWER) as gone, modelyard.Client(gone.url, retries=retries) as client:
+        lost = client.sequence("m")
+        lost.step(step)
+        assert not refused("failed_precondition", lambda: lost.step(step)).changed_nothing
+        refused("sequence_lost", lambda: lost.step(step))
+        assert gone.seen == 2
     # What asks for no sequence's step may run twice.
     with Listener((503, "<html>"), ANSWER) as proxy, modelyard.Client(proxy.url, retries=retries) as client:
         assert client.infer("m", step).version == "1"

@@ -4,7 +4,8 @@
  * A request that was refused, or a server that could not be reached. `kind` is the server's own word
  * (`invalid_argument`, `not_found`, `resource_exhausted`, …), `unreachable` where no answer came, `bad_answer`
  * where it made no sense. `status` is HTTP's. `changedNothing` where that is certain: the request never reached the
- * server, or the server itself says that it failed. Whatever stands between may refuse a request that it had passed on.
+ * server, or the server itself says that it failed, and not that its sequence is lost by that. Whatever stands between
+ * may refuse a request that it had passed on.
  */
 export class ModelyardError extends Error {
   readonly kind: string;
@@ -43,12 +44,12 @@ export class ModelyardError extends Error {
       told = undefined;
     }
     if (typeof told === "object" && told !== null && "error" in told && "kind" in told) {
-      const { error, kind, hint, request_id: id } = told as Record<string, unknown>;
+      const { error, kind, hint, request_id: id, sequence_lost: lost } = told as Record<string, unknown>;
       return new ModelyardError(String(error), {
         kind: String(kind),
         status,
         ...(typeof hint === "string" ? { hint } : {}),
-        ...(typeof id === "string" ? { requestId: id, changedNothing: true } : {}),
+        ...(typeof id === "string" ? { requestId: id, changedNothing: lost !== true } : {}),
       });
     }
     return new ModelyardError(`HTTP ${status}: ${text.slice(0, 200)}`, { kind: "bad_answer", status });

@@ -124,6 +124,7 @@ async function listen(...replies) {
 const ANSWER = [200, '{"model_name": "m", "model_version": "1", "outputs": []}'];
 const OWN = '{"error": "full", "kind": "resource_exhausted", "request_id": "7"}';
 const THEIRS = '{"error": "busy", "request_id": "7"}';
+const LOST = '{"error": "lost", "kind": "failed_precondition", "request_id": "7", "sequence_lost": true}';
 
 async function checkLostSequences() {
   const step = piece(0, 1);
@@ -145,6 +146,14 @@ async function checkLostSequences() {
     assert.equal(proxy.seen.requests, 2, "a step that may have been taken is not sent again");
     await proxy.close();
   }
+  // The server itself says that it is lost.
+  const without = await listen(ANSWER, [409, LOST], ANSWER);
+  const two = without.client.sequence("m");
+  await two.step(step);
+  assert(!(await refused("failed_precondition", two.step(step))).changedNothing);
+  await refused("sequence_lost", two.step(step));
+  assert.equal(without.seen.requests, 2);
+  await without.close();
   // What asks for no sequence's step may run twice.
   const busy = await listen([503, "<html>"], ANSWER);
   assert.equal((await busy.client.infer("m", step)).version, "1");

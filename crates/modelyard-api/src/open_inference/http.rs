@@ -8,12 +8,15 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use modelyard_serve::{Answered, Terms};
-use modelyard_types::VersionSelector;
+use modelyard_serve::{Answered, ServedVersion, Terms};
+use modelyard_types::{NamedTensor, VersionSelector};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::answer::Encoded;
 use super::convert::{ModelMetadata, ServerMetadata, metadata};
+use super::request::DecodedRequest;
+use super::shared_memory::Reserved;
 use super::wire::BINARY_HEADER;
 use super::{about as documents, answer, infer, repository, settings, shared_memory, wire};
 use crate::body;
@@ -260,18 +263,20 @@ async fn respond(
     drop(body);
     let reserved = service.regions.fill(&mut decoded, service.config.body_bytes_max)?;
     let terms = Terms { urgency: infer::urgency(server, arrived, &decoded.parameters), journey };
+    let write = |version: &ServedVersion, decoded: &DecodedRequest, outputs: Vec<NamedTensor>| {
+        write(version, decoded, (&reserved, &outputs))
+    };
     let (version, answered) = match decoded.sequence.take() {
-        None => (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?),
+        None => {
+            let Answered { answer, times } = infer::run(&version, &mut decoded, terms).await?;
+            (Arc::clone(&version), Answered { answer: write(&version, &decoded, answer)?, times })
+        }
         Some(step) => {
             let turn = server.take_turn(&version, selector.is_some(), step)?;
-            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, terms).await?)
+            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, terms, write).await?)
         }
     };
-    let Answered { answer: outputs, times } = answered;
-    let (number, computed) = (version.version().get(), server.now());
-    shared_memory::put(&reserved, &outputs)?;
-    let encoded = answer::encode(version.model().as_str(), number, &decoded, &outputs)?;
-    version.encoded(server.now().saturating_duration_since(computed));
+    let Answered { answer: encoded, times } = answered;
     let mut response = json_response(encoded.body);
     Served::note(service.config.watchers.served(&version, times), &mut response);
     if let Some(bytes) = encoded.json_bytes {
@@ -279,6 +284,19 @@ async fn respond(
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     }
     Ok(response)
+}
+
+/// Writes what a version gave: as the answer, and into shared memory where that was asked for.
+fn write(
+    version: &ServedVersion,
+    request: &DecodedRequest,
+    (reserved, outputs): (&[Reserved], &[NamedTensor]),
+) -> Result<Encoded, Failure> {
+    let computed = version.now();
+    shared_memory::put(reserved, outputs)?;
+    let encoded = answer::encode(version.model().as_str(), version.version().get(), request, outputs)?;
+    version.encoded(version.now().saturating_duration_since(computed));
+    Ok(encoded)
 }
 
 /// How many bytes of the body are JSON; none where all are.

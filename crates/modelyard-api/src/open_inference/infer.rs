@@ -31,38 +31,42 @@ pub(super) async fn run(
     terms: Terms,
 ) -> Result<Answered<Vec<NamedTensor>>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
-    let answered = version.infer(inputs, &request.output_names(), terms).await?;
-    with_classes(version, request, answered)
+    let Answered { answer, times } = version.infer(inputs, &request.output_names(), terms).await?;
+    Ok(Answered { answer: with_classes(version, request, answer)?, times })
 }
 
-/// As [`run`], by the version of a sequence.
+/// As [`run`], by the version of a sequence, which goes on once the answer is written.
 ///
 /// # Errors
-/// As [`SequenceTurn::infer`], and where an output cannot be given as it was asked for.
-pub(super) async fn run_in_sequence(
+/// As [`SequenceTurn::infer`], where an output cannot be given as it was asked for, and what `write` fails with.
+pub(super) async fn run_in_sequence<T>(
     turn: SequenceTurn<'_>,
     request: &mut DecodedRequest,
     terms: Terms,
-) -> Result<Answered<Vec<NamedTensor>>, Failure> {
+    write: impl FnOnce(&ServedVersion, &DecodedRequest, Vec<NamedTensor>) -> Result<T, Failure>,
+) -> Result<Answered<T>, Failure> {
     let inputs = std::mem::take(&mut request.inputs);
     let version = Arc::clone(turn.version());
-    let answered = turn.infer(inputs, &request.output_names(), terms).await?;
-    with_classes(&version, request, answered)
+    let (request, wanted) = (&*request, request.output_names());
+    let write = |outputs| {
+        let outputs = with_classes(&version, request, outputs)?;
+        Ok(write(&version, request, outputs)?)
+    };
+    Ok(turn.infer(inputs, &wanted, terms, write).await?)
 }
 
 fn with_classes(
     version: &ServedVersion,
     request: &DecodedRequest,
-    answered: Answered<Vec<NamedTensor>>,
-) -> Result<Answered<Vec<NamedTensor>>, Failure> {
-    let Answered { answer: mut outputs, times } = answered;
+    mut outputs: Vec<NamedTensor>,
+) -> Result<Vec<NamedTensor>, Failure> {
     for (output, wanted) in outputs.iter_mut().zip(&request.outputs) {
         if wanted.classes > 0 {
             let spec = version.signature().outputs.iter().find(|spec| spec.name == output.name);
             *output = classify(output, spec, wanted.classes, version.labels(&wanted.name))?;
         }
     }
-    Ok(Answered { answer: outputs, times })
+    Ok(outputs)
 }
 
 /// A raw binary request: the whole body is the one input of a model, and all outputs come raw.

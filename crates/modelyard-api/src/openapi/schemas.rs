@@ -25,7 +25,7 @@ pub(super) fn all() -> Value {
     let mut all = tensors();
     let more = json!({
         "Failure": object(
-            json!({ "error": text, "kind": text, "hint": text, "request_id": text }),
+            json!({ "error": text, "kind": text, "hint": text, "request_id": text, "sequence_lost": truth }),
             &["error", "kind", "request_id"],
         ),
         "Live": object(json!({ "live": truth }), &["live"]),

@@ -373,3 +373,21 @@ async fn rows_open_no_model_of_a_way_that_is_not_taken() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn rows_go_through_many_steps_that_each_take_twice_from_the_last() {
+    let store = Store::new().await;
+    store.publish("judge", signed(named(1), 4)).await;
+    let mut steps = vec![json!({ "name": "s0", "model": "judge", "inputs": { "input": "request.x" } })];
+    steps.extend((1..40).map(|at| {
+        let below = format!("s{}", at - 1);
+        json!({ "name": format!("s{at}"), "combine": "mean", "of": [below, below] })
+    }));
+    set_graph(&store, "stacked", json!(steps), "s39").await;
+    let running = store.serve().await;
+    let row = json!({ "instances": [{ "size": 2.5, "<colour>": "red" }] });
+    let (status, want) = predict(&running, "judge", &row).await;
+    assert_eq!(status, 200, "{want}");
+    assert_eq!(predict(&running, "stacked", &row).await, (200, want));
+    running.stop().await;
+}

@@ -11,6 +11,7 @@ use modelyard_types::Version;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::shared_memory::Object;
 use crate::support::{Files, Reply, Running, Store, native, onnx};
 
 const STEPS: usize = 6;
@@ -282,4 +283,27 @@ async fn a_model_that_takes_no_sequences_says_why() {
         assert!(reply.json()["hint"].is_string(), "{}", reply.text());
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_given_leaves_its_sequence_as_it_was() {
+    let Some(object) = Object::new("short", &[0; 8]) else { return };
+    let store = Store::new().await;
+    store.publish("m", gru(1)).await;
+    let api = ApiConfig { shares_memory: true, ..ApiConfig::default() };
+    let running = store.serve_with(ServeConfig::default(), api).await;
+    let told = json!({ "key": object.key, "byte_size": 8 }).to_string();
+    assert_eq!(running.post("/v2/systemsharedmemory/region/r/register", told).await.status, 200);
+    let whole = answer(&running.post(INFER, piece(0..STEPS, &json!({}))).await);
+    answer(&running.post(INFER, piece(0..2, &json!({ "sequence_id": 7, "sequence_start": true }))).await);
+    let next = piece(2..STEPS, &json!({ "sequence_id": 7 }));
+    let mut elsewhere: Value = serde_json::from_str(&next).expect("JSON");
+    let place = json!({ "shared_memory_region": "r", "shared_memory_byte_size": 4 });
+    elsewhere["outputs"] = json!([{ "name": "output", "parameters": place }]);
+    let refused = running.post(INFER, elsewhere.to_string()).await;
+    assert!(refused.text().contains("\"hint\":\"make shared_memory_byte_size as large at least\""));
+    let refused = refused.failure(400, "invalid_argument");
+    assert_eq!(refused, "output \"output\" has 8 bytes, its place in shared memory 4");
+    assert_close(&answer(&running.post(INFER, next).await), &whole);
+    running.stop().await;
 }

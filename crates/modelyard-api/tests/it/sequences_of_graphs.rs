@@ -8,8 +8,8 @@ use modelyard_api::open_inference::GrpcServers;
 use modelyard_model::{Network, NetworkSpec};
 use modelyard_registry::NewGraph;
 use modelyard_registry::document::Graph;
-use modelyard_serve::ServeConfig;
-use modelyard_types::Caller;
+use modelyard_serve::{SequenceId, SequenceStep, ServeConfig};
+use modelyard_types::{Caller, NamedTensor, Tensor};
 use serde_json::{Value, json};
 
 use crate::support::{Files, Reply, Running, Store, native};
@@ -251,9 +251,12 @@ async fn another_server_remembers_its_step_of_a_sequence() {
     answer(&step(&here, "far", 0, place(0)).await);
     let wide = infer(&here, "far", "x", (json!([2, 1, 2]), vec![0.0; 4]), &place(1)).await;
     assert!(wide.failure(400, "invalid_argument").contains("has one row"), "a refusal leaves it as it was");
+    assert!(wide.json()["sequence_lost"].is_null());
     answer(&step(&here, "far", 1, place(1)).await);
     here.server.unload("post").await.expect("unloaded");
-    let lost = step(&here, "far", 2, place(2)).await.failure(409, "failed_precondition");
+    let lost = step(&here, "far", 2, place(2)).await;
+    assert_eq!(lost.json()["sequence_lost"], true);
+    let lost = lost.failure(409, "failed_precondition");
     assert!(lost.starts_with("sequence 7 is lost") && lost.contains("step \"after\": "), "{lost}");
     here.server.load("post", None).await.expect("loaded");
     assert_eq!(step(&here, "far", 2, place(2)).await.status, 404, "the other server went on, so it is over");
@@ -264,4 +267,42 @@ async fn another_server_remembers_its_step_of_a_sequence() {
     assert!(shows(&here, "modelyard_sequences_live 0").await);
     here.stop().await;
     there.stop().await;
+}
+
+#[tokio::test]
+async fn what_every_way_of_a_switch_needs_may_remember() {
+    let store = store().await;
+    let mut steps = chain();
+    let rest = json!([
+        { "name": "again", "model": "post", "inputs": { "input": "remembers" } },
+        { "name": "pick", "switch": "request.trust", "cases": [{ "when": "> 0.5", "take": "again" }], "default": "after" }
+    ]);
+    steps.as_array_mut().expect("steps").extend(rest.as_array().expect("steps").clone());
+    set_graph(&store, "switched", steps, json!({ "y": "pick" })).await;
+    let running = serve(&store).await;
+    for at in 0..STEPS {
+        let want = by_hand(&running, at, place(at)).await;
+        let mut place = place(at);
+        place["trust"] = json!((at % 2) as f64);
+        assert_eq!(answer(&step(&running, "switched", at, place).await), want, "step {at}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_sequence_that_is_about_to_begin_ends_with_its_steps_model_too() {
+    let store = store().await;
+    set_graph(&store, "chained", chain(), json!({ "y": "after" })).await;
+    let running = serve(&store).await;
+    let server = &running.server;
+    let opened = server.open("chained", None).await.expect("it is served").into();
+    let begins = SequenceStep { id: SequenceId::Number(7), start: true, end: false };
+    let turn = server.take_turn(&opened, false, begins).expect("it may begin");
+    server.unload("rnn").await.expect("unloaded");
+    server.load("rnn", None).await.expect("loaded");
+    let tensor = Tensor::new(vec![1, 1, 2], vec![0.5_f32, 0.25].into()).expect("it fits");
+    let inputs = vec![NamedTensor { name: "x".to_owned(), tensor }];
+    turn.infer(inputs, &[], server.deadline().into(), Ok).await.expect("what was taken in is answered");
+    assert_eq!(step(&running, "chained", 1, place(1)).await.status, 404, "the order came before");
+    running.stop().await;
 }

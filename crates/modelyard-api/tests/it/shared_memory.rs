@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use crate::support::{Store, infer_body, native};
 
 /// An object of shared memory, as long as it is held.
-struct Object {
-    key: String,
+pub(crate) struct Object {
+    pub(crate) key: String,
     path: PathBuf,
 }
 
 impl Object {
     /// None where the system has no such objects.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    fn new(name: &str, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn new(name: &str, bytes: &[u8]) -> Option<Self> {
         let key = format!("/modelyard-{name}-{}", std::process::id());
         let path = PathBuf::from(format!("/dev/shm{key}"));
         match fs::write(&path, bytes) {

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 enum Reply {
     /// Answers.
     Status(u16, String),
+    /// Refuses it as a server that is full, for this many seconds.
+    Full(u64),
     /// Closes the connection.
     HangUp,
     /// Nothing, for as long as the caller waits.
@@ -59,6 +61,12 @@ async fn converse(mut stream: TcpStream, replies: Vec<Reply>, seen: Arc<Seen>) {
             Reply::Status(status, body) => {
                 let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                 stream.write_all(head.as_bytes()).await.expect("it is taken");
+            }
+            Reply::Full(seconds) => {
+                let Reply::Status(status, body) = refusal(429, "full") else { unreachable!("it is one") };
+                let head = format!("HTTP/1.1 {status} X\r\nretry-after: {seconds}\r\n");
+                let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.expect("it is taken");
             }
             Reply::HangUp => return,
             Reply::Nothing => std::future::pending().await,
@@ -228,6 +236,16 @@ async fn only_what_proves_that_a_step_was_not_taken_lets_a_sequence_go_on() {
         assert!(matches!(error, ClientError::Sequence { .. }), "{status} {body}: {error}");
         assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
     }
+    // The server itself says that it is lost.
+    let told = json!({ "error": "lost", "kind": "x", "request_id": "7", "sequence_lost": true }).to_string();
+    let (client, seen) = listen(vec![answered(), Reply::Status(409, told), answered()]).await;
+    let mut one = client.sequence("m");
+    one.step(inference().inputs).await.expect("an answer");
+    let error = one.step(inference().inputs).await.expect_err("lost");
+    assert_eq!((error.kind(), error.changed_nothing()), (ErrorKind::FailedPrecondition, false));
+    let error = one.step(inference().inputs).await.expect_err("lost for good");
+    assert!(matches!(error, ClientError::Sequence { .. }), "{error}");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 2);
     // What asks for no sequence's step may run twice.
     let (client, seen) = listen(vec![Reply::Status(503, "<html>".to_owned()), answered()]).await;
     client.infer(&inference()).await.expect("it is sent again");
@@ -267,6 +285,18 @@ async fn a_call_ends_with_its_time() {
         (error.kind(), error.to_string().as_str()),
         (ErrorKind::DeadlineExceeded, "there was no answer within 0.02 s",)
     );
+}
+
+#[tokio::test]
+async fn a_refusal_that_outlasts_the_call_is_told_at_once() {
+    let (client, seen) = listen(vec![answered(), Reply::Full(60), answered()]).await;
+    let client = client.with_timeout(Duration::from_secs(4));
+    let mut one = client.sequence("m");
+    one.step(inference().inputs).await.expect("an answer");
+    let error = one.step(inference().inputs).await.expect_err("full for longer than the call may take");
+    assert_eq!((error.kind(), error.changed_nothing()), (ErrorKind::ResourceExhausted, true));
+    one.step(inference().inputs).await.expect("the sequence is as it was");
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl ServeError {
                     served.join(", ")
                 ))
             }
-            Self::LeftAlone { hint, .. } => hint.clone(),
+            Self::LeftAlone { hint, .. } | Self::Unwritable { hint, .. } => hint.clone(),
             Self::ModelConfig { hint, .. } => hint.clone(),
             Self::NoPipeline { .. } => Some("send nested number arrays, or use the route …/infer".to_owned()),
             Self::DrawsNothing { .. } => Some(

@@ -145,10 +145,11 @@ pub(super) fn named_by(
 ) -> Option<Arc<ServedVersion>> {
     let mut outputs = walk.graph().outputs.values();
     let output = outputs.next().filter(|_| outputs.next().is_none())?;
-    let (mut backs, mut votes) = (Vec::new(), false);
-    if !find_backs(walk, output, &mut backs, &mut votes) {
+    let mut found = Backs::default();
+    if !found.add(walk, output) {
         return None;
     }
+    let Backs { models: backs, votes, .. } = found;
     let pipelines = backs.iter().map(|step| versions.get(step)?.pipeline());
     let all: Vec<&Pipeline> = pipelines.collect::<Option<_>>()?;
     let first = *all.first()?;
@@ -164,22 +165,37 @@ pub(super) fn named_by(
     (is_known && are_alike && !gives_back).then(|| Arc::clone(&versions[backs[0]]))
 }
 
-/// Adds the model steps that a tensor is made of, on the ways that were taken, and whether by a vote; false where
-/// others have a part in it.
-fn find_backs<'g>(walk: &Walk<'g>, from: &Source, backs: &mut Vec<&'g str>, votes: &mut bool) -> bool {
-    let Some(step) = walk.graph().step(&from.step) else { return false };
-    match &step.work {
-        Work::Model(model) => {
-            backs.push(&step.name);
-            !model.is_remote()
+/// What an answer is made of.
+#[derive(Default)]
+struct Backs<'g> {
+    /// The model steps.
+    models: Vec<&'g str>,
+    /// Whether some of it comes by a vote.
+    votes: bool,
+    /// Steps that were looked at: many may take from the same one.
+    seen: BTreeSet<&'g str>,
+}
+
+impl<'g> Backs<'g> {
+    /// Adds what a tensor is made of, on the ways that were taken; false where others have a part in it.
+    fn add(&mut self, walk: &Walk<'g>, from: &Source) -> bool {
+        let Some(step) = walk.graph().step(&from.step) else { return false };
+        if !self.seen.insert(&step.name) {
+            return true;
         }
-        Work::Combine(combine) => {
-            *votes |= combine.combine == Combine::Vote;
-            combine.of.iter().all(|from| find_backs(walk, from, backs, votes))
-        }
-        Work::Switch(switch) => {
-            let way = walk.chosen(switch).ok().flatten();
-            way.is_some_and(|from| find_backs(walk, from, backs, votes))
+        match &step.work {
+            Work::Model(model) => {
+                self.models.push(&step.name);
+                !model.is_remote()
+            }
+            Work::Combine(combine) => {
+                self.votes |= combine.combine == Combine::Vote;
+                combine.of.iter().all(|from| self.add(walk, from))
+            }
+            Work::Switch(switch) => {
+                let way = walk.chosen(switch).ok().flatten();
+                way.is_some_and(|from| self.add(walk, from))
+            }
         }
     }
 }

@@ -215,13 +215,15 @@ impl Asked {
     }
 }
 
-/// Whether a server that failed so still remembers the sequence as it was: it was not asked, or refused.
+/// Whether a server that failed so still remembers the sequence as it was: it was not asked, as the deadline had
+/// passed or it rests, or it refused.
 fn leaves_the_sequence(error: &ServeError) -> bool {
     let is_refusal = matches!(
         error.kind(),
         ErrorKind::InvalidArgument | ErrorKind::TooLarge | ErrorKind::ResourceExhausted
     );
-    is_refusal || matches!(error, ServeError::ServersRest)
+    // One that was asked and is late fails by `Remote`.
+    is_refusal || matches!(error, ServeError::ServersRest | ServeError::DeadlineExceeded { .. })
 }
 
 /// A tensor of a series: the first size tells the rows, the others what is sent of it.

@@ -38,7 +38,10 @@ pub(super) struct Stuck {
 impl<'g> Walk<'g> {
     /// The steps that every request needs, whichever ways its switches take.
     pub(super) fn always(graph: &'g Graph) -> impl Iterator<Item = &'g str> {
-        Self::new(graph, Vec::new()).needed().into_iter().map(|step| step.name.as_str())
+        let mut known = BTreeMap::new();
+        let outputs = graph.outputs.values();
+        let all: BTreeSet<&str> = outputs.flat_map(|source| surely(graph, source, &mut known)).collect();
+        graph.steps.iter().map(|step| step.name.as_str()).filter(move |name| all.contains(name))
     }
 
     pub(super) fn new(graph: &'g Graph, request: Vec<NamedTensor>) -> Self {
@@ -151,6 +154,30 @@ impl<'g> Walk<'g> {
     }
 }
 
+/// The steps that a tensor needs whichever ways are taken: of a switch what all of its ways have in common.
+fn surely<'g>(
+    graph: &'g Graph,
+    from: &Source,
+    known: &mut BTreeMap<&'g str, BTreeSet<&'g str>>,
+) -> BTreeSet<&'g str> {
+    let Some(step) = graph.step(&from.step) else { return BTreeSet::new() };
+    if let Some(all) = known.get(step.name.as_str()) {
+        return all.clone();
+    }
+    let mut of = |source: &Source| surely(graph, source, known);
+    let mut all: BTreeSet<&str> = match &step.work {
+        Work::Model(_) | Work::Combine(_) => step.sources().into_iter().flat_map(&mut of).collect(),
+        Work::Switch(switch) => {
+            let default = of(&switch.default);
+            let common = switch.cases.iter().fold(default, |common, case| &common & &of(&case.take));
+            &of(&switch.on) | &common
+        }
+    };
+    all.insert(&step.name);
+    known.insert(&step.name, all.clone());
+    all
+}
+
 /// The value of a tensor of one element.
 fn one_number(tensor: &Tensor) -> Result<f64, String> {
     macro_rules! first {
@@ -228,6 +255,30 @@ mod tests {
         walk.give("last", tensor("y", &[8.0]));
         assert!(started(&mut walk).is_empty());
         assert_eq!(walk.outputs(), Some(tensor("out", &[6.0])));
+    }
+
+    #[test]
+    fn what_all_ways_of_a_switch_need_is_needed_always() {
+        let pick = |name: &str, case: &str, default: &str| {
+            json!({ "name": name, "switch": "request.trust", "cases": [{ "when": "> 0.5", "take": case }],
+                    "default": default })
+        };
+        let steps = json!([
+            model("front", "request.x"),
+            model("big", "front.y"),
+            model("small", "front.y"),
+            pick("inner", "big.y", "small.y"),
+            pick("outer", "inner.output", "front.y"),
+            model("other", "request.x"),
+            pick("else", "outer.output", "other.y")
+        ]);
+        // Of the steps up to the one that is the output.
+        for (count, want) in [(4, &["front", "inner"][..]), (5, &["front", "outer"]), (7, &["else"])] {
+            let steps = &steps.as_array().expect("steps")[..count];
+            let output = format!("{}.output", steps[count - 1]["name"].as_str().expect("a name"));
+            let graph = graph(json!(steps), json!({ "out": output }));
+            assert_eq!(Walk::always(&graph).collect::<Vec<_>>(), want);
+        }
     }
 
     #[test]

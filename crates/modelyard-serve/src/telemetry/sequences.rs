@@ -25,7 +25,7 @@ impl SequenceSeries {
             "Sequences that can be gone on with",
             self.live.clone(),
         );
-        let bytes = "Bytes that are remembered of live sequences";
+        let bytes = "Bytes that are remembered of live sequences, and set aside for those that begin";
         registry.register("modelyard_sequence_bytes", bytes, self.bytes.clone());
         registry.register(BEGUN, "Sequences whose first request was answered", self.begun.clone());
         registry.register(EXPIRED, "Sequences that were idle for too long", self.expired.clone());

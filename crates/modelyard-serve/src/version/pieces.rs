@@ -132,6 +132,12 @@ impl ServedVersion {
         }
     }
 
+    /// Whether other servers remember some of its sequences.
+    pub(crate) fn remembers_elsewhere(&self) -> bool {
+        let Some(wired) = self.graph() else { return false };
+        wired.graph.model_steps().any(|(_, step)| step.is_remote() && step.sequences)
+    }
+
     /// Tells other servers that remember something of a sequence that it ended without a step.
     pub(crate) async fn end_sequence(&self, past: &Past, step: &SequenceStep, terms: Terms) {
         if let (Engine::Graph(graph), Past::Steps(steps)) = (&self.engine, past) {

@@ -482,17 +482,32 @@ async fn without_a_way_to_other_servers_that_is_told() {
     assert!(error.to_string().contains("speaks to no other servers"), "{error}");
 }
 
+async fn far_sequences(folder: &tempfile::TempDir) -> (Arc<Server>, Arc<Doubles>) {
+    far_with(folder, ("sequences", json!(true)), ServeConfig::default(), Arc::new(RealClock)).await
+}
+
+/// One request of sequence 7.
+async fn go(server: &Server, start: bool) -> Result<(), ServeError> {
+    go_until(server, start, server.deadline(), Ok).await
+}
+
+async fn go_until(
+    server: &Server,
+    start: bool,
+    deadline: Deadline,
+    write: impl FnOnce(Vec<NamedTensor>) -> Result<Vec<NamedTensor>, ServeError>,
+) -> Result<(), ServeError> {
+    let opened = server.open("joined", None).await?.into();
+    let step = SequenceStep { id: SequenceId::Number(7), start, end: false };
+    let turn = server.take_turn(&opened, false, step)?;
+    turn.infer(x(1), &[], deadline.into(), write).await.map(drop)
+}
+
 #[tokio::test]
 async fn a_sequence_stays_with_the_server_that_it_began_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (config, clock) = (ServeConfig::default(), Arc::new(RealClock));
-    let (server, doubles) = far_with(&folder, ("sequences", json!(true)), config, clock).await;
-    let go = async |start: bool| {
-        let opened = server.open("joined", None).await?.into();
-        let step = SequenceStep { id: SequenceId::Number(7), start, end: false };
-        let turn = server.take_turn(&opened, false, step)?;
-        turn.infer(x(1), &[], server.deadline().into()).await.map(drop)
-    };
+    let (server, doubles) = far_sequences(&folder).await;
+    let go = async |start: bool| go(&server, start).await;
     go(true).await.expect("it begins");
     let first = doubles.asked()[0].0.clone();
     for _ in 0..3 {
@@ -526,4 +541,78 @@ async fn a_sequence_stays_with_the_server_that_it_began_on() {
     doubles.hang.store(false, Ordering::Relaxed);
     let over = go(false).await.expect_err("its caller went away while a server went on");
     assert_eq!(over.kind(), ErrorKind::NotFound, "{over}");
+}
+
+#[tokio::test]
+async fn a_failure_after_another_server_went_on_loses_the_sequence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (first, doubles) = far_sequences(&folder).await;
+    drop(first);
+    let tensor = |name: &str| json!([{ "name": name, "data_type": "FP32", "shape": [-1, 2] }]);
+    let steps = json!([
+        { "name": "far", "model": "m", "servers": ["a:1"], "inputs": { "x": "request.x" }, "sequences": true,
+          "takes": tensor("x"), "gives": tensor("y") },
+        { "name": "both", "combine": "weighted", "of": ["far", "far"], "weights": [1e300, 1e300] }
+    ]);
+    set(&registry(&folder).await, steps, json!({ "out": "both" })).await;
+    let server = start(&folder, ServeConfig::default(), None).await.expect("starts");
+    server.reach_by(Arc::clone(&doubles) as Arc<dyn RemoteModels>);
+
+    go(&server, true).await.expect("it begins");
+    go(&server, false).await.expect("it goes on");
+    *doubles.given.lock().expect("whole") = Some(named("y", &[1, 2], &[3e38, 1.0]));
+    let lost = go(&server, false).await.expect_err("the sum is too large");
+    assert!(lost.to_string().starts_with("sequence 7 is lost") && lost.to_string().contains("inf"), "{lost}");
+    *doubles.given.lock().expect("whole") = None;
+    assert_eq!(go(&server, false).await.expect_err("it is over").kind(), ErrorKind::NotFound);
+
+    let unwritable = || ServeError::Unwritable {
+        kind: ErrorKind::Unsupported,
+        message: "no way to write it".to_owned(),
+        hint: None,
+    };
+    let fail = async |start: bool| {
+        let outcome = go_until(&server, start, server.deadline(), |_| Err(unwritable())).await;
+        outcome.expect_err("it cannot be written")
+    };
+    assert_eq!(fail(true).await.to_string(), "no way to write it", "one that begins may begin again");
+    go(&server, true).await.expect("it begins");
+    let lost = fail(false).await;
+    assert_eq!(
+        lost.to_string(),
+        "sequence 7 is lost, as another server may have taken its step already: no way to write it"
+    );
+    assert_eq!(go(&server, false).await.expect_err("it is over").kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_step_too_late_to_be_sent_leaves_its_sequence_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, doubles) = far_sequences(&folder).await;
+    go(&server, true).await.expect("it begins");
+    doubles.asked();
+    let late = go_until(&server, false, Deadline(server.now()), Ok).await.expect_err("late");
+    assert_eq!(late.kind(), ErrorKind::DeadlineExceeded, "{late}");
+    assert!(doubles.asked().is_empty());
+    go(&server, false).await.expect("as it was");
+}
+
+#[tokio::test]
+async fn a_sequence_that_takes_anothers_place_begins_elsewhere_once_that_one_rests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, doubles) = far_sequences(&folder).await;
+    go(&server, true).await.expect("it begins");
+    doubles.hang.store(true, Ordering::Relaxed);
+    let old = begun(go(&server, false)).await;
+    doubles.hang.store(false, Ordering::Relaxed);
+    doubles.asked();
+    let new = begun(go(&server, true)).await;
+    drop(begun(go(&server, true)).await);
+    let next = begun(go(&server, true)).await;
+    assert!(doubles.asked().is_empty(), "another request runs there under this name");
+    drop(old);
+    new.await.expect("it begins");
+    next.await.expect("in place of that one");
+    go(&server, false).await.expect("it goes on");
+    assert_eq!(doubles.asked().len(), 3);
 }

@@ -196,7 +196,7 @@ async fn step(
     let tensor = Tensor::new(vec![1, 1, 2], vec![0.5_f32, -0.5].into()).expect("fits");
     let inputs = vec![NamedTensor { name: "input".to_owned(), tensor }];
     let urgency: Urgency = urgency.into();
-    turn.infer(inputs, &[], urgency.into()).await.map(|_| version)
+    turn.infer(inputs, &[], urgency.into(), Ok).await.map(|_| version)
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ class ModelyardError(Exception):
     ``kind`` is the server's own word (``invalid_argument``, ``not_found``, ``resource_exhausted``, …),
     ``unreachable`` where no answer came, ``bad_answer`` where it made no sense. ``status`` is HTTP's.
     ``changed_nothing`` where that is certain: the request never reached the server, or the server itself says
-    that it failed. Whatever stands between may refuse a request that it had passed on.
+    that it failed, and not that its sequence is lost by that. Whatever stands between may refuse a request that it had passed on.
     """
 
     def __init__(
@@ -42,5 +42,5 @@ class ModelyardError(Exception):
             text = body[:200].decode("utf-8", "replace")
             return cls(f"HTTP {status}: {text}", kind="bad_answer", status=status)
         hint, request_id = told.get("hint"), told.get("request_id")
-        known = isinstance(request_id, str)
-        return cls(message, kind=kind, status=status, hint=hint, request_id=request_id, changed_nothing=known)
+        sure = isinstance(request_id, str) and told.get("sequence_lost") is not True
+        return cls(message, kind=kind, status=status, hint=hint, request_id=request_id, changed_nothing=sure)

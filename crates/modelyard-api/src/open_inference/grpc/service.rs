@@ -34,6 +34,7 @@ use crate::error::Failure;
 use crate::open_inference::convert::{ServerMetadata, metadata};
 use crate::open_inference::infer;
 use crate::open_inference::repository::{self, Order};
+use crate::open_inference::request::DecodedRequest;
 use crate::open_inference::shared_memory::{Place, no_cuda, put};
 use crate::router::{self, Service, selector};
 use crate::watch::{self, Served};
@@ -175,16 +176,21 @@ pub(super) async fn run(
         None => {
             // The sequence named 0 is none.
             drop(ordered);
-            (Arc::clone(&version), infer::run(&version, &mut decoded, terms).await?)
+            let answered = infer::run(&version, &mut decoded, terms).await?;
+            put(&reserved, &answered.answer)?;
+            (Arc::clone(&version), answered)
         }
         Some(step) => {
             let turn = server.take_turn(&version, named, step)?;
             drop(ordered);
-            (Arc::clone(turn.version()), infer::run_in_sequence(turn, &mut decoded, terms).await?)
+            let version = Arc::clone(turn.version());
+            let write = |_: &ServedVersion, _: &DecodedRequest, outputs: Vec<NamedTensor>| {
+                put(&reserved, &outputs).map(|()| outputs)
+            };
+            (version, infer::run_in_sequence(turn, &mut decoded, terms, write).await?)
         }
     };
     let Answered { answer: outputs, times } = answered;
-    put(&reserved, &outputs)?;
     let places = decoded.places(&outputs);
     Ok(Inferred { version, id: decoded.id, outputs, places, times })
 }

@@ -12,7 +12,7 @@ mod regions;
 use modelyard_types::DataType;
 
 pub(super) use http::no_cuda;
-pub(crate) use regions::{Regions, Told, put};
+pub(crate) use regions::{Regions, Reserved, Told, put};
 
 /// Where in a region a tensor's values lie, as raw bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
