@@ -28,7 +28,8 @@ pub(in crate::open_inference) fn routes() -> Routes {
     let all = tells("The regions that were registered.", "Regions", &[]);
     let one = tells("One region that was registered.", "Regions", &[400, 403, 404]);
     let cuda = tells("No regions: there are no graphics processors.", "CudaRegions", &[]);
-    let no_cuda = tells("No region: there are no graphics processors.", "CudaRegions", &[400, 404]);
+    let cuda_one = tells("No region: there are no graphics processors.", "CudaRegions", &[400, 404]);
+    let (cuda_told, cuda_kept) = (async || Json(Vec::<CudaRegion>::new()), async || StatusCode::OK);
     Routes::new()
         .get("/v2/systemsharedmemory/status", told, all)
         .get("/v2/systemsharedmemory/region/{region}/status", told_one, one)
@@ -40,12 +41,12 @@ pub(in crate::open_inference) fn routes() -> Routes {
             lets_go("Lets go of a region."),
         )
         .get("/v2/cudasharedmemory/status", cuda_told, cuda)
-        .get("/v2/cudasharedmemory/region/{region}/status", cuda_told_one, no_cuda)
-        .post("/v2/cudasharedmemory/region/{region}/register", cuda_register, refuses)
-        .post("/v2/cudasharedmemory/unregister", cuda_unregister, lets_go("Does nothing: there are none."))
+        .get("/v2/cudasharedmemory/region/{region}/status", cuda_told_one, cuda_one)
+        .post("/v2/cudasharedmemory/region/{region}/register", async || no_cuda(), refuses)
+        .post("/v2/cudasharedmemory/unregister", cuda_kept, lets_go("Does nothing: there are none."))
         .post(
             "/v2/cudasharedmemory/region/{region}/unregister",
-            cuda_unregister,
+            cuda_kept,
             lets_go("Does nothing: there is none."),
         )
 }
@@ -97,20 +98,8 @@ async fn unregister_one(State(service): State<Service>, Path(region): Path<Strin
     StatusCode::OK
 }
 
-async fn cuda_told() -> Json<Vec<CudaRegion>> {
-    Json(Vec::new())
-}
-
 async fn cuda_told_one(Path(region): Path<String>) -> Failure {
     Failure::new(ErrorKind::NotFound, format!("no CUDA shared memory region {region:?} is registered"))
-}
-
-async fn cuda_register() -> Failure {
-    no_cuda()
-}
-
-async fn cuda_unregister() -> StatusCode {
-    StatusCode::OK
 }
 
 /// Why memory of a graphics processor is not taken up.
